@@ -1,0 +1,1 @@
+"""Stored numbers only: statistics, phases.  Nothing here loads the tensor stack."""

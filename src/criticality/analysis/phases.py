@@ -1,0 +1,290 @@
+"""Phases from the scaling of the test loss with the size of the training set.
+
+Pan, Aggarwal and Pixley, Eq. (4): <L> ~ N^alpha.  Eumentia has alpha < 0 (more data help),
+dementia alpha > 0 (more data hurt), amentia does not learn at all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from criticality.analysis import stats
+from criticality.analysis.stats import Array
+from criticality.base import InputError
+
+CHANCE_ACCURACY = 0.1  # ten balanced classes
+CHANCE_LOSS = math.log(10)
+
+
+class Phase(IntEnum):
+    """Phase of one point of the plane."""
+
+    UNRESOLVED = 0
+    EUMENTIA = 1
+    DEMENTIA = 2
+    AMENTIA = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """What decides a phase.
+
+    Attributes
+    ----------
+    sigmas
+        |alpha| above this many standard errors is significant.
+    accuracy_margin, loss_margin
+        A network has not learned when its accuracy is below 0.1 + `accuracy_margin` and its loss
+        above (1 - `loss_margin`) ln 10.  Amentia: so at the lowest evaluation rate for the mean
+        over realizations, at every size.
+    fit_probability
+        A power law is doubted when chance would fit it worse with less than this probability.
+    """
+
+    sigmas: float = 2.0
+    accuracy_margin: float = 0.1
+    loss_margin: float = 0.1
+    fit_probability: float = 0.01
+
+
+def phase_diagram(
+    ds: xr.Dataset,
+    *,
+    control: str = "p_train",
+    probe: str = "p_eval",
+    size: str = "n_train",
+    thresholds: Thresholds | None = None,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Exponent, phase and phase boundary from the losses of a study.
+
+    For every point of the plane a straight line is fitted to ln <L> against ln N, <L> the mean
+    over passes and then realizations.  Weights are inverse variances, shrunk over sizes
+    (`stats.moderated`).  Errors resample whole realizations at every size, all evaluation rates of
+    a network together.  Where the line does not fit (chi2/dof > 1) errors are widened by
+    sqrt(chi2/dof), since the exponent then depends on the sizes that were used.
+
+    Parameters
+    ----------
+    ds
+        `loss` and `accuracy` with dims (control, size, realization, probe, pass) in any order.
+    control, probe, size
+        Names of the training rate, the evaluation rate and the number of training samples.
+    thresholds
+        Of the classification.
+    draws, seed
+        Bootstrap resamplings, and their random seed.
+    level
+        Probability content of the interval of the boundary.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (control, probe): `alpha`, `alpha_error` (standard error), `log_amplitude`,
+        `chi2_dof`, `fit_probability`, `phase` (`Phase`), and at the largest size `loss` and
+        `accuracy`.  Over (control,): `boundary`, the rate where alpha changes from negative to
+        positive, with `boundary_error` (half the central 68 %), `boundary_low`, `boundary_high`
+        (infinite where the data set no bound) and `boundary_status`.
+
+    Raises
+    ------
+    InputError
+        If dims are missing or left over, or there are fewer than two sizes.
+    """
+    limits = thresholds or Thresholds()
+    loss, accuracy = _plane(ds, control, size, probe)
+    sizes, rates = loss[size].values.astype(float), loss[probe].values.astype(float)
+    if len(sizes) < 2:
+        raise InputError(f"alpha needs at least two values of {size}; the study has {len(sizes)}.")
+    rng = np.random.default_rng(seed)
+    rows = []
+    for values, rights in zip(loss.values, accuracy.values, strict=True):
+        fit = _exponents(values, np.log(sizes), draws, rng)
+        learned = _learned(values, rights, limits)
+        phase = _classify(fit["alpha"], fit["alpha_error"], learned, limits)
+        replicas = fit.pop("replicas")
+        line = _boundary(rates, fit["alpha"], replicas, level, bool(np.all(phase == Phase.AMENTIA)))
+        largest = {"loss": _mean(values[-1]), "accuracy": _mean(rights[-1])}
+        rows.append({**fit, "phase": phase.astype(np.int8), **largest, **line})
+    coords = {name: ds[name] for name in (control, probe)}
+    method = (
+        f"bootstrap of whole realizations, {draws} draws, deviations widened by sqrt(n/(n-1)) and, "
+        f"where the power law does not fit, by sqrt(chi2/dof)"
+    )
+    dims = {name: (control, probe)[: 1 + np.ndim(value)] for name, value in rows[0].items()}
+    result = xr.Dataset(
+        {name: (dims[name], [row[name] for row in rows]) for name in rows[0]},
+        coords=coords,
+        attrs={
+            "error_method": method,
+            "level": level,
+            "realizations": ds.sizes["realization"],
+            "sizes": sizes,
+            **{f"threshold_{name}": value for name, value in vars(limits).items()},
+        },
+    )
+    result["phase"].attrs = {
+        "flag_values": [int(p) for p in Phase],
+        "flag_meanings": " ".join(p.name.lower() for p in Phase),
+    }
+    return result
+
+
+def _mean(values: Array) -> Array:
+    """Mean over the realizations that are there, [realization, probe] -> [probe]; else NaN."""
+    there = values[np.isfinite(values).all(axis=1)]
+    return there.mean(axis=0) if len(there) else np.full(values.shape[1], np.nan)
+
+
+def _plane(
+    ds: xr.Dataset, control: str, size: str, probe: str
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Loss and accuracy [control, size, realization, probe], passes averaged first."""
+    wanted = (control, size, "realization", probe)
+    found = []
+    for name in ("loss", "accuracy"):
+        if name not in ds:
+            raise InputError(f"no observable {name!r} in the data: {', '.join(map(str, ds))}.")
+        array = ds[name]
+        missing = [dim for dim in wanted if dim not in array.dims]
+        if missing:
+            raise InputError(
+                f"phases need a grid over {', '.join(wanted)}; this study has no {missing[0]} axis."
+            )
+        for dim in [d for d in array.dims if d not in (*wanted, "pass")]:
+            if array.sizes[dim] > 1:
+                values = ", ".join(str(v) for v in array[dim].values)
+                raise InputError(
+                    f"the study also sweeps {dim} ({values}): choose one value, with "
+                    f"--select {dim}=VALUE or ds.sel({dim}=VALUE)."
+                )
+            array = array.isel({dim: 0})
+        found.append(array.mean("pass", skipna=False).transpose(*wanted).sortby([size, probe]))
+    return found[0], found[1]
+
+
+def _exponents(
+    values: Array, log_sizes: Array, draws: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Fit ln <L> = log_amplitude + alpha ln N for all rates of one training rate.
+
+    `values` is [size, realization, probe].  Sizes with fewer than two whole realizations are
+    left out; with fewer than two sizes everything is NaN.
+    """
+    whole = [v[np.isfinite(v).all(axis=1)] for v in values]
+    used = [i for i, v in enumerate(whole) if len(v) >= 2]
+    rates = values.shape[-1]
+    if len(used) < 2:
+        nothing = np.full(rates, np.nan)
+        names = ("alpha", "alpha_error", "log_amplitude", "chi2_dof", "fit_probability")
+        return dict.fromkeys(names, nothing) | {"replicas": np.full((draws, rates), np.nan)}
+    x = log_sizes[used]
+    samples = [whole[i] for i in used]
+    counts = np.array([[len(v)] for v in samples], dtype=float)
+    means = np.array([v.mean(axis=0) for v in samples])
+    relative = np.array([v.var(axis=0, ddof=1) for v in samples]) / means**2
+    tiny = np.finfo(float).tiny  # a loss without any scatter must not divide by zero
+    variance = np.maximum(stats.moderated(relative, counts - 1) / counts, tiny)
+    slope, intercept = stats.line_weights(x, 1 / variance.T)
+    y = np.log(means)
+    alpha, amplitude = np.sum(slope * y.T, axis=1), np.sum(intercept * y.T, axis=1)
+    residuals = y - amplitude - np.outer(x, alpha)
+    chi2 = np.sum(residuals**2 / variance, axis=0)
+    dof = len(used) - 2
+    resampled = np.empty((len(used), draws, rates))
+    for i, sample in enumerate(samples):
+        deviation = np.log(stats.bootstrap_means(sample, draws, rng)) - y[i]
+        resampled[i] = y[i] + stats.widening(len(sample)) * deviation
+    scale = np.sqrt(np.maximum(1.0, chi2 / dof)) if dof else np.ones(rates)
+    raw = np.einsum("ps,sdp->dp", slope, resampled)
+    replicas = alpha + scale * (raw - alpha)
+    return {
+        "alpha": alpha,
+        "alpha_error": replicas.std(axis=0, ddof=1),
+        "log_amplitude": amplitude,
+        "chi2_dof": chi2 / dof if dof else np.full(rates, np.nan),
+        "fit_probability": stats.fit_probability(chi2, dof, float((counts - 1).sum())),
+        "replicas": replicas,
+    }
+
+
+def _learned(values: Array, rights: Array, limits: Thresholds) -> bool | None:
+    """Whether any size learned, judged at the lowest rate; None if nothing is known."""
+    losses = np.array([_mean(v)[0] for v in values])
+    accuracies = np.array([_mean(v)[0] for v in rights])
+    known = np.isfinite(losses)
+    if not known.any():
+        return None
+    not_learned = (accuracies < CHANCE_ACCURACY + limits.accuracy_margin) & (
+        losses > (1 - limits.loss_margin) * CHANCE_LOSS
+    )
+    return not bool(not_learned[known].all())
+
+
+def _classify(
+    alpha: Array, error: Array, learned: bool | None, limits: Thresholds
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Phase of every rate."""
+    if learned is False:
+        return np.full(len(alpha), int(Phase.AMENTIA))
+    with np.errstate(invalid="ignore"):
+        phase = np.where(alpha < -limits.sigmas * error, int(Phase.EUMENTIA), int(Phase.UNRESOLVED))
+        return np.where(alpha > limits.sigmas * error, int(Phase.DEMENTIA), phase)
+
+
+def upward_crossings(x: Array, y: Array) -> Array:
+    """Points where the broken line through (x, y) goes from negative to positive."""
+    rising = np.flatnonzero((y[:-1] < 0) & (y[1:] >= 0))
+    crossings: Array = x[rising] - y[rising] * (x[rising + 1] - x[rising]) / (
+        y[rising + 1] - y[rising]
+    )
+    return crossings
+
+
+def _boundary(
+    rates: Array, alpha: Array, replicas: Array, level: float, amentia: bool
+) -> dict[str, Any]:
+    """Rate at which alpha changes sign, with an interval from the bootstrap replicas."""
+    nothing = {
+        "boundary": math.nan,
+        "boundary_error": math.nan,
+        "boundary_low": math.nan,
+        "boundary_high": math.nan,
+    }
+    if amentia:
+        return {**nothing, "boundary_status": "amentia"}
+    if not np.isfinite(replicas).all():
+        return {**nothing, "boundary_status": "no error: fewer than two realizations or sizes"}
+    found = upward_crossings(rates, alpha)
+    if len(found) == 0:
+        side = "below" if (alpha < 0).all() else "above" if (alpha > 0).all() else ""
+        return {
+            **nothing,
+            "boundary_status": f"alpha stays {side} 0" if side else "alpha falls through 0",
+        }
+    value = found[0]
+    crossings = np.empty(len(replicas))
+    for i, replica in enumerate(replicas):
+        here = upward_crossings(rates, replica)
+        if len(here):
+            crossings[i] = here[np.argmin(np.abs(here - value))]
+        else:  # the line is beyond the grid, on the side that the sign tells
+            crossings[i] = math.inf if replica[-1] < 0 else -math.inf
+    tail = (1 - level) / 2
+    quantiles = np.quantile(crossings, [tail, 0.158655, 0.841345, 1 - tail], method="nearest")
+    low, left, right, high = quantiles
+    return {
+        "boundary": value,
+        "boundary_error": (right - left) / 2 if np.isfinite([left, right]).all() else math.inf,
+        "boundary_low": low,
+        "boundary_high": high,
+        "boundary_status": "crossing" if len(found) == 1 else f"first of {len(found)} crossings",
+    }

@@ -1,0 +1,95 @@
+"""Means, bootstrap over realizations, and straight lines.
+
+Errors resample realizations, whole: passes of one network, and points of one network at several
+evaluation rates, are not independent.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats as distributions
+
+Array = NDArray[np.float64]
+
+PRIOR_DOF = 4.0  # weight, in degrees of freedom, of the common variance in `moderated`
+
+
+def bootstrap_means(samples: Array, draws: int, rng: np.random.Generator) -> Array:
+    """Means of `draws` resamplings of realizations with replacement.
+
+    Parameters
+    ----------
+    samples
+        float64 [realizations, ...].
+    draws
+        Number of resamplings.
+    rng
+        Source of the resampling.
+
+    Returns
+    -------
+    Array
+        [draws, ...].
+    """
+    n = len(samples)
+    counts = rng.multinomial(n, np.full(n, 1 / n), size=draws) / n
+    means: Array = np.tensordot(counts, samples, axes=1)
+    return means
+
+
+def widening(n: int) -> float:
+    """Factor sqrt(n / (n-1)) for bootstrap deviations from the estimate; NaN at n = 1.
+
+    The plain bootstrap of n realizations understates the variance of their mean by (n-1)/n: a
+    quarter at n = 4.
+    """
+    return float(np.sqrt(n / (n - 1))) if n > 1 else float("nan")
+
+
+def moderated(variances: Array, dof: Array, axis: int = 0) -> Array:
+    """Variances shrunk towards their common value along `axis`.
+
+    With four realizations a variance has three degrees of freedom, and weights 1/variance would
+    follow its noise.  Shrunk: (d0 s0^2 + d s^2) / (d0 + d) with d0 = `PRIOR_DOF` and s0^2 the
+    pooled variance [the form of Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004)].
+    """
+    pooled = np.sum(dof * variances, axis=axis, keepdims=True) / np.sum(
+        dof, axis=axis, keepdims=True
+    )
+    shrunk: Array = (PRIOR_DOF * pooled + dof * variances) / (PRIOR_DOF + dof)
+    return shrunk
+
+
+def line_weights(x: Array, weights: Array) -> tuple[Array, Array]:
+    """Give coefficients c of a weighted least-squares line: slope = sum(c y), intercept likewise.
+
+    Parameters
+    ----------
+    x
+        [points].
+    weights
+        [..., points], inverse variances.
+
+    Returns
+    -------
+    slope, intercept
+        Each [..., points]: the fit is linear in y, so that all bootstrap draws share it.
+    """
+    total = weights.sum(axis=-1, keepdims=True)
+    centre = (weights * x).sum(axis=-1, keepdims=True) / total
+    spread = (weights * (x - centre) ** 2).sum(axis=-1, keepdims=True)
+    slope = weights * (x - centre) / spread
+    return slope, weights / total - centre * slope
+
+
+def fit_probability(chi2: Array, dof_fit: int, dof_noise: float) -> Array:
+    """Probability of a chi2 this large if the model holds and variances are estimated.
+
+    F distribution with `dof_fit` and `dof_noise` degrees of freedom: with few realizations the
+    chi2 distribution would reject true models far too often.
+    """
+    if dof_fit < 1:
+        return np.full_like(chi2, np.nan)
+    probability: Array = distributions.f.sf(chi2 / dof_fit, dof_fit, dof_noise)
+    return probability

@@ -1,0 +1,263 @@
+"""The nouns: control, axis, observable, system, task, and the three errors.
+
+Free of jax, so that stored numbers can be analysed without the tensor stack.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import operator
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message says what, where, and what to try."""
+
+
+class DataError(OSError):
+    """A data set cannot be had, or is not what its checksum says."""
+
+
+class RunError(RuntimeError):
+    """Some tasks of a run failed; the others are in the store."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A control parameter.
+
+    Attributes
+    ----------
+    name, symbol, unit
+        As in tables, figures and stored attributes; unit "1" is dimensionless.
+    doc
+        One line for people.
+    interval
+        Allowed values of a number, written as in mathematics: "[0, 1)", "[1, inf)".
+    choices
+        Allowed values of a text.
+    inner
+        Swept inside one realization (evaluation dropout); an outer axis needs a new one.
+    static
+        Fixes the shape of the computation, so that another value is another compilation.
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    doc: str
+    interval: str = "(-inf, inf)"
+    choices: tuple[str, ...] = ()
+    inner: bool = False
+    static: bool = False
+
+    def admits(self, value: float) -> bool:
+        """Whether a number lies in the interval (NaN never does)."""
+        low, high = (float(end) for end in self.interval[1:-1].split(","))
+        above = operator.ge if self.interval[0] == "[" else operator.gt
+        below = operator.le if self.interval[-1] == "]" else operator.lt
+        return bool(above(value, low) and below(value, high))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observable:
+    """A measured quantity: its name, inner dimensions, unit and one line for people."""
+
+    name: str
+    dims: tuple[str, ...]
+    unit: str
+    doc: str
+
+
+class System(Protocol):
+    """A physical system: a frozen dataclass of controls and four functions for ONE realization.
+
+    Fields are declared with `control`.  Inside the four functions the controls that are not
+    static are traced scalars; the engine decides how to map a realization over many.
+    `data` is the data set's arrays, or an empty mapping.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    source: ClassVar[str]
+    observables: ClassVar[tuple[Observable, ...]]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def tiny(cls) -> System:
+        """Give a preset that runs in seconds; the contract tests use it."""
+
+    def validate(self) -> None:
+        """Raise `InputError` for values that each are allowed but not together."""
+
+    def inner(self) -> dict[str, tuple[float, ...]]:
+        """Coordinates of the inner dimensions, in the order in which observables have them."""
+
+    def work(self) -> float:
+        """Estimated arithmetic of one realization in FLOP; a guess where training stops early."""
+
+    def begin(self, key: Any, data: Any) -> Any:
+        """State of a new realization."""
+
+    def advance(self, state: Any, data: Any) -> Any:
+        """State one unit of work later: an epoch, a pruning level, a block of sweeps."""
+
+    def finished(self, state: Any) -> Any:
+        """Whether there is nothing left to advance (boolean scalar)."""
+
+    def observe(self, state: Any, data: Any) -> dict[str, Any]:
+        """Measure every observable in its declared dimensions."""
+
+
+def control(
+    default: Any,
+    *,
+    symbol: str,
+    doc: str,
+    unit: str = "1",
+    interval: str = "(-inf, inf)",
+    choices: tuple[str, ...] = (),
+    inner: bool = False,
+    static: bool = False,
+) -> Any:
+    """Declare a dataclass field that is a control parameter; arguments as in `Axis`."""
+    axis = {
+        "symbol": symbol,
+        "doc": doc,
+        "unit": unit,
+        "interval": interval,
+        "choices": choices,
+        "inner": inner,
+        "static": static or inner,
+    }
+    return dataclasses.field(default=default, metadata={"axis": axis})
+
+
+def axes(system: System | type[System]) -> dict[str, Axis]:
+    """Control parameters of a system (class or instance), by name."""
+    return {
+        f.name: Axis(name=f.name, **f.metadata["axis"])
+        for f in dataclasses.fields(system)
+        if "axis" in f.metadata
+    }
+
+
+def controls(system: System) -> dict[str, Any]:
+    """Values of all control parameters of a system, defaults included."""
+    return {name: getattr(system, name) for name in axes(system)}
+
+
+def unknown(kind: str, name: str, allowed: Collection[str], where: str = "") -> InputError:
+    """Build the error for a name that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    place = f"{where}: " if where else ""
+    return InputError(f"{place}unknown {kind} {name!r}{hint} Allowed: {', '.join(allowed)}.")
+
+
+def coerce(axis: Axis, kind: type, value: Any) -> Any:
+    """Bring a control's value to its one canonical form, so that 0 and 0.0 name the same task.
+
+    Raises
+    ------
+    InputError
+        For a value of the wrong type or outside the allowed interval or choices.
+    """
+    if kind is tuple:
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise InputError(f"{axis.name} = {value!r}: expected a list of numbers.")
+        values = tuple(coerce(axis, float, v) for v in value)
+        if not values or len(set(values)) < len(values):
+            raise InputError(f"{axis.name} = {list(values)}: expected distinct values, at least 1.")
+        return values
+    if kind in (bool, str):
+        if not isinstance(value, kind):
+            word = "true or false" if kind is bool else "a text"
+            raise InputError(f"{axis.name} = {value!r}: expected {word}.")
+        if axis.choices and value not in axis.choices:
+            raise unknown(f"value for {axis.name}:", str(value), axis.choices)
+        return value
+    word = "a whole number" if kind is int else "a number"
+    expected = f"{axis.name} = {value!r}: expected {word} in {axis.interval}."
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+        raise InputError(expected)
+    if (kind is int and float(value) != int(float(value) if math.isfinite(value) else 0)) or (
+        not axis.admits(float(value))
+    ):
+        raise InputError(expected)
+    return kind(value)
+
+
+def canonical(system: System, /, **changes: Any) -> System:
+    """Give the system with `changes` made, every control checked and in canonical form.
+
+    Raises
+    ------
+    InputError
+        For an unknown control, a value that is not allowed, or values that are not together.
+    """
+    declared = axes(system)
+    for name in changes:
+        if name not in declared:
+            raise unknown("control", name, declared, type(system).name)
+    values = controls(system) | changes
+    kinds = {f.name: type(f.default) for f in dataclasses.fields(system)}
+    checked = {name: coerce(declared[name], kinds[name], v) for name, v in values.items()}
+    result = dataclasses.replace(system, **checked)
+    result.validate()
+    return result
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """sha256 (hex) of canonical JSON: sorted keys, no spaces, shortest round-trip floats."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One realization to be computed.
+
+    Attributes
+    ----------
+    system
+        In canonical form.
+    seed
+        Of the study.
+    realization
+        Number of the independent run, from 0.
+    checksum
+        Of the data set, empty when the system needs none.
+    """
+
+    system: System
+    seed: int
+    realization: int
+    checksum: str
+
+    @property
+    def lineage(self) -> str:
+        """Digest that fixes the randomness: seed, realization and the outer control values."""
+        declared = axes(self.system)
+        outer = {k: v for k, v in controls(self.system).items() if not declared[k].inner}
+        return digest({"seed": self.seed, "realization": self.realization, "controls": outer})
+
+    @property
+    def key(self) -> str:
+        """Digest of all that the result depends on; names the file in the store."""
+        return digest(
+            {
+                "system": type(self.system).name,
+                "version": type(self.system).version,
+                "controls": controls(self.system),
+                "seed": self.seed,
+                "realization": self.realization,
+                "data": self.checksum,
+            }
+        )

@@ -1,0 +1,147 @@
+"""Mapping a system, which is written for one realization, over many.
+
+On a CPU one realization at a time fills a core: its parameters and Adam moments stay in cache,
+where those of a wide batch do not.  Cores work on different realizations through threads (a
+compiled program releases the interpreter lock).  On an accelerator the wide batch is right.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from criticality import keys
+from criticality.base import System, Task, axes
+
+log = logging.getLogger("criticality")
+Result = dict[str, np.ndarray[Any, Any]]
+
+ACCELERATOR_WIDTH = 64  # realizations advanced together when there is an accelerator
+_programs: dict[tuple[Any, ...], Any] = {}
+_lock = threading.Lock()
+_resident: dict[str, Any] = {}
+
+
+def default_width() -> int:
+    """Realizations in one batch: 1 on a CPU, many on an accelerator."""
+    return 1 if jax.default_backend() == "cpu" else ACCELERATOR_WIDTH
+
+
+def device_name() -> str:
+    """Kind of the device that computes, for provenance."""
+    device = jax.devices()[0]
+    return f"{device.platform}: {device.device_kind}"
+
+
+def _split(system: System) -> tuple[System, dict[str, float]]:
+    """Template with every traced control at its default, and the values of those controls."""
+    traced = {name: getattr(system, name) for name, axis in axes(system).items() if not axis.static}
+    fields = {f.name: f.default for f in dataclasses.fields(system)}
+    template = dataclasses.replace(system, **{name: fields[name] for name in traced})
+    return template, traced
+
+
+def template(system: System) -> System:
+    """Systems with equal templates share one compiled program."""
+    return _split(system)[0]
+
+
+def _realization(
+    template: System, traced: Mapping[str, jax.Array], key: jax.Array, data: Any
+) -> dict[str, jax.Array]:
+    """One whole realization as a single traced computation."""
+    system = dataclasses.replace(template, **traced)
+    state = jax.lax.while_loop(
+        lambda state: ~system.finished(state),
+        lambda state: system.advance(state, data),
+        system.begin(key, data),
+    )
+    return system.observe(state, data)
+
+
+def _program(template: System, width: int, *arguments: Any) -> Any:
+    """Compile for one template and batch width, once a process."""
+    shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(arguments[-1]))
+    name = (template, width, shapes)
+    with _lock:
+        if name not in _programs:
+            start = time.perf_counter()
+
+            def one(*args: Any) -> dict[str, jax.Array]:
+                return _realization(template, *args)
+
+            function = one if width == 1 else jax.vmap(one, in_axes=(0, 0, None))
+            # One thread a program: a sum that is split among threads may be added in another
+            # order, and the cores are busy with other realizations.
+            options: dict[str, str | bool] = (
+                {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else {}
+            )
+            _programs[name] = (
+                jax.jit(function).lower(*arguments).compile(compiler_options=options or None)
+            )
+            log.info(
+                "compiled %s for %s in %.1f s",
+                type(template).name,
+                "one realization" if width == 1 else f"{width} realizations",
+                time.perf_counter() - start,
+            )
+        return _programs[name]
+
+
+def _on_device(checksum: str, data: Mapping[str, Any]) -> Any:
+    """Arrays of the data set with this checksum on the device, put there once a process."""
+    with _lock:
+        if checksum not in _resident:
+            _resident[checksum] = jax.device_put(dict(data))
+        return _resident[checksum]
+
+
+def realize(tasks: Sequence[Task], data: Mapping[str, Any], width: int = 1) -> list[Result]:
+    """Compute realizations that share a template.
+
+    Parameters
+    ----------
+    tasks
+        At most `width` of them when `width` > 1; any number, one after another, when it is 1.
+    data
+        Arrays of the data set that has the tasks' checksum.
+    width
+        Realizations advanced together (`vmap`).
+
+    Returns
+    -------
+    list of dict
+        Observables of each task, in order, each in its declared inner dimensions.
+    """
+    parts = [_split(task.system) for task in tasks]
+    form = parts[0][0]
+    if any(other != form for other, _ in parts):
+        raise ValueError("tasks of one batch must differ in traced controls only")
+    on_device = _on_device(tasks[0].checksum, data)
+    scalars = [
+        {k: jnp.asarray(v, jnp.int32 if isinstance(v, int) else jnp.float32) for k, v in t.items()}
+        for _, t in parts
+    ]
+    roots = [keys.root(task.lineage) for task in tasks]
+    if width == 1:
+        results = []
+        for traced, root in zip(scalars, roots, strict=True):
+            out = _program(form, 1, traced, root, on_device)(traced, root, on_device)
+            results.append({name: np.asarray(value) for name, value in out.items()})
+        return results
+    if len(tasks) > width:
+        raise ValueError(f"{len(tasks)} tasks in a batch of width {width}")
+    padding = [0] * (width - len(tasks))  # one compiled width; the spare lanes repeat the first
+    lanes = [*range(len(tasks)), *padding]
+    traced = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(scalars[i] for i in lanes))
+    batch = jnp.stack([roots[i] for i in lanes])
+    out = jax.device_get(_program(form, width, traced, batch, on_device)(traced, batch, on_device))
+    return [{name: np.asarray(value[i]) for name, value in out.items()} for i in range(len(tasks))]

@@ -1,0 +1,40 @@
+"""The only birthplace of randomness in networks.
+
+A realization's root key comes from the digest of what it is: study seed, control values and
+realization number (`base.Task.lineage`).  Nothing else enters: not the batch, the order, the
+worker, nor the rest of the grid.  Independent uses of randomness draw from named streams.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Stream = Literal["initialization", "subset", "batches", "training masks", "evaluation masks"]
+STREAMS: tuple[str, ...] = get_args(Stream)
+
+
+def root(lineage: str) -> jax.Array:
+    """Root key of one realization.
+
+    Parameters
+    ----------
+    lineage
+        A sha256 hex digest; its first 64 bits become the state of a threefry key.
+
+    Returns
+    -------
+    jax.Array
+        A scalar typed key.  Two of N realizations share one with probability N^2 / 2^65.
+    """
+    words = np.frombuffer(bytes.fromhex(lineage[:16]), dtype=">u4").astype(np.uint32)
+    key: jax.Array = jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
+    return key
+
+
+def stream(key: jax.Array, name: Stream) -> jax.Array:
+    """Key of one named stream of the realization with root `key`."""
+    return jax.random.fold_in(key, STREAMS.index(name))

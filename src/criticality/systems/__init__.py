@@ -1,0 +1,10 @@
+"""One file, one physical system.  A new one is a file here and a line in `SYSTEMS`."""
+
+from __future__ import annotations
+
+from criticality.base import System
+from criticality.systems.dropout import DropoutNetwork
+
+SYSTEMS: dict[str, type[System]] = {cls.name: cls for cls in (DropoutNetwork,)}
+
+__all__ = ["SYSTEMS", "DropoutNetwork"]
