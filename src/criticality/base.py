@@ -161,21 +161,28 @@ def unknown(kind: str, name: str, allowed: Collection[str], where: str = "") -> 
     return InputError(f"{place}unknown {kind} {name!r}{hint} Allowed: {', '.join(allowed)}.")
 
 
-def coerce(axis: Axis, kind: type, value: Any) -> Any:
+def coerced(system: System, name: str, value: Any) -> Any:
     """Bring a control's value to its one canonical form, so that 0 and 0.0 name the same task.
 
     Raises
     ------
     InputError
-        For a value of the wrong type or outside the allowed interval or choices.
+        For an unknown control, or a value of the wrong type or outside what is allowed.
     """
+    declared = axes(system)
+    if name not in declared:
+        raise unknown("control", name, declared, type(system).name)
+    return _coerce(declared[name], type(system.__dataclass_fields__[name].default), value)
+
+
+def _coerce(axis: Axis, kind: type, value: Any) -> Any:
     if kind is tuple:
         if isinstance(value, str) or not hasattr(value, "__iter__"):
             raise InputError(f"{axis.name} = {value!r}: expected a list of numbers.")
-        values = tuple(coerce(axis, float, v) for v in value)
+        values = tuple(_coerce(axis, float, v) for v in value)
         if not values or len(set(values)) < len(values):
             raise InputError(f"{axis.name} = {list(values)}: expected distinct values, at least 1.")
-        return values
+        return tuple(sorted(values))
     if kind in (bool, str):
         if not isinstance(value, kind):
             word = "true or false" if kind is bool else "a text"
@@ -202,13 +209,8 @@ def canonical(system: System, /, **changes: Any) -> System:
     InputError
         For an unknown control, a value that is not allowed, or values that are not together.
     """
-    declared = axes(system)
-    for name in changes:
-        if name not in declared:
-            raise unknown("control", name, declared, type(system).name)
     values = controls(system) | changes
-    kinds = {f.name: type(f.default) for f in dataclasses.fields(system)}
-    checked = {name: coerce(declared[name], kinds[name], v) for name, v in values.items()}
+    checked = {name: coerced(system, name, value) for name, value in values.items()}
     result = dataclasses.replace(system, **checked)
     result.validate()
     return result

@@ -171,7 +171,7 @@ def run(
     study: Annotated[Path, typer.Argument(help="Study file (TOML).", show_default=False)],
     store: Annotated[Path, typer.Option(help="Directory of results; made or resumed.")],
     workers: Annotated[int | None, typer.Option(help="Threads; default one a core.")] = None,
-    batch: Annotated[
+    width: Annotated[
         int | None,
         typer.Option(help="Realizations advanced together; default 1 on a CPU, 64 on a GPU."),
     ] = None,
@@ -202,7 +202,7 @@ def run(
     with Display() as display:
         try:
             runner.run(
-                plan, store, workers=workers, width=batch, data_dir=data_dir, watch=display.update
+                plan, store, workers=workers, width=width, data_dir=data_dir, watch=display.update
             )
         except KeyboardInterrupt:
             display.close()

@@ -114,7 +114,7 @@ def phase_diagram(
         line = _boundary(rates, fit["alpha"], replicas, level, bool(np.all(phase == Phase.AMENTIA)))
         largest = {"loss": _mean(values[-1]), "accuracy": _mean(rights[-1])}
         rows.append({**fit, "phase": phase.astype(np.int8), **largest, **line})
-    coords = {name: ds[name] for name in (control, probe)}
+    coords = {name: loss[name] for name in (control, probe)}
     method = (
         f"bootstrap of whole realizations, {draws} draws, deviations widened by sqrt(n/(n-1)) and, "
         f"where the power law does not fit, by sqrt(chi2/dof)"
@@ -167,7 +167,9 @@ def _plane(
                     f"--select {dim}=VALUE or ds.sel({dim}=VALUE)."
                 )
             array = array.isel({dim: 0})
-        found.append(array.mean("pass", skipna=False).transpose(*wanted).sortby([size, probe]))
+        found.append(
+            array.mean("pass", skipna=False).transpose(*wanted).sortby([control, size, probe])
+        )
     return found[0], found[1]
 
 

@@ -22,13 +22,15 @@ def seeds(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _mix(x: jax.Array, seed: jax.Array) -> jax.Array:
-    """Two rounds of multiply and xor-shift (constants of C. Wellons' lowbias32), seeded half-way.
+    """Hash uint32 by multiply and xor-shift (constants of C. Wellons' lowbias32), seeded half-way.
 
-    The second seed word keeps two streams whose counters overlap from repeating each other.
+    The second seed word, folded in between, keeps streams whose counters overlap from being
+    shifted copies of each other.
     """
     x = x ^ (x >> 16)
     x = x * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) + seed
+    x = x ^ (x >> 14)
     x = x * jnp.uint32(0x846CA68B)
     return x ^ (x >> 16)
 

@@ -41,6 +41,19 @@ def device_name() -> str:
     return f"{device.platform}: {device.device_kind}"
 
 
+def product_rate(repeats: int = 50) -> float:
+    """FLOP/s of the first layer's matrix product in one worker: the best of short timings."""
+    a, b = jnp.ones((128, 784)), jnp.ones((784, 100))
+    multiply = jax.jit(jnp.matmul)
+    multiply(a, b).block_until_ready()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        multiply(a, b).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return 2 * 128 * 784 * 100 / min(times)
+
+
 def _split(system: System) -> tuple[System, dict[str, float]]:
     """Template with every traced control at its default, and the values of those controls."""
     traced = {name: getattr(system, name) for name, axis in axes(system).items() if not axis.static}
@@ -79,14 +92,7 @@ def _program(template: System, width: int, *arguments: Any) -> Any:
                 return _realization(template, *args)
 
             function = one if width == 1 else jax.vmap(one, in_axes=(0, 0, None))
-            # One thread a program: a sum that is split among threads may be added in another
-            # order, and the cores are busy with other realizations.
-            options: dict[str, str | bool] = (
-                {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else {}
-            )
-            _programs[name] = (
-                jax.jit(function).lower(*arguments).compile(compiler_options=options or None)
-            )
+            _programs[name] = jax.jit(function).lower(*arguments).compile()
             log.info(
                 "compiled %s for %s in %.1f s",
                 type(template).name,

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from criticality import data
-from criticality.base import InputError, System, Task, axes, canonical, controls, unknown
+from criticality.base import InputError, System, Task, axes, canonical, coerced, controls, unknown
 
 SECTIONS = ("system", "seed", "realizations", "controls", "grid")
 
@@ -63,14 +63,13 @@ class Study:
             listed = list(values)
             if not listed:
                 raise InputError(f"grid.{name}: the list is empty; one value is the least.")
-            grid[name] = tuple(getattr(_one(self.system, {name: v}), name) for v in listed)
+            grid[name] = tuple(sorted(coerced(self.system, name, value) for value in listed))
             if len(set(grid[name])) < len(grid[name]):
                 raise InputError(f"grid.{name} = {listed}: a value occurs twice.")
         base = canonical(self.system, **{name: values[0] for name, values in grid.items()})
         object.__setattr__(self, "system", base)
         object.__setattr__(self, "grid", MappingProxyType(grid))
-        for _ in self.systems():
-            pass
+        self.systems()  # checks every point
 
     def systems(self) -> list[System]:
         """Points of the grid, the last axis varying fastest."""
@@ -156,7 +155,11 @@ class Study:
                 grid.pop(name, None)
                 (grid if swept else fixed)[name] = value
         try:
-            first = {name: v[0] for name, v in grid.items() if isinstance(v, list) and v}
+            first = {
+                name: values[0]
+                for name, values in grid.items()
+                if isinstance(values, list) and values and not declared[name].inner
+            }
             return cls(system=canonical(kind(), **fixed, **first), grid=grid, **plan)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
@@ -165,14 +168,6 @@ class Study:
 def checksum(system: System) -> str:
     """Checksum of the data set that a system names, empty if it needs none."""
     return data.checksum(system.dataset) if hasattr(system, "dataset") else ""
-
-
-def _one(system: System, change: dict[str, Any]) -> System:
-    """Check one value alone: what it allows together with others is checked for whole points."""
-    try:
-        return canonical(system, **change)
-    except InputError as error:
-        raise InputError(f"grid: {error}") from error
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

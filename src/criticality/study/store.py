@@ -152,6 +152,7 @@ class Store:
         with _opened(path) as file:
             if file.attrs.get("key") != key:
                 raise DamagedError(f"{path}: not the result of task {key}")
+            _arrays(file)
         return True
 
     def write(self, task: Task, arrays: Arrays, provenance: Mapping[str, Any]) -> None:
@@ -205,10 +206,10 @@ class Store:
 
     def entries(self) -> tuple[list[Entry], list[Path]]:
         """Whole results that belong to the plan, and the paths of damaged files."""
-        return self._read(self.plan(), lambda entry, file: None)
+        return self._read(self.plan(), lambda entry, file: _arrays(file))
 
     def _read(
-        self, plan: Mapping[str, Any], use: Callable[[Entry, h5py.File], None]
+        self, plan: Mapping[str, Any], use: Callable[[Entry, h5py.File], object]
     ) -> tuple[list[Entry], list[Path]]:
         """Open every result once, and hand those of the plan to `use`; else as `entries`."""
         swept = {name: set(values) for name, values in plan["grid"].items()}
@@ -217,9 +218,9 @@ class Store:
         for path in sorted((self.path / "results").glob("*.nc")):
             try:
                 with _opened(path) as file:
-                    attributes = dict(file.attrs)
+                    attributes = {name: _scalar(value) for name, value in file.attrs.items()}
                     outer = json.loads(attributes["controls"])
-                    number = int(attributes["realization"])
+                    number = attributes["realization"]
                     if (
                         number < plan["realizations"]
                         and all(outer[name] in values for name, values in swept.items())
@@ -268,13 +269,14 @@ class Store:
                 described.update(json.loads(entry.attributes["observables"]))
                 names = {dim for dims, _, _ in described.values() for dim in dims}
                 inner.update({name: np.asarray(file[name]) for name in names})
-            for name in described:
-                values = np.asarray(file[name])
-                arrays.setdefault(name, np.full(shape + values.shape, np.nan))[index] = values
+            for name, values in _arrays(file).items():
+                if name in described:
+                    arrays.setdefault(name, np.full(shape + values.shape, np.nan))[index] = values
 
-        self._read(plan, place)
+        _, damaged = self._read(plan, place)
         if not arrays:
-            raise InputError(f"{self.path}: no result yet; `criticality run` computes them.")
+            found = f"{len(damaged)} damaged file(s) and no result" if damaged else "no result yet"
+            raise InputError(f"{self.path}: {found}; `criticality run` computes what is missing.")
         fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
         return xr.Dataset(
             {
@@ -298,6 +300,25 @@ def _opened(path: Path) -> h5py.File:
     except Exception as error:
         # HDF5 reports damage by many exception types, none of them ours
         raise DamagedError(f"{path}: cannot be read ({error})") from error
+
+
+def _arrays(file: h5py.File) -> Arrays:
+    """Read everything in a result file, which checks the checksum of every array.
+
+    Raises
+    ------
+    DamagedError
+        If a checksum is wrong.
+    """
+    try:
+        return {name: np.asarray(values) for name, values in file.items()}
+    except OSError as error:
+        raise DamagedError(f"{file.filename}: cannot be read ({error})") from error
+
+
+def _scalar(value: Any) -> Any:
+    """Attribute as Python has it; netCDF keeps a number as an array of one."""
+    return value.item() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _units(observable: Observable) -> dict[str, str]:

@@ -1,0 +1,158 @@
+"""Every system keeps the same promises; a new one is covered by its `tiny()` preset alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from criticality import Study, data
+from criticality.base import Task, axes, canonical, controls
+from criticality.engine import ensemble
+from criticality.study.plan import checksum
+from criticality.systems import SYSTEMS
+
+GOLDEN_KEYS = {
+    # A changed key orphans every stored result: raise `version` and say so in CHANGELOG.md.
+    "dropout": "b2a67298136a89873983d30076b5b3e414c2d5c11603837ae413f70ba61b2ca4",
+}
+EVERY = pytest.mark.parametrize("kind", SYSTEMS.values(), ids=SYSTEMS)
+
+
+def tasks(system, realizations=3, seed=0):
+    fixed = canonical(system)
+    return [
+        Task(system=fixed, seed=seed, realization=r, checksum=checksum(fixed))
+        for r in range(realizations)
+    ]
+
+
+def arrays_for(system):
+    return data.load(system.dataset).arrays() if hasattr(system, "dataset") else {}
+
+
+def assert_identical(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+@pytest.fixture(scope="module", params=SYSTEMS.values(), ids=SYSTEMS)
+def together(request):
+    system = request.param.tiny()
+    return system, ensemble.realize(tasks(system), arrays_for(system))
+
+
+def test_alone_as_in_a_sequence_bit_for_bit(together):
+    system, results = together
+    for task, result in reversed(list(zip(tasks(system), results, strict=True))):
+        assert_identical(ensemble.realize([task], arrays_for(system))[0], result)
+
+
+@pytest.mark.parametrize("width", [2, 3, 5])
+def test_a_wide_batch_is_the_same_computation(together, width):
+    # vmap may round a sum in another order, so not bit for bit
+    system, results = together
+    batch = ensemble.realize(tasks(system)[:2], arrays_for(system), width=width)
+    for one, other in zip(batch, results[:2], strict=True):
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-5, err_msg=name)
+
+
+def test_a_lane_does_not_depend_on_its_neighbours_bit_for_bit(together):
+    system, _ = together
+    every = ensemble.realize(tasks(system), arrays_for(system), width=3)
+    turned = ensemble.realize(tasks(system)[::-1], arrays_for(system), width=3)[::-1]
+    for one, other in zip(every, turned, strict=True):
+        assert_identical(one, other)
+
+
+def test_realizations_and_seeds_differ(together):
+    system, results = together
+    other = ensemble.realize(tasks(system, 1, seed=1), arrays_for(system))[0]
+    name = type(system).observables[0].name
+    values = [result[name] for result in (*results, other)]
+    for i, one in enumerate(values):
+        assert not any(np.array_equal(one, two) for two in values[i + 1 :])
+
+
+def test_observables_are_finite_and_have_the_declared_shape(together):
+    system, results = together
+    lengths = {name: len(values) for name, values in system.inner().items()}
+    assert set(results[0]) == {o.name for o in type(system).observables}
+    for observable in type(system).observables:
+        value = results[0][observable.name]
+        assert value.shape == tuple(lengths[dim] for dim in observable.dims)
+        assert np.isfinite(value).all()
+
+
+@EVERY
+def test_toml_round_trip(kind, tmp_path):
+    system = kind.tiny()
+
+    def toml(value):
+        if isinstance(value, bool):
+            return str(value).lower()
+        return (
+            f'"{value}"'
+            if isinstance(value, str)
+            else str(value).replace("(", "[").replace(")", "]")
+        )
+
+    lines = [f"{name} = {toml(value)}" for name, value in controls(system).items()]
+    file = tmp_path / "study.toml"
+    file.write_text(f'system = "{kind.name}"\nseed = 5\n[controls]\n' + "\n".join(lines))
+    read = Study.from_toml(file, SYSTEMS)
+    assert read.system == canonical(system)
+    assert read.tasks()[0].key == Study(system=system, seed=5).tasks()[0].key
+
+
+@EVERY
+def test_golden_task_key(kind):
+    assert tasks(kind.tiny())[0].key == GOLDEN_KEYS[kind.name]
+
+
+@EVERY
+def test_every_control_enters_the_key_and_outer_ones_the_randomness(kind):
+    system = canonical(kind.tiny())
+    base = tasks(system)[0]
+    for name, axis in axes(kind).items():
+        value = getattr(system, name)
+        if isinstance(value, bool):
+            other = not value
+        elif isinstance(value, str):
+            other = next((c for c in axis.choices if c != value), value)
+        elif isinstance(value, tuple):
+            other = value[:1]
+        else:
+            other = value + 1 if axis.admits(value + 1) else value + 0.01
+        if other == value:
+            continue
+        changed = tasks(canonical(system, **{name: other}))[0]
+        assert changed.key != base.key, name
+        assert (changed.lineage == base.lineage) == axis.inner, name
+
+
+@EVERY
+def test_a_finer_inner_axis_leaves_the_old_points_alone(kind):
+    # evaluation masks depend on the value of a rate, not on the grid around it
+    system = canonical(kind.tiny())
+    inner = [n for n, a in axes(kind).items() if isinstance(getattr(system, n), tuple)]
+    for name in inner:
+        values = getattr(system, name)
+        finer = canonical(system, **{name: (values[0], 0.37, *values[1:])})
+        old, new = (ensemble.realize(tasks(s, 1), arrays_for(s))[0] for s in (system, finer))
+        keep = [0, *range(2, len(values) + 1)]
+        for observable in kind.observables:
+            if name in observable.dims:
+                at = observable.dims.index(name)
+                kept = np.take(new[observable.name], keep, axis=at)
+                np.testing.assert_array_equal(kept, old[observable.name])
+
+
+@EVERY
+def test_work_grows_with_the_size_of_the_problem(kind):
+    system = kind.tiny()
+    assert system.work() > 0
+    if hasattr(system, "n_train"):
+        bigger = canonical(system, n_train=2 * system.n_train)
+        assert system.work() < bigger.work() < 2.5 * system.work()

@@ -1,0 +1,98 @@
+"""Serial, threads, processes and a Dask cluster over TCP give the same bits."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import multiprocessing
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from criticality import InputError, RunError, run
+
+
+class Serial(cf.Executor):
+    """Runs each call at once, in this thread."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future: cf.Future = cf.Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class Failing(Serial):
+    """Fails the second call, as a machine that runs out of memory might."""
+
+    calls = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.calls += 1
+        if self.calls == 2:
+            future: cf.Future = cf.Future()
+            future.set_exception(MemoryError("no room"))
+            return future
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.fixture
+def serial(tiny_study, tmp_path):
+    return run(tiny_study, tmp_path / "serial", executor=Serial())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_threads(tiny_study, tmp_path, serial, workers):
+    xr.testing.assert_identical(run(tiny_study, tmp_path / "s", workers=workers), serial)
+
+
+def test_processes(tiny_study, tmp_path, serial):
+    context = multiprocessing.get_context("spawn")
+    with cf.ProcessPoolExecutor(2, mp_context=context) as pool:
+        xr.testing.assert_identical(run(tiny_study, tmp_path / "s", executor=pool), serial)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_dask_cluster_over_tcp(tiny_study, tmp_path, serial):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        assert cluster.scheduler_address.startswith("tcp://")
+        ds = run(tiny_study, tmp_path / "s", executor=client.get_executor())
+    xr.testing.assert_identical(ds, serial)
+
+
+def test_a_vectorised_batch_agrees_to_rounding(tiny_study, tmp_path, serial):
+    ds = run(tiny_study, tmp_path / "s", width=3)  # 8 tasks: two full batches and a padded one
+    xr.testing.assert_allclose(ds, serial, rtol=1e-5)
+
+
+def test_a_failed_task_is_named_and_the_others_are_kept(tiny_study, tmp_path, serial):
+    seen = []
+    with pytest.raises(RunError, match=r"1 of 8 tasks failed[\s\S]*MemoryError\('no room'\)"):
+        run(tiny_study, tmp_path / "s", executor=Failing(), watch=seen.append)
+    assert (seen[-1].done, seen[-1].failed) == (7, 1)
+    assert len(list((tmp_path / "s" / "results").iterdir())) == 7
+    xr.testing.assert_identical(run(tiny_study, tmp_path / "s"), serial)
+
+
+def test_progress_counts_tasks_and_work(tiny_study, tmp_path):
+    seen = []
+    run(tiny_study, tmp_path / "s", watch=seen.append)
+    assert [p.done for p in seen] == list(range(9))
+    assert seen[-1].work_done == pytest.approx(seen[-1].work_total)
+    assert np.all(np.diff([p.work_done for p in seen]) > 0)
+
+
+@pytest.mark.parametrize("option", ["workers", "width"])
+def test_no_workers_are_refused(tiny_study, tmp_path, option):
+    with pytest.raises(InputError, match=option):
+        run(tiny_study, tmp_path / "s", **{option: 0})
+    assert not (tmp_path / "s").exists()

@@ -1,0 +1,130 @@
+"""Figures show what was measured: cells, hatching, error bars, labels with units."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from criticality import figures, phase_diagram
+from criticality.analysis.phases import CHANCE_LOSS, Phase
+from tests.test_phases import SIZES, power_laws
+
+RATES = np.array([0.0, 0.2, 0.4, 0.6])
+
+
+@pytest.fixture(scope="module")
+def ds():
+    """Dementia above 0.3 at p_train 0, eumentia everywhere at 0.1, amentia at 0.9."""
+    rng = np.random.default_rng(0)
+    loss = np.concatenate(
+        [
+            power_laws([-0.2, -0.05, 0.05, 0.2], rng, scatter=0.02, shared=0.5),
+            power_laws([-0.3, -0.3, -0.2, -0.1], rng, scatter=0.02),
+            CHANCE_LOSS * np.ones((1, 6, 4, 4)) * np.exp(rng.normal(0, 1e-3, (1, 6, 4, 4))),
+        ]
+    )[..., None]
+    accuracy = np.where(np.arange(3) < 2, 0.9, 0.1)[:, None, None, None, None] * np.ones(loss.shape)
+    dims = ("p_train", "n_train", "realization", "p_eval", "pass")
+    result = xr.Dataset(
+        {
+            "loss": (dims, loss, {"units": "nat"}),
+            "accuracy": (dims, accuracy, {"units": "1"}),
+        },
+        coords={"p_train": [0.0, 0.1, 0.9], "n_train": SIZES, "p_eval": RATES},
+    )
+    result["p_train"].attrs = {"symbol": r"$p_\mathrm{train}$", "units": "1"}
+    return result
+
+
+@pytest.fixture(scope="module")
+def phases(ds):
+    return phase_diagram(ds)
+
+
+def mesh(ax) -> QuadMesh:
+    (found,) = [c for c in ax.collections if isinstance(c, QuadMesh)]
+    return found
+
+
+def test_a_phase_map_draws_every_cell_and_hatches_the_unresolved(phases):
+    ax = figures.phase_map(phases)
+    np.testing.assert_array_equal(mesh(ax).get_array(), phases["phase"].values.T)
+    hatched = {
+        (round(p.get_x() + 0.5), round(p.get_y() / 0.2 + 0.5))
+        for p in ax.patches
+        if isinstance(p, Rectangle)
+    }
+    expected = {tuple(cell) for cell in np.argwhere(phases["phase"].values == Phase.UNRESOLVED)}
+    assert hatched == expected
+    assert len(expected) > 0
+    words = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert words[:4] == ["eumentia", "dementia", "amentia", "unresolved"]
+    assert "95" in words[4]
+
+
+def test_uneven_grids_are_drawn_cell_by_cell_and_say_so(phases):
+    ax = figures.exponent_map(phases)
+    assert "not to scale" in ax.get_xlabel()
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "0.1", "0.9"]
+    assert "not to scale" not in ax.get_ylabel()
+    np.testing.assert_allclose(mesh(ax).get_array(), phases["alpha"].values.T)
+
+
+def test_the_boundary_is_drawn_where_it_was_found(phases):
+    ax = figures.phase_map(phases)
+    (line,) = [line for line in ax.lines if line.get_marker() == "o"]
+    assert line.get_ydata()[0] == pytest.approx(float(phases["boundary"][0]))
+    assert len(line.get_ydata()) == 1
+
+
+def test_curves_are_means_over_passes_and_realizations_with_standard_errors(ds, phases):
+    ax = figures.against_probe(ds, phases, 0.0)
+    assert len(ax.containers) == len(SIZES)
+    data_line, _, (bars,) = ax.containers[0]
+    sample = ds["loss"].sel(p_train=0.0, n_train=500).mean("pass")
+    np.testing.assert_allclose(data_line.get_ydata(), sample.mean("realization"))
+    half = np.array([np.ptp(segment[:, 1]) / 2 for segment in bars.get_segments()])
+    np.testing.assert_allclose(half, sample.std("realization", ddof=1) / 2, rtol=1e-6)
+    assert "(nat)" in ax.get_ylabel()
+    assert ax.get_yscale() == "log"
+
+
+def test_the_crossing_is_at_one_for_all_sizes_where_alpha_vanishes(ds, phases):
+    ax = figures.crossing(ds, phases, 0.0)
+    at_low = [container[0].get_ydata()[0] for container in ax.containers]
+    assert at_low == sorted(at_low, reverse=True)
+    at_high = [container[0].get_ydata()[-1] for container in ax.containers]
+    assert at_high == sorted(at_high)
+
+
+def test_power_laws_are_drawn_through_the_points_and_dotted_where_they_fail(ds, phases):
+    ax = figures.against_size(ds, phases, 0.0)
+    laws = [line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 6]
+    mean = ds["loss"].sel(p_train=0.0, p_eval=0.0).mean(["pass", "realization"])
+    np.testing.assert_allclose(laws[0].get_ydata(), mean, rtol=0.1)
+    bad = phases.copy(deep=True)
+    bad["fit_probability"][:] = 0.0
+    styles = {line.get_linestyle() for line in figures.against_size(ds, bad, 0.0).lines}
+    assert ":" in styles
+    assert "-" not in styles
+
+
+def test_figures_draw_into_given_axes_and_leave_global_settings_alone(ds, phases):
+    before = dict(matplotlib.rcParams)
+    ax = Figure().subplots()
+    assert figures.accuracy_map(phases, ax) is ax
+    assert figures.against_control(ds, 0.2).get_xlabel().startswith("training dropout")
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [(-0.3471, 0.0089, "-0.3471(89)"), (0.05, 0.12, "0.05(12)"), (1.0, float("nan"), "1")],
+)
+def test_values_carry_their_error_in_the_last_digits(value, error, text):
+    assert figures._with_error(value, error) == text

@@ -1,0 +1,135 @@
+"""The plan: what is allowed, what names a task, how a study file is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from criticality import InputError, Study
+from criticality.systems import SYSTEMS, DropoutNetwork
+
+STUDY = """
+system = "dropout"
+seed = 3
+realizations = 2
+[controls]
+dataset = "synthetic"
+width = 12
+n_validation = 100
+[grid]
+p_train = [0, 0.5]
+n_train = [100, 200]
+"""
+
+
+def read(tmp_path, text=STUDY, *changes):
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    return Study.from_toml(path, SYSTEMS, changes)
+
+
+def test_a_study_is_the_product_of_its_grid_and_realizations(tmp_path):
+    study = read(tmp_path)
+    points = {(t.system.p_train, t.system.n_train, t.realization) for t in study.tasks()}
+    assert points == {(p, n, r) for p in (0, 0.5) for n in (100, 200) for r in (0, 1)}
+    assert len({t.key for t in study.tasks()}) == 8
+
+
+def test_zero_and_zero_point_zero_are_the_same_task(tmp_path):
+    whole = read(tmp_path, STUDY, "p_train=[0, 0.5]", "learning_rate=1")
+    point = read(tmp_path, STUDY, "p_train=[0.0, 0.5]", "learning_rate=1.0")
+    assert [t.key for t in whole.tasks()] == [t.key for t in point.tasks()]
+
+
+def test_extending_a_study_keeps_every_old_key(tmp_path):
+    old = {t.key for t in read(tmp_path).tasks()}
+    for change in ("p_train=[0, 0.1, 0.5]", "realizations=5", "width=[12, 20]"):
+        new = {t.key for t in read(tmp_path, STUDY, change).tasks()}
+        assert old < new
+
+
+def test_set_changes_one_thing(tmp_path):
+    study = read(tmp_path, STUDY, "seed=9", "p_train=0.25", "dataset=mnist", "p_eval=[0.0, 0.1]")
+    assert study.seed == 9
+    assert set(study.grid) == {"n_train"}
+    assert study.system.p_train == 0.25
+    assert study.system.dataset == "mnist"
+    assert study.system.p_eval == (0.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("p_train=1", ["p_train", "[0, 1)"]),
+        ("p_train=-0.1", ["p_train", "[0, 1)"]),
+        ("p_train=nan", ["p_train", "[0, 1)"]),
+        ("p_eval=[0.0, 1.0]", ["p_eval", "[0, 1)"]),
+        ("p_eval=0.5", ["p_eval", "list"]),
+        ("p_eval=[0.1, 0.1]", ["p_eval", "distinct"]),
+        ("p_train=[0.1, 0.1]", ["p_train", "twice"]),
+        ("p_train=[]", ["p_train", "empty"]),
+        ("width=0", ["width", "[1, inf)"]),
+        ("depth=-2", ["depth", "[1, inf)"]),
+        ("depth=2.5", ["depth", "whole number"]),
+        ("depth=true", ["depth", "whole number"]),
+        ("width=[10, 0]", ["width", "[1, inf)"]),
+        ("width='wide'", ["width", "whole number"]),
+        ("n_train=3901", ["n_train", "4000", "n_validation = 100", "3900"]),
+        ("n_train=[100, 4000]", ["n_train", "3900"]),
+        ("dataset=mnits", ["dataset", "mnits", "did you mean 'mnist'", "fashion-mnist"]),
+        ("restore_best=1", ["restore_best", "true or false"]),
+        ("initialization=hee", ["initialization", "did you mean 'he'", "standard"]),
+        ("learning_rate=0", ["learning_rate", "(0, inf)"]),
+        ("learning_rate=inf", ["learning_rate", "(0, inf)"]),
+        ("realizations=0", ["realizations", "1 or more"]),
+        ("realizations=1.5", ["realizations", "whole number"]),
+        ("seed=-1", ["seed", "0 or more"]),
+        ("p_trian=0.1", ["p_trian", "did you mean 'p_train'"]),
+        ("p_train", ["p_train", "key=value"]),
+    ],
+)
+def test_a_bad_value_is_refused_with_what_was_expected(tmp_path, change, words):
+    with pytest.raises(InputError) as error:
+        read(tmp_path, STUDY, change)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('systm = "dropout"', ["study.toml", "systm", "did you mean 'system'"]),
+        ('system = "dropuot"', ["study.toml", "dropuot", "did you mean 'dropout'"]),
+        ("seed = 1", ["study.toml", "system"]),
+        ('system = "dropout"\n[grid]\np_trian = [0]', ["p_trian", "did you mean 'p_train'"]),
+        ('system = "dropout"\n[grid]\np_eval = [0.0]', ["p_eval", "inner axis"]),
+        ('system = "dropout"\n[grid]\np_train = 0.5', ["p_train", "list"]),
+        ('system = "dropout"\ngrid = 3', ["[grid]", "table"]),
+        (
+            'system = "dropout"\n[controls]\nwidth = 5\n[grid]\nwidth = [5]',
+            ["width", "[controls]", "[grid]"],
+        ),
+        ('system = "dropout', ["study.toml", "TOML"]),
+    ],
+)
+def test_a_bad_file_is_refused_by_name(tmp_path, text, words):
+    with pytest.raises(InputError) as error:
+        read(tmp_path, text)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_missing_or_binary_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        Study.from_toml(tmp_path / "none.toml", SYSTEMS)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot be read"):
+        Study.from_toml(tmp_path / "binary.toml", SYSTEMS)
+
+
+def test_python_refuses_what_toml_refuses():
+    with pytest.raises(InputError, match=r"p_trian.*did you mean 'p_train'"):
+        Study(system=DropoutNetwork(), grid={"p_trian": [0.1]})
+    with pytest.raises(InputError, match="n_train = 100000"):
+        Study(system=DropoutNetwork(n_train=100_000))
+    with pytest.raises(InputError, match="expected a list"):
+        Study(system=DropoutNetwork(), grid={"p_train": 0.5})
