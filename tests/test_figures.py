@@ -23,7 +23,7 @@ def ds():
     rng = np.random.default_rng(0)
     loss = np.concatenate(
         [
-            power_laws([-0.2, -0.05, 0.05, 0.2], rng, scatter=0.02, shared=0.5),
+            power_laws([-0.2, 0.0, 0.1, 0.2], rng, scatter=0.02, shared=0.5),
             power_laws([-0.3, -0.3, -0.2, -0.1], rng, scatter=0.02),
             CHANCE_LOSS * np.ones((1, 6, 4, 4)) * np.exp(rng.normal(0, 1e-3, (1, 6, 4, 4))),
         ]

@@ -7,7 +7,6 @@ need themselves, so that `--help` answers at once.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import sys
@@ -193,11 +192,8 @@ def run(
     if dry_run:
         _dry_run(plan, Store(store), workers, as_json)
         return
-    from criticality.study import run as runner
-
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("criticality").setLevel(logging.INFO)
     from criticality.progress import Display
+    from criticality.study import run as runner
 
     with Display() as display:
         try:
@@ -307,9 +303,13 @@ def phases(
 
     if not sigmas > 0:
         raise InputError(f"--sigmas {sigmas}: expected a positive number.")
-    found = phase_diagram(
-        _open(store, select), thresholds=Thresholds(sigmas=sigmas), draws=draws, seed=seed
-    )
+    ds = _open(store, select)
+    missing = int(ds["epochs"].isnull().sum()) if "epochs" in ds else 0
+    if missing:
+        _say(
+            f"not finished: {missing} of {ds['epochs'].size} realizations are still to be computed"
+        )
+    found = phase_diagram(ds, thresholds=Thresholds(sigmas=sigmas), draws=draws, seed=seed)
     names = ("alpha", "alpha_error", "chi2_dof", "fit_probability", "loss", "accuracy")
     ends = ("boundary", "boundary_error", "boundary_low", "boundary_high")
     if as_json:

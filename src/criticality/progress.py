@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from types import TracebackType
@@ -13,22 +14,26 @@ if TYPE_CHECKING:
     from criticality.study.run import Progress
 
 LINE_EVERY_S = 10.0
+LOG = logging.getLogger("criticality")
 
 
-class Display:
-    """Shows tasks done, rate and remaining time.
+class Display(logging.Handler):
+    """Shows tasks done, rate and remaining time, and what the package logs.
 
     The remaining time goes by estimated work, not by tasks: a network on 16,000 samples takes
     many times as long as one on 500.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._start = self._last = 0.0
         self._first: Progress | None = None
         self._bar: Any = None
         self._task: Any = None
 
     def __enter__(self) -> Self:
+        LOG.addHandler(self)
+        LOG.setLevel(logging.INFO)
         return self
 
     def __exit__(
@@ -38,12 +43,21 @@ class Display:
         at: TracebackType | None,
     ) -> None:
         self.close()
+        LOG.removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a log message on a line of its own, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.console.print(record.getMessage(), highlight=False)
+        else:
+            _write(record.getMessage())
 
     def close(self) -> None:
         """End the bar, leaving its last state on the screen."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+        super().close()
 
     def update(self, progress: Progress) -> None:
         """Show the state of a run; the first call starts the clock."""
@@ -59,8 +73,7 @@ class Display:
             )
         elif now - self._last >= LINE_EVERY_S or progress.done + progress.failed == progress.total:
             self._last = now
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
+            _write(text)
 
     def _text(self, progress: Progress, elapsed: float) -> str:
         assert self._first is not None
@@ -86,3 +99,8 @@ class Display:
         )
         self._task = self._bar.add_task("", text="")
         self._bar.start()
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

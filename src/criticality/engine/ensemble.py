@@ -84,6 +84,8 @@ def _program(template: System, width: int, *arguments: Any) -> Any:
     """Compile for one template and batch width, once a process."""
     shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(arguments[-1]))
     name = (template, width, shapes)
+    if name in _programs:  # without waiting for what another thread compiles
+        return _programs[name]
     with _lock:
         if name not in _programs:
             start = time.perf_counter()

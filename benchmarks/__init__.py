@@ -1,0 +1,1 @@
+"""Benchmarks print a dated table: claim, hardware, versions, n, median and spread."""

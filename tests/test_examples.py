@@ -1,0 +1,52 @@
+"""What the README and the study files say is true."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from criticality import Study, data
+from criticality.systems import SYSTEMS
+
+ROOT = Path(__file__).parent.parent
+STUDIES = sorted((ROOT / "examples").rglob("*.toml"))
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=[f.stem for f in STUDIES])
+def test_every_study_file_is_a_study(file):
+    study = Study.from_toml(file, SYSTEMS)
+    assert len({task.key for task in study.tasks()}) == len(study.tasks())
+    assert study.realizations >= 4
+
+
+def test_the_full_size_studies_reach_the_whole_training_set():
+    study = Study.from_toml(ROOT / "examples/pan2026/fig2_phase_diagram.toml", SYSTEMS)
+    left = data.TRAINING_SAMPLES["mnist"] - study.system.n_validation
+    assert max(study.grid["n_train"]) == left
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert "p_train" in capsys.readouterr().out
+
+
+def test_the_commands_of_the_readme_exist(capsys, monkeypatch):
+    from criticality.cli import main
+
+    text = "\n".join(
+        re.findall(r"```(?:sh|console)?\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    )
+    commands = set(re.findall(r"^criticality ((?:data )?[a-z]+)", text, re.MULTILINE))
+    assert {"run", "phases", "figures", "status", "data fetch"} <= commands
+    for command in commands:
+        monkeypatch.setattr(sys, "argv", ["criticality", *command.split(), "--help"])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
