@@ -1,4 +1,30 @@
-"""The engine against a plain NumPy implementation of the same experiment, on real MNIST."""
+"""The engine against a plain NumPy implementation of the same experiment, on real MNIST.
+
+The reference below trains one network at a time, keeps its own random numbers and shares no code
+with the package but the loading of the data.  Three tests compare the two number by number, where
+no randomness is left: forward pass, gradient and Adam step, and a whole training without dropout.
+With dropout the two can agree in distribution only, over independent realizations (subset,
+initial parameters, mini-batches and masks all drawn anew).
+
+Six observables are compared: log loss and accuracy on the whole test set at p_eval = 0 and 0.5,
+log of the best validation loss, and log of the number of epochs.  Each has Welch's t-test (mean)
+and the Kolmogorov-Smirnov test (whole distribution) at a significance of 1e-3 / 12 = 8.3e-5, so
+that two equal implementations fail a study with a probability below 1e-3 [Bonferroni].  Seeds are
+fixed: on one machine the verdict on one version of the code is always the same.
+
+Power, as the shift of the mean log loss that Welch's test finds with a probability of 90 %:
+
+    study         realizations    p_eval = 0    p_eval = 0.5
+    small              30            0.08           0.06
+    demo (slow)       150            0.03           0.025
+
+At p_eval = 0.5 the log loss falls by about 3.5 per unit of p_train, so 0.06 is an error of 0.017
+in p_train.  That the tests have this power is tested too: with resampled ensembles, and with
+references that contain a mistake and must be rejected.  Ensembles are blind to what hardly moves
+these observables, such as one epoch more of patience, no halving of the learning rate, or (in the
+small study) the last parameters in place of the best; the training that is compared epoch by
+epoch is not.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +52,7 @@ Samples = tuple[np.ndarray, np.ndarray]  # grey values in [0, 1] and labels
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What is trained and how: controls of `DropoutNetwork`, and room for three mistakes."""
+    """What is trained and how: controls of `DropoutNetwork`, and room for two mistakes."""
 
     p_train: float
     n_train: int
@@ -39,14 +65,13 @@ class Protocol:
     learning_rate: float = 1e-3
     undropped: int = 0  # mistake: so many hidden layers, from the input on, train without dropout
     rescale: bool = True  # mistake if False: dropout in evaluation lacks the factor 1 / (1 - p)
-    restore_best: bool = True  # mistake if False: the last parameters are evaluated
 
     def rates(self) -> list[float]:
         """Dropout rates of the hidden layers in training."""
         return [0.0] * self.undropped + [self.p_train] * (self.depth - self.undropped)
 
 
-MISTAKES = ("undropped", "rescale", "restore_best")
+MISTAKES = ("undropped", "rescale")
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:
@@ -131,7 +156,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class Trained:
-    params: Arrays  # to be evaluated
+    params: Arrays  # of the best validation loss
     validation: list[float]  # loss after every epoch
     rate: float  # of learning, at the end
 
@@ -165,7 +190,7 @@ def train(
             stale, waited = stale + 1, waited + 1
         if waited == protocol.plateau:
             rate, waited = rate / 2, 0
-    return Trained(best if protocol.restore_best else params, validation, rate)
+    return Trained(best, validation, rate)
 
 
 def one_realization(
@@ -243,7 +268,7 @@ DEMO = Study(  # the defaults of `DropoutNetwork`
         plateau=5,
     ),
     realizations=150,
-    detectable={0.0: 0.03, 0.5: 0.03},
+    detectable={0.0: 0.03, 0.5: 0.025},
 )
 FALSE_ALARM = 1e-3  # probability that two equal implementations fail one study
 OBSERVABLES = (
@@ -367,7 +392,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def params(rng: np.random.Generator) -> Arrays:
-    """A network as trained, with biases that matter."""
+    """Random parameters, with biases that matter."""
     fresh = initial(SMALL.protocol, 28 * 28, rng)
     return [p + rng.normal(0, 0.1, size=p.shape).astype(np.float32) for p in fresh]
 
@@ -391,7 +416,9 @@ def test_forward_pass_and_cross_entropy_agree(params: Arrays, rng: np.random.Gen
     loss = measure.cross_entropy(logits, jnp.asarray(y)).mean()
     np.testing.assert_allclose(loss, cross_entropy(expected, y), rtol=1e-5)
     right = measure.correct(logits, jnp.asarray(y)).mean()
-    np.testing.assert_allclose(right, (expected.argmax(axis=1) == y).mean(), atol=1e-6)
+    np.testing.assert_allclose(
+        right, (expected.argmax(axis=1) == y).mean(), atol=2e-4
+    )  # near a tie
 
 
 def test_gradient_and_adam_step_agree(params: Arrays, rng: np.random.Generator) -> None:

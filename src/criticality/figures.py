@@ -6,6 +6,7 @@ Figure numbers are those of Pan, Aggarwal and Pixley.  `ds` is a study's results
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import matplotlib
@@ -90,7 +91,7 @@ def against_control(ds: xr.Dataset, p_eval: float, ax: Axes | None = None) -> Ax
     """Draw the loss against the training rate, a curve for each size (Fig. 3a)."""
     ax = _axes(ax)
     _curves(ds["loss"].sel(p_eval=p_eval), "p_train", ax)
-    ax.axhline(np.log(10), color="0.5", lw=0.8, ls=":", zorder=0)
+    _reference(ax, math.log(10), r"$\ln 10$")
     ax.set_title(rf"$p_\mathrm{{eval}}={p_eval:g}$", fontsize="medium")
     _log(ax)
     return ax
@@ -141,12 +142,12 @@ def against_probe(
     """
     ax = _axes(ax)
     _curves(ds[observable].sel(p_train=p_train), "p_eval", ax)
-    _mark(phases.sel(p_train=p_train), ax)
+    _mark(phases, p_train, ax)
     if observable == "loss":
         _log(ax)
-        ax.axhline(np.log(10), color="0.5", lw=0.8, ls=":", zorder=0)
+        _reference(ax, math.log(10), r"$\ln 10$")
     else:
-        ax.axhline(0.1, color="0.5", lw=0.8, ls=":", zorder=0)
+        _reference(ax, 0.1, "chance")
         ax.set_ylim(0, 1)
     ax.set_title(rf"$p_\mathrm{{train}}={p_train:g}$", fontsize="medium")
     return ax
@@ -162,8 +163,8 @@ def crossing(ds: xr.Dataset, phases: xr.Dataset, p_train: float, ax: Axes | None
     means = loss.mean(dim=["pass", "realization"])
     centre = xr.apply_ufunc(np.exp, xr.apply_ufunc(np.log, means).mean(dim="n_train"))
     _curves((loss / centre).rename("loss"), "p_eval", ax)
-    _mark(phases.sel(p_train=p_train), ax)
-    ax.axhline(1, color="0.5", lw=0.8, ls=":", zorder=0)
+    _mark(phases, p_train, ax)
+    _reference(ax, 1.0, "")
     _log(ax)
     ax.set_ylabel("loss / geometric mean over sizes")
     ax.set_title(rf"$p_\mathrm{{train}}={p_train:g}$", fontsize="medium")
@@ -248,18 +249,21 @@ def _hatch(phases: xr.Dataset, where: np.ndarray[Any, Any], ax: Axes) -> None:
         )
 
 
+def _boundary_positions(phases: xr.Dataset) -> list[Array]:
+    """Where boundary, low and high end stand on the axis of rates; an open end at its edge."""
+    rates = phases[_probe(phases)].values
+    centres, edges = _positions(rates)
+    names = ("boundary", "boundary_low", "boundary_high")
+    return [np.interp(phases[n].values, rates, centres, edges[0], edges[-1]) for n in names]
+
+
 def _boundary(phases: xr.Dataset, ax: Axes) -> list[Any]:
     """Draw p_eval* with its interval; an open end is an arrow."""
     row = np.isfinite(phases["boundary"].values)
     if not row.any():
         return []
     x = _positions(phases[_control(phases)].values)[0][row]
-    rates = phases[_probe(phases)].values
-    centres, edges = _positions(rates)
-    value, low, high = (
-        np.interp(phases[f"boundary{end}"].values[row], rates, centres, edges[0], edges[-1])
-        for end in ("", "_low", "_high")
-    )
+    value, low, high = (end[row] for end in _boundary_positions(phases))
     bars = ax.errorbar(
         x,
         value,
@@ -279,14 +283,37 @@ def _boundary(phases: xr.Dataset, ax: Axes) -> list[Any]:
     return [bars]
 
 
-def _mark(row: xr.Dataset, ax: Axes) -> None:
+def _mark(phases: xr.Dataset, p_train: float, ax: Axes) -> None:
     """Mark the boundary and its interval on an axis of evaluation rates."""
-    if np.isfinite(row["boundary"]):
+    row = phases[_control(phases)].values == p_train
+    if np.isfinite(phases["boundary"].values[row]).all():
         left, right = ax.get_xlim()
-        low, high = np.clip([row["boundary_low"], row["boundary_high"]], left, right)
+        value, low, high = (float(end[row][0]) for end in _boundary_positions(phases))
         ax.axvspan(low, high, color="0.85", zorder=0, lw=0)
-        ax.axvline(float(row["boundary"]), color="0.4", lw=0.8, ls="--", zorder=0)
+        ax.axvline(value, color="0.4", lw=0.8, ls="--", zorder=0)
+        ax.annotate(
+            r"$p^*_\mathrm{eval}$",
+            (value, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -3),
+            textcoords="offset points",
+            va="top",
+        )
         ax.set_xlim(left, right)
+
+
+def _reference(ax: Axes, value: float, name: str) -> None:
+    """Draw a dotted line at a known value, named at its left end."""
+    ax.axhline(value, color="0.5", lw=0.8, ls=":", zorder=0)
+    ax.annotate(
+        name,
+        (0, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(3, 2),
+        textcoords="offset points",
+        fontsize="small",
+        color="0.35",
+    )
 
 
 def _mean(array: xr.DataArray, dims: tuple[str, ...]) -> tuple[Array, Array]:
@@ -305,7 +332,7 @@ def _curves(array: xr.DataArray, along: str, ax: Axes) -> None:
     for size, colour, marker in zip(sizes, colours, MARKERS * 4, strict=False):
         mean, error = _mean(array.sel(n_train=size), (along,))
         ax.errorbar(
-            array[along].values,
+            _positions(array[along].values)[0],
             mean,
             error,
             fmt=f"{marker}-",
@@ -315,7 +342,8 @@ def _curves(array: xr.DataArray, along: str, ax: Axes) -> None:
             color=colour,
             label=f"{size}",
         )
-    ax.set(xlabel=_name(holder, along), ylabel=_name(holder, str(array.name)))
+    _scale(holder, along, ax.xaxis)
+    ax.set_ylabel(_name(holder, str(array.name)))
     _outside_legend(ax, _symbol(holder, "n_train"))
 
 
