@@ -282,6 +282,11 @@ REFERENCE_SEED, MISTAKEN_SEED = 1, 2
 
 
 def reference_ensemble(study: Study, protocol: Protocol, seed: int) -> Ensemble:
+    """One realization after another.
+
+    OPENBLAS_NUM_THREADS=1 spares these small products the threads, which on busy cores wait for
+    each other most of the time.
+    """
     mnist = data.load("mnist")
     runs = [
         one_realization(protocol, mnist, np.random.default_rng([seed, r]))
@@ -416,9 +421,8 @@ def test_forward_pass_and_cross_entropy_agree(params: Arrays, rng: np.random.Gen
     loss = measure.cross_entropy(logits, jnp.asarray(y)).mean()
     np.testing.assert_allclose(loss, cross_entropy(expected, y), rtol=1e-5)
     right = measure.correct(logits, jnp.asarray(y)).mean()
-    np.testing.assert_allclose(
-        right, (expected.argmax(axis=1) == y).mean(), atol=2e-4
-    )  # near a tie
+    one_tie = 1.5e-4  # rounding may turn one sample of 10,000
+    np.testing.assert_allclose(right, (expected.argmax(axis=1) == y).mean(), atol=one_tie)
 
 
 def test_gradient_and_adam_step_agree(params: Arrays, rng: np.random.Generator) -> None:
@@ -453,15 +457,16 @@ def test_a_training_without_dropout_agrees_epoch_by_epoch(rng: np.random.Generat
         depth=2,
         batch_size=64,
         n_validation=40,
-        patience=5,
-        plateau=2,
+        patience=7,
+        plateau=3,
         learning_rate=0.02,
     )
     system = system_of(protocol, (0.0,))
     mnist = data.load("mnist")
     arrays = {k: jnp.asarray(v) for k, v in mnist.arrays().items()}
     arrays |= {k: arrays[k][:100] for k in ("train_x", "train_y")}
-    state = system.begin(keys.root("0123456789abcdef"), arrays)
+    # This root has the loss fall, stagnate for 5 epochs, fall again, and stagnate for 7.
+    state = system.begin(keys.root(f"{9:016x}"), arrays)
     start = [np.asarray(p) for p in jax.tree.leaves(state.fit.params)]
     order = np.asarray(state.order)
     advance, validation = jax.jit(system.advance), []
@@ -479,6 +484,7 @@ def test_a_training_without_dropout_agrees_epoch_by_epoch(rng: np.random.Generat
     )
     np.testing.assert_allclose(validation, expected.validation, rtol=1e-3)
     assert float(state.fit.rate) == pytest.approx(expected.rate)
+    assert expected.rate == protocol.learning_rate / 8  # after 3, 3 and 6 stagnant epochs
     for found, wanted in zip(jax.tree.leaves(state.fit.best), expected.params, strict=True):
         assert np.linalg.norm(found - wanted) < 1e-3 * np.linalg.norm(wanted)
     logits, _, _ = forward(expected.params, grey(mnist.test_x), [0.0, 0.0], rng)

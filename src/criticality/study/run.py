@@ -166,11 +166,12 @@ def run(
     for needed in {getattr(task.system, "dataset", None) for task in tasks.values()}:
         if needed:
             data.load(needed, folder)  # verified before anything is written
-    store.begin(study.plan())
     done, missing, damaged = store.survey(tasks)
     for key in damaged:
         log.warning("%s is damaged; it is computed again", store.file(key))
     todo = [tasks[key] for key in (*missing, *damaged)]
+    if todo:
+        store.begin(study.plan())
     lanes = width or ensemble.default_width()
     failures: list[str] = []
     work = sum(task.system.work() for task in tasks.values())

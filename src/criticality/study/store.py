@@ -63,7 +63,8 @@ class Store:
         manifest = self.path / "study.json"
         try:
             plan: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-            missing = {"format", "system", "version", "grid", "controls"} - plan.keys()
+            needed = {"format", "system", "version", "seed", "realizations", "grid", "controls"}
+            missing = needed - plan.keys()
         except FileNotFoundError as error:
             raise InputError(
                 f"{self.path}: not a store (no study.json); `criticality run STUDY.toml --store "
@@ -100,19 +101,17 @@ class Store:
                     f"{plan[name]!r} here. {advice}"
                 )
         grid = {name: list(values) for name, values in old["grid"].items()}
-        for name in {**old["controls"], **plan["controls"]}:
-            there = grid.get(name, [old["controls"].get(name)])
-            here = plan["grid"].get(name, [plan["controls"].get(name)])
-            swept = name in grid or name in plan["grid"]
-            both = name in grid and name in plan["grid"]
-            if not both and not (set(map(str, there)) & set(map(str, here))):
-                raise InputError(
-                    f"{self.path} belongs to another study: {name} is "
-                    f"{there if name in grid else there[0]} there and "
-                    f"{here if name in plan['grid'] else here[0]} here. {advice}"
-                )
-            if swept:
+        for name in plan["controls"]:
+            there, here = _values(old, name), _values(plan, name)
+            if name in old["grid"] and name in plan["grid"]:
                 grid[name] = sorted({*there, *here})
+            elif not any(value in there for value in here):
+                raise InputError(
+                    f"{self.path} belongs to another study: {name} is {_listed(there)} there and "
+                    f"{_listed(here)} here. {advice}"
+                )
+            elif name in plan["grid"]:
+                grid[name] = list(here)
         realizations = max(old["realizations"], plan["realizations"])
         return {**old, "grid": grid, "realizations": realizations}
 
@@ -294,6 +293,16 @@ class Store:
         )
 
 
+def _values(plan: Mapping[str, Any], name: str) -> list[Any]:
+    """All values that a control takes in a plan."""
+    values: list[Any] = plan["grid"].get(name, [plan["controls"][name]])
+    return values
+
+
+def _listed(values: list[Any]) -> str:
+    return " or ".join(map(str, values))
+
+
 def _opened(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
@@ -335,7 +344,7 @@ def _replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
