@@ -20,10 +20,9 @@ Power, as the shift of the mean log loss that Welch's test finds with a probabil
 
 At p_eval = 0.5 the log loss falls by about 3.5 per unit of p_train, so 0.06 is an error of 0.017
 in p_train.  That the tests have this power is tested too: with resampled ensembles, and with
-references that contain a mistake and must be rejected.  Ensembles are blind to what hardly moves
-these observables, such as one epoch more of patience, no halving of the learning rate, or (in the
-small study) the last parameters in place of the best; the training that is compared epoch by
-epoch is not.
+references that contain a mistake and must be rejected.  The small study is blind to what hardly
+moves these observables: one epoch more of patience, no halving of the learning rate, the last
+parameters in place of the best.  The training that is compared epoch by epoch is not.
 """
 
 from __future__ import annotations

@@ -9,11 +9,13 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import math
 import operator
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
+
+LARGEST = {int: 2**31 - 1, float: 3.0e38}
+SMALLEST = 1.2e-38
 
 
 class InputError(ValueError):
@@ -191,13 +193,18 @@ def _coerce(axis: Axis, kind: type, value: Any) -> Any:
             raise unknown(f"value for {axis.name}:", str(value), axis.choices)
         return value
     word = "a whole number" if kind is int else "a number"
-    expected = f"{axis.name} = {value!r}: expected {word} in {axis.interval}."
+    expected = InputError(f"{axis.name} = {value!r}: expected {word} in {axis.interval}.")
     if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
-        raise InputError(expected)
-    if (kind is int and float(value) != int(float(value) if math.isfinite(value) else 0)) or (
-        not axis.admits(float(value))
-    ):
-        raise InputError(expected)
+        raise expected
+    try:
+        number = float(value)
+    except OverflowError:
+        raise expected from None
+    if not axis.admits(number) or (kind is int and not number.is_integer()):
+        raise expected
+    # networks compute in 32 bits
+    if abs(number) > LARGEST[kind] or (kind is float and 0 < abs(number) < SMALLEST):
+        raise InputError(f"{axis.name} = {value!r}: beyond what 32 bits hold.")
     return kind(value)
 
 

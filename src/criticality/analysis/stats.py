@@ -93,3 +93,9 @@ def fit_probability(chi2: Array, dof_fit: int, dof_noise: float) -> Array:
         return np.full_like(chi2, np.nan)
     probability: Array = distributions.f.sf(chi2 / dof_fit, dof_fit, dof_noise)
     return probability
+
+
+def quantile_of_few(sigmas: float, dof: Array) -> Array:
+    """Return the Student quantile exceeded as rarely as a Gaussian exceeds `sigmas` errors."""
+    quantile: Array = distributions.t.isf(distributions.norm.sf(sigmas), dof)
+    return quantile

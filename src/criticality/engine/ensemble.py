@@ -30,9 +30,9 @@ _lock = threading.Lock()
 _resident: dict[str, Any] = {}
 
 
-def default_width() -> int:
-    """Realizations in one batch: 1 on a CPU, many on an accelerator."""
-    return 1 if jax.default_backend() == "cpu" else ACCELERATOR_WIDTH
+def accelerated() -> bool:
+    """Whether there is an accelerator, so that a wide batch is right."""
+    return jax.default_backend() != "cpu"
 
 
 def device_name() -> str:
@@ -80,10 +80,10 @@ def _realization(
     return system.observe(state, data)
 
 
-def _program(template: System, width: int, *arguments: Any) -> Any:
-    """Compile for one template and batch width, once a process."""
+def _program(template: System, lanes: int, *arguments: Any) -> Any:
+    """Compile for one template and number of lanes, once a process."""
     shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(arguments[-1]))
-    name = (template, width, shapes)
+    name = (template, lanes, shapes)
     if name in _programs:  # without waiting for what another thread compiles
         return _programs[name]
     with _lock:
@@ -93,12 +93,12 @@ def _program(template: System, width: int, *arguments: Any) -> Any:
             def one(*args: Any) -> dict[str, jax.Array]:
                 return _realization(template, *args)
 
-            function = one if width == 1 else jax.vmap(one, in_axes=(0, 0, None))
+            function = one if lanes == 1 else jax.vmap(one, in_axes=(0, 0, None))
             _programs[name] = jax.jit(function).lower(*arguments).compile()
             log.info(
                 "compiled %s for %s in %.1f s",
                 type(template).name,
-                "one realization" if width == 1 else f"{width} realizations",
+                "one realization" if lanes == 1 else f"{lanes} realizations",
                 time.perf_counter() - start,
             )
         return _programs[name]
@@ -112,17 +112,17 @@ def _on_device(checksum: str, data: Mapping[str, Any]) -> Any:
         return _resident[checksum]
 
 
-def realize(tasks: Sequence[Task], data: Mapping[str, Any], width: int = 1) -> list[Result]:
+def realize(tasks: Sequence[Task], data: Mapping[str, Any], lanes: int = 1) -> list[Result]:
     """Compute realizations that share a template.
 
     Parameters
     ----------
     tasks
-        At most `width` of them when `width` > 1; any number, one after another, when it is 1.
+        Any number, one after another, with one lane; at most `lanes` of them with more.
     data
         Arrays of the data set that has the tasks' checksum.
-    width
-        Realizations advanced together (`vmap`).
+    lanes
+        Realizations advanced together by `vmap`.
 
     Returns
     -------
@@ -139,17 +139,17 @@ def realize(tasks: Sequence[Task], data: Mapping[str, Any], width: int = 1) -> l
         for _, t in parts
     ]
     roots = [keys.root(task.lineage) for task in tasks]
-    if width == 1:
+    if lanes == 1:
         results = []
         for traced, root in zip(scalars, roots, strict=True):
             out = _program(form, 1, traced, root, on_device)(traced, root, on_device)
             results.append({name: np.asarray(value) for name, value in out.items()})
         return results
-    if len(tasks) > width:
-        raise ValueError(f"{len(tasks)} tasks in a batch of width {width}")
-    padding = [0] * (width - len(tasks))  # one compiled width; the spare lanes repeat the first
-    lanes = [*range(len(tasks)), *padding]
-    traced = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(scalars[i] for i in lanes))
-    batch = jnp.stack([roots[i] for i in lanes])
-    out = jax.device_get(_program(form, width, traced, batch, on_device)(traced, batch, on_device))
+    if len(tasks) > lanes:
+        raise ValueError(f"{len(tasks)} tasks in {lanes} lanes")
+    spare = [0] * (lanes - len(tasks))  # one compiled width; the spare lanes repeat the first
+    order = [*range(len(tasks)), *spare]
+    traced = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(scalars[i] for i in order))
+    batch = jnp.stack([roots[i] for i in order])
+    out = jax.device_get(_program(form, lanes, traced, batch, on_device)(traced, batch, on_device))
     return [{name: np.asarray(value[i]) for name, value in out.items()} for i in range(len(tasks))]

@@ -72,7 +72,7 @@ def estimate(study: Study, store: Store | None = None, workers: int = 1) -> Cost
         if done:
             measured = sum(tasks[key].system.work() for key in done)
             wall = {e.attributes["key"]: e.attributes["wall_seconds"] for e in store.entries()[0]}
-            seconds = sum(wall[key] for key in done)
+            seconds = sum(wall.get(key, 0.0) for key in done)
     work = sum(tasks[key].system.work() for key in left)
     if seconds > 0:
         rate, basis = measured / seconds, f"{len(done)} results in the store"

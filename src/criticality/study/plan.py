@@ -47,7 +47,8 @@ class Study:
         declared = axes(self.system)
         for name, value in (("realizations", self.realizations), ("seed", self.seed)):
             least = 1 if name == "realizations" else 0
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not whole or not least <= value < 2**63:
                 raise InputError(f"{name} = {value!r}: expected a whole number of {least} or more.")
         grid: dict[str, tuple[Any, ...]] = {}
         for name, values in self.grid.items():
@@ -128,10 +129,10 @@ class Study:
         for key in content:
             if key not in SECTIONS:
                 raise unknown("key", key, SECTIONS, str(path))
-        if content.get("system") not in systems:
-            name = str(content.get("system", "(none)"))
+        name = str(content.get("system", "(none)"))
+        if name not in systems:
             raise unknown("system", name, list(systems), str(path))
-        kind = systems[content["system"]]
+        kind = systems[name]
         fixed, grid = content.get("controls", {}), content.get("grid", {})
         for name, table in (("controls", fixed), ("grid", grid)):
             if not isinstance(table, dict):
@@ -180,6 +181,9 @@ def _parse_change(change: str) -> tuple[str, Any]:
     if not separator or not name:
         raise InputError(f"--set {change}: expected key=value.")
     try:
-        return name, tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return name, text.strip()  # an unquoted text, as in dataset=mnist
+    if len(parsed) > 1:
+        raise InputError(f"--set {change}: expected one key=value.")
+    return name, parsed["value"]

@@ -57,17 +57,25 @@ def available_cores() -> int:
 def _provenance() -> dict[str, str]:
     """Versions and commit, the same for every task of this process."""
     here = Path(__file__).parent
-    git = subprocess.run(
-        ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    # a repository around an installed package is not this package's
-    ours = git.returncode == 0 and here.parents[1].name == "src"
+    command = [
+        "git",
+        "-C",
+        str(here),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+        "--exclude=*",
+    ]
+    try:
+        git = subprocess.run(command, capture_output=True, text=True, check=False)
+        # a repository around an installed package is not this package's
+        commit = git.stdout.strip() if here.parents[1].name == "src" else ""
+    except OSError:  # no git on this machine
+        commit = ""
     return {
         "criticality": importlib.metadata.version("criticality"),
-        "commit": git.stdout.strip() if ours else "unknown",
+        "commit": commit or "unknown",
         "libraries": ", ".join(f"{n} {importlib.metadata.version(n)}" for n in LIBRARIES),
         "python": platform.python_version(),
         "device": ensemble.device_name(),
@@ -75,26 +83,25 @@ def _provenance() -> dict[str, str]:
     }
 
 
-def compute(batch: Sequence[Task], folder: str | None, width: int | None) -> list[Outcome]:
+def compute(batch: Sequence[Task], folder: str | None, lanes: int) -> list[Outcome]:
     """Compute tasks that share a template; what an executor is given.
 
     Parameters
     ----------
     batch
-        Tasks; with `width` 1 one after another, else together.
+        Tasks: with one lane one after another, else together.
     folder
         Where to look for data sets first.
-    width
-        Realizations advanced together; None is one on a CPU and many on an accelerator.
+    lanes
+        Realizations advanced together.
     """
     name: str | None = getattr(batch[0].system, "dataset", None)
     arrays = data.load(name, folder).arrays() if name else {}
-    lanes = width or ensemble.default_width()
     start = time.perf_counter()
     results = ensemble.realize(batch, arrays, lanes)
     seconds = (time.perf_counter() - start) / len(batch)
     stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    about = {**_provenance(), "width": lanes, "wall_seconds": seconds, "created": stamp}
+    about = {**_provenance(), "lanes": lanes, "wall_seconds": seconds, "created": stamp}
     return [Outcome(arrays=result, provenance=about) for result in results]
 
 
@@ -117,13 +124,16 @@ def run(
     executor: cf.Executor | None = None,
     workers: int | None = None,
     width: int | None = None,
+    vectorize: bool | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     watch: Callable[[Progress], None] | None = None,
 ) -> xr.Dataset:
     """Compute what is missing of a study, and give all of it as a labelled data set.
 
-    Results depend on control values, study seed and realization number alone: not on batching,
-    order, workers, interruptions, or the rest of the grid.
+    Results depend on control values, study seed and realization number alone: not on order,
+    workers, interruptions, or the rest of the grid.  On one kind of CPU they are the same bit for
+    bit, in whatever batches.  Vectorized, sums are rounded in another order; a long training
+    amplifies that, and the results then agree in distribution.
 
     Parameters
     ----------
@@ -136,7 +146,10 @@ def run(
     workers
         Threads of the default executor.
     width
-        Realizations advanced together; default 1 on a CPU, many on an accelerator.
+        Realizations in a batch, which goes to a worker as one; default 1, or 64 if vectorized.
+    vectorize
+        Advance a batch together (`vmap`), the default where there is an accelerator; otherwise
+        one after another.  On a CPU this is slower, and rounds differently.
     data_dir
         Where to look for data sets first.
     watch
@@ -170,9 +183,11 @@ def run(
     for key in damaged:
         log.warning("%s is damaged; it is computed again", store.file(key))
     todo = [tasks[key] for key in (*missing, *damaged)]
-    if todo:
+    if todo or store.admit(study.plan()) != store.plan():
         store.begin(study.plan())
-    lanes = width or ensemble.default_width()
+    together = ensemble.accelerated() if vectorize is None else vectorize
+    width = width or (ensemble.ACCELERATOR_WIDTH if together else 1)
+    lanes = width if together else 1
     failures: list[str] = []
     work = sum(task.system.work() for task in tasks.values())
     ready = work - sum(task.system.work() for task in todo)
@@ -183,11 +198,9 @@ def run(
 
     tell(len(done), ready)
     finished, own = len(done), executor is None
-    pool = executor or cf.ThreadPoolExecutor(workers or (available_cores() if lanes == 1 else 1))
+    pool = executor or cf.ThreadPoolExecutor(workers or (1 if together else available_cores()))
     try:
-        queue = {
-            pool.submit(compute, batch, folder, width): batch for batch in batches(todo, lanes)
-        }
+        queue = {pool.submit(compute, b, folder, lanes): b for b in batches(todo, width)}
         pending = set(queue)
         while pending:
             complete, pending = cf.wait(pending, return_when=cf.FIRST_COMPLETED)
@@ -214,5 +227,6 @@ def run(
 
 
 def _failure(task: Task, error: BaseException) -> str:
-    reason = str(error).strip().splitlines() if isinstance(error, DataError) else [repr(error)]
-    return f"{task.key[:8]} realization {task.realization} of {task.system}: {reason[0]}"
+    text = str(error) if isinstance(error, DataError) else repr(error)
+    reason = (text.strip().splitlines() or [type(error).__name__])[0]
+    return f"{reason}: realization {task.realization} of {task.system}"

@@ -9,10 +9,12 @@ What is done is judged from the files.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from criticality.base import InputError, Observable, RunError, Task, axes, controls
+from criticality.base import InputError, Observable, RunError, Task, axes, controls, digest
 
 FORMAT = 1
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -30,11 +32,11 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 @dataclass(frozen=True)
 class Entry:
-    """A result file: its path, its coordinates in the grid, and all its attributes."""
+    """A result: its coordinates in the grid, its attributes, its arrays."""
 
-    path: Path
     point: dict[str, Any]
     attributes: dict[str, Any]
+    arrays: dict[str, np.ndarray[Any, Any]]
 
 
 class DamagedError(OSError):
@@ -63,7 +65,16 @@ class Store:
         manifest = self.path / "study.json"
         try:
             plan: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-            needed = {"format", "system", "version", "seed", "realizations", "grid", "controls"}
+            needed = {
+                "format",
+                "system",
+                "version",
+                "seed",
+                "realizations",
+                "grid",
+                "controls",
+                "asked",
+            }
             missing = needed - plan.keys()
         except FileNotFoundError as error:
             raise InputError(
@@ -72,7 +83,7 @@ class Store:
             ) from error
         except (OSError, ValueError, AttributeError) as error:
             raise InputError(f"{manifest}: cannot be read ({error}).") from error
-        if missing or plan["format"] != FORMAT:
+        if missing or plan["format"] != FORMAT or not isinstance(plan["asked"], list):
             raise InputError(f"{manifest}: not a study of store format {FORMAT}.")
         return plan
 
@@ -84,36 +95,49 @@ class Store:
         InputError
             If the store belongs to another study, or the directory holds something else.
         """
+        ask = {"grid": plan["grid"], "realizations": plan["realizations"]}
+        new = {"format": FORMAT, **plan, "asked": [ask]}
         if not self.path.exists():
-            return {"format": FORMAT, **plan}
+            return new
         if not self.path.is_dir():
             raise InputError(f"{self.path}: is a file; a store is a directory.")
         if not (self.path / "study.json").exists():
             if any(self.path.iterdir()):
                 raise InputError(f"{self.path}: not empty and not a store; name a new directory.")
-            return {"format": FORMAT, **plan}
+            return new
         old = self.plan()
-        advice = "Use another --store."
         for name in ("system", "version", "seed"):
             if old[name] != plan[name]:
-                raise InputError(
-                    f"{self.path} belongs to another study: {name} is {old[name]!r} there and "
-                    f"{plan[name]!r} here. {advice}"
-                )
+                raise self._other(name, old[name], plan[name])
         grid = {name: list(values) for name, values in old["grid"].items()}
         for name in plan["controls"]:
             there, here = _values(old, name), _values(plan, name)
             if name in old["grid"] and name in plan["grid"]:
                 grid[name] = sorted({*there, *here})
             elif not any(value in there for value in here):
-                raise InputError(
-                    f"{self.path} belongs to another study: {name} is {_listed(there)} there and "
-                    f"{_listed(here)} here. {advice}"
-                )
+                raise self._other(name, *(" or ".join(map(str, v)) for v in (there, here)))
             elif name in plan["grid"]:
                 grid[name] = list(here)
         realizations = max(old["realizations"], plan["realizations"])
-        return {**old, "grid": grid, "realizations": realizations}
+        asked = old["asked"] if ask in old["asked"] else [*old["asked"], ask]
+        return {**old, "grid": grid, "realizations": realizations, "asked": asked}
+
+    def _other(self, name: str, there: Any, here: Any) -> InputError:
+        return InputError(
+            f"{self.path} belongs to another study: {name} is {there} there and {here} here. "
+            f"Use another --store."
+        )
+
+    def total(self) -> int:
+        """Count the tasks that this store was ever asked for; extensions may overlap."""
+        plan = self.plan()
+        names = [*plan["grid"], "realization"]
+        points: set[tuple[Any, ...]] = set()
+        for ask in plan["asked"]:
+            values = {name: _values({**plan, **ask}, name) for name in plan["grid"]}
+            values["realization"] = list(range(ask["realizations"]))
+            points.update(itertools.product(*(values[name] for name in names)))
+        return len(points)
 
     def begin(self, plan: Mapping[str, Any]) -> None:
         """Create the store, or extend its plan.
@@ -124,10 +148,16 @@ class Store:
             As `admit`, or if the directory cannot be written.
         """
         merged = self.admit(plan)
+        manifest = self.path / "study.json"
+        first = not manifest.exists()
         try:
             (self.path / "results").mkdir(parents=True, exist_ok=True)
-            with _replacing(self.path / "study.json") as temporary:
+            # other runs may begin on the same store at this moment: who comes second must see
+            # what the first one wrote
+            with _replacing(manifest, exclusive=first) as temporary:
                 temporary.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
+        except FileExistsError:
+            self.begin(plan)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error}).") from error
 
@@ -148,22 +178,19 @@ class Store:
         path = self.file(key)
         if not path.exists():
             return False
-        with _opened(path) as file:
-            if file.attrs.get("key") != key:
-                raise DamagedError(f"{path}: not the result of task {key}")
-            _arrays(file)
+        attributes, _ = _read(path)
+        if attributes["key"] != key:
+            raise DamagedError(f"{path}: not the result of task {key}")
         return True
 
     def write(self, task: Task, arrays: Arrays, provenance: Mapping[str, Any]) -> None:
         """Write the result of one task, whole or not at all."""
         system = task.system
-        inner = system.inner()
         declared = axes(system)
-        outer = {k: v for k, v in controls(system).items() if not declared[k].inner}
         observables = type(system).observables
         result = xr.Dataset(
             {o.name: (o.dims, arrays[o.name], _units(o)) for o in observables},
-            coords={name: ((name,), np.asarray(values)) for name, values in inner.items()},
+            coords={n: ((n,), np.asarray(values)) for n, values in system.inner().items()},
             attrs={
                 "key": task.key,
                 "system": type(system).name,
@@ -171,24 +198,20 @@ class Store:
                 "version": type(system).version,
                 "seed": task.seed,
                 "realization": task.realization,
-                "controls": json.dumps(outer),
+                "controls": json.dumps(controls(system)),
                 "axes": json.dumps({a.name: [a.symbol, a.unit, a.doc] for a in declared.values()}),
                 "observables": json.dumps({o.name: [o.dims, o.unit, o.doc] for o in observables}),
                 "data": task.checksum,
                 **provenance,
             },
         )
-        # a checksum on every array, so that a flipped bit is found on reading
-        encoding = {
-            name: {"chunksizes": variable.shape, "fletcher32": True}
-            for name, variable in result.data_vars.items()
-            if variable.shape
-        }
+        numbers = {str(name): variable.values for name, variable in result.variables.items()}
+        result.attrs["sha256"] = _seal(result.attrs, numbers)
         target = self.file(task.key)
         try:
             with _replacing(target) as temporary:
-                result.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-        except OSError as error:
+                result.to_netcdf(temporary, engine="h5netcdf")
+        except Exception as error:  # a full disk comes as one of many exception types
             raise RunError(f"{target}: cannot be written ({error}); the rest is kept.") from error
 
     def survey(self, keys: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
@@ -204,33 +227,30 @@ class Store:
         return done, missing, damaged
 
     def entries(self) -> tuple[list[Entry], list[Path]]:
-        """Whole results that belong to the plan, and the paths of damaged files."""
-        return self._read(self.plan(), lambda entry, file: _arrays(file))
+        """Whole results that belong to the plan, and the paths of files that cannot be read."""
+        return self._entries(self.plan())
 
-    def _read(
-        self, plan: Mapping[str, Any], use: Callable[[Entry, h5py.File], object]
-    ) -> tuple[list[Entry], list[Path]]:
-        """Open every result once, and hand those of the plan to `use`; else as `entries`."""
+    def _entries(self, plan: Mapping[str, Any]) -> tuple[list[Entry], list[Path]]:
         swept = {name: set(values) for name, values in plan["grid"].items()}
         fixed = {name: value for name, value in plan["controls"].items() if name not in swept}
+        same = {name: plan[name] for name in ("system", "version", "seed")}
         entries, damaged = [], []
         for path in sorted((self.path / "results").glob("*.nc")):
             try:
-                with _opened(path) as file:
-                    attributes = {name: _scalar(value) for name, value in file.attrs.items()}
-                    outer = json.loads(attributes["controls"])
-                    number = attributes["realization"]
-                    if (
-                        number < plan["realizations"]
-                        and all(outer[name] in values for name, values in swept.items())
-                        and all(outer.get(name, value) == value for name, value in fixed.items())
-                    ):
-                        point = {name: outer[name] for name in swept} | {"realization": number}
-                        entry = Entry(path, point, attributes)
-                        use(entry, file)
-                        entries.append(entry)
-            except (OSError, KeyError, ValueError):
-                damaged.append(path)  # the next run computes it again
+                attributes, arrays = _read(path)
+            except DamagedError:
+                damaged.append(path)
+                continue
+            point = json.loads(attributes["controls"])
+            number = attributes["realization"]
+            if (
+                number < plan["realizations"]
+                and all(attributes[name] == value for name, value in same.items())
+                and all(point.get(name) in values for name, values in swept.items())
+                and all(point.get(name) == value for name, value in fixed.items())
+            ):
+                where = {name: point[name] for name in swept} | {"realization": number}
+                entries.append(Entry(where, attributes, arrays))
         return entries, damaged
 
     def open(self, study: Mapping[str, Any] | None = None) -> xr.Dataset:
@@ -256,26 +276,23 @@ class Store:
         outer: dict[str, list[Any]] = dict(plan["grid"])
         outer["realization"] = list(range(plan["realizations"]))
         shape = tuple(len(values) for values in outer.values())
-        arrays: dict[str, np.ndarray[Any, Any]] = {}
-        described: dict[str, tuple[list[str], str, str]] = {}
-        inner: dict[str, np.ndarray[Any, Any]] = {}
-        labels = {"realization": ["realization", "1", "independent realization"]}
-
-        def place(entry: Entry, file: h5py.File) -> None:
-            index = tuple(outer[name].index(value) for name, value in entry.point.items())
-            if not arrays:
-                labels.update(json.loads(entry.attributes["axes"]))
-                described.update(json.loads(entry.attributes["observables"]))
-                names = {dim for dims, _, _ in described.values() for dim in dims}
-                inner.update({name: np.asarray(file[name]) for name in names})
-            for name, values in _arrays(file).items():
-                if name in described:
-                    arrays.setdefault(name, np.full(shape + values.shape, np.nan))[index] = values
-
-        _, damaged = self._read(plan, place)
-        if not arrays:
+        entries, damaged = self._entries(plan)
+        if not entries:
             found = f"{len(damaged)} damaged file(s) and no result" if damaged else "no result yet"
             raise InputError(f"{self.path}: {found}; `criticality run` computes what is missing.")
+        labels = {
+            "realization": ["realization", "1", "independent realization"],
+            **json.loads(entries[0].attributes["axes"]),
+        }
+        described = json.loads(entries[0].attributes["observables"])
+        inner = {dim: entries[0].arrays[dim] for dims, _, _ in described.values() for dim in dims}
+        arrays = {
+            name: np.full(shape + entries[0].arrays[name].shape, np.nan) for name in described
+        }
+        for entry in entries:
+            index = tuple(outer[name].index(value) for name, value in entry.point.items())
+            for name, array in arrays.items():
+                array[index] = entry.arrays[name]
         fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
         return xr.Dataset(
             {
@@ -295,34 +312,42 @@ class Store:
 
 def _values(plan: Mapping[str, Any], name: str) -> list[Any]:
     """All values that a control takes in a plan."""
-    values: list[Any] = plan["grid"].get(name, [plan["controls"][name]])
+    values: list[Any] = plan["grid"].get(name, [plan["controls"].get(name)])
     return values
 
 
-def _listed(values: list[Any]) -> str:
-    return " or ".join(map(str, values))
-
-
-def _opened(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except Exception as error:
-        # HDF5 reports damage by many exception types, none of them ours
-        raise DamagedError(f"{path}: cannot be read ({error})") from error
-
-
-def _arrays(file: h5py.File) -> Arrays:
-    """Read everything in a result file, which checks the checksum of every array.
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+    """Attributes and arrays of a result file, checked against its seal.
 
     Raises
     ------
     DamagedError
-        If a checksum is wrong.
+        If anything in it is not as it was written.
     """
     try:
-        return {name: np.asarray(values) for name, values in file.items()}
-    except OSError as error:
-        raise DamagedError(f"{file.filename}: cannot be read ({error})") from error
+        with h5py.File(path, "r") as file:
+            attributes = {
+                name: _scalar(value)
+                for name, value in file.attrs.items()
+                if not name.startswith("_NC")
+            }
+            arrays = {name: np.asarray(values) for name, values in file.items()}
+        whole = attributes.pop("sha256") == _seal(attributes, arrays)
+    except Exception as error:  # HDF5 reports damage by many exception types
+        raise DamagedError(f"{path}: cannot be read ({error})") from error
+    if not whole:
+        raise DamagedError(f"{path}: not as it was written")
+    return attributes, arrays
+
+
+def _seal(attributes: Mapping[Any, Any], arrays: Arrays) -> str:
+    """sha256 over all attributes and all arrays of a result."""
+    parts = {
+        name: [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
+        for name, array in arrays.items()
+    }
+    text = {str(name): _scalar(value) for name, value in attributes.items()}
+    return digest({"attributes": text, "arrays": parts})
 
 
 def _scalar(value: Any) -> Any:
@@ -339,13 +364,24 @@ def _label(symbol: str, unit: str, doc: str) -> dict[str, str]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Temporary path beside `path` that takes its place, synced, if the block succeeds."""
+def _replacing(path: Path, exclusive: bool = False) -> Iterator[Path]:
+    """Temporary path beside `path` that takes its place, synced, if the block succeeds.
+
+    `exclusive` raises FileExistsError, and changes nothing, if something is at `path` by then.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if exclusive:
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links
+                temporary.replace(path)
+        else:
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -184,7 +184,11 @@ class DropoutNetwork:
         )
 
     def validate(self) -> None:
-        """Raise `InputError` when training and validation samples are more than there are."""
+        """Raise `InputError` for more samples than there are, or rates that are one to us."""
+        if len({round(rate * masks.LEVELS) for rate in self.p_eval}) < len(self.p_eval):
+            raise InputError(
+                f"p_eval = {list(self.p_eval)}: rates closer than 1/{masks.LEVELS} are the same."
+            )
         pool = TRAINING_SAMPLES[self.dataset]
         if self.n_train + self.n_validation > pool:
             raise InputError(
