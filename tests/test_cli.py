@@ -150,7 +150,7 @@ def test_other_bad_input_exits_2_with_a_message(command, done, tmp_path, no_netw
         (("phases", tmp_path), "not a store"),
         (("phases", done / "store", "--sigmas", "-1"), "positive"),
         (("phases", done / "store", "--select", "n_train=123"), "has the values"),
-        (("phases", done / "store", "--select", "n_train=100"), "no n_train axis"),
+        (("phases", done / "store", "--select", "n_train=100"), "n_train is not an axis here"),
         (("figures", done / "store", "--out", tmp_path / "file" / "f"), "cannot be written"),
         (("figures", done / "store", "--out", tmp_path / "f", "--p-eval", "0.33"), "not measured"),
         (

@@ -211,7 +211,7 @@ def test_the_same_seed_gives_the_same_errors_and_row_order_does_not_matter():
 
 def test_missing_and_extra_axes_are_refused():
     ds = data_set(power_laws([-0.3, 0.1], np.random.default_rng(17)))
-    with pytest.raises(InputError, match="no n_train axis"):
+    with pytest.raises(InputError, match="n_train is not an axis here"):
         phase_diagram(ds.isel(n_train=0))
     with pytest.raises(InputError, match="two values of n_train"):
         phase_diagram(ds.isel(n_train=[0]))

@@ -85,6 +85,12 @@ def test_set_changes_one_thing(tmp_path):
         ("seed=-1", ["seed", "0 or more"]),
         ("p_trian=0.1", ["p_trian", "did you mean 'p_train'"]),
         ("p_train", ["p_train", "key=value"]),
+        ("learning_rate=1e39", ["learning_rate", "32 bits"]),
+        ("learning_rate=1e-39", ["learning_rate", "32 bits"]),
+        ("patience=3000000000", ["patience", "32 bits"]),
+        (f"patience={10**400}", ["patience", "whole number"]),
+        (f"seed={2**63}", ["seed", "whole number"]),
+        ("p_eval=[0.5, 0.500001]", ["p_eval", "1/65536"]),
     ],
 )
 def test_a_bad_value_is_refused_with_what_was_expected(tmp_path, change, words):

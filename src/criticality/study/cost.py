@@ -10,7 +10,7 @@ from criticality.engine import ensemble
 from criticality.study.plan import Study
 from criticality.study.store import Store
 
-FILE_OVERHEAD = 24_000  # bytes of netCDF structure and provenance, measured
+FILE_OVERHEAD = 12_000  # bytes of netCDF structure and provenance, measured
 EFFICIENCY = 0.4  # share of the matrix-product rate that the demo reached on two cores
 
 

@@ -1,7 +1,7 @@
 """A directory of write-once results that opens as one labelled data set.
 
     DIR/study.json           the plan; grows when the study is extended
-    DIR/results/<key>.nc     one netCDF file a task, complete or absent
+    DIR/results/<key>.nc     one netCDF file a task, complete or absent, sealed by its sha256
 
 A file appears by temporary file, fsync and rename, so an interrupted run leaves whole files only.
 What is done is judged from the files.
@@ -10,6 +10,7 @@ What is done is judged from the files.
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -24,9 +25,10 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from criticality.base import InputError, Observable, RunError, Task, axes, controls, digest
+from criticality.base import InputError, Observable, RunError, Task, axes, controls
 
 FORMAT = 1
+SEAL = hashlib.sha256().digest_size
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
@@ -102,7 +104,9 @@ class Store:
         if not self.path.is_dir():
             raise InputError(f"{self.path}: is a file; a store is a directory.")
         if not (self.path / "study.json").exists():
-            if any(self.path.iterdir()):
+            # what another run that is just beginning has made already is no obstacle
+            ours = ("results", "study.json")
+            if not all(item.name.startswith(ours) for item in self.path.iterdir()):
                 raise InputError(f"{self.path}: not empty and not a store; name a new directory.")
             return new
         old = self.plan()
@@ -147,9 +151,9 @@ class Store:
         InputError
             As `admit`, or if the directory cannot be written.
         """
-        merged = self.admit(plan)
         manifest = self.path / "study.json"
         first = not manifest.exists()
+        merged = self.admit(plan)
         try:
             (self.path / "results").mkdir(parents=True, exist_ok=True)
             # other runs may begin on the same store at this moment: who comes second must see
@@ -205,12 +209,12 @@ class Store:
                 **provenance,
             },
         )
-        numbers = {str(name): variable.values for name, variable in result.variables.items()}
-        result.attrs["sha256"] = _seal(result.attrs, numbers)
         target = self.file(task.key)
         try:
             with _replacing(target) as temporary:
                 result.to_netcdf(temporary, engine="h5netcdf")
+                content = temporary.read_bytes()
+                temporary.write_bytes(content + _seal(content))
         except Exception as error:  # a full disk comes as one of many exception types
             raise RunError(f"{target}: cannot be written ({error}); the rest is kept.") from error
 
@@ -317,42 +321,33 @@ def _values(plan: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-    """Attributes and arrays of a result file, checked against its seal.
+    """Attributes and arrays of a result file.
 
     Raises
     ------
     DamagedError
-        If anything in it is not as it was written.
+        If it is not bit for bit as it was written.
     """
     try:
-        with h5py.File(path, "r") as file:
+        content = path.read_bytes()
+        # before anything else looks at it: HDF5 may loop without end on a damaged file
+        if _seal(content[:-SEAL]) != content[-SEAL:]:
+            raise ValueError("not as it was written")
+        with h5py.File(io.BytesIO(content), "r") as file:
             attributes = {
-                name: _scalar(value)
+                name: value.item() if isinstance(value, np.ndarray | np.generic) else value
                 for name, value in file.attrs.items()
                 if not name.startswith("_NC")
             }
             arrays = {name: np.asarray(values) for name, values in file.items()}
-        whole = attributes.pop("sha256") == _seal(attributes, arrays)
-    except Exception as error:  # HDF5 reports damage by many exception types
+    except (OSError, ValueError) as error:
         raise DamagedError(f"{path}: cannot be read ({error})") from error
-    if not whole:
-        raise DamagedError(f"{path}: not as it was written")
     return attributes, arrays
 
 
-def _seal(attributes: Mapping[Any, Any], arrays: Arrays) -> str:
-    """sha256 over all attributes and all arrays of a result."""
-    parts = {
-        name: [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
-        for name, array in arrays.items()
-    }
-    text = {str(name): _scalar(value) for name, value in attributes.items()}
-    return digest({"attributes": text, "arrays": parts})
-
-
-def _scalar(value: Any) -> Any:
-    """Attribute as Python has it; netCDF keeps a number as an array of one."""
-    return value.item() if isinstance(value, np.ndarray | np.generic) else value
+def _seal(content: bytes) -> bytes:
+    """sha256 of a result; it follows the netCDF part of the file, where readers do not look."""
+    return hashlib.sha256(content).digest()
 
 
 def _units(observable: Observable) -> dict[str, str]:
