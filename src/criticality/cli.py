@@ -366,10 +366,11 @@ def phases(
         if math.isnan(low):
             _write(f"  p_train = {p:<5g} none: {here['boundary_status'].values}")
             continue
-        bounds = (f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (low, high))
-        middle = f"{value:.3f}" if math.isfinite(value) else str(here["boundary_status"].values)
+        middle = f"{value:.3f}" if math.isfinite(value) else f"{here['boundary_status'].values}:"
         spread = f" +- {error:.3f}" if math.isfinite(error) else ""
-        _write(f"  p_train = {p:<5g} {middle}{spread}  [{', '.join(bounds)}]")
+        bounds = (f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (low, high))
+        interval = "beyond the grid" if low == high else f"[{', '.join(bounds)}]"
+        _write(f"  p_train = {p:<5g} {middle}{spread}  {interval}")
     _write(f"\n{found.attrs['realizations']} realizations; errors: {found.attrs['error_method']}")
 
 
