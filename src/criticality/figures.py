@@ -270,7 +270,7 @@ def _boundary(phases: xr.Dataset, ax: Axes) -> list[Any]:
     for ends, limit, marker in (("boundary_high", high, "^"), ("boundary_low", low, "v")):
         unbounded = np.isinf(phases[ends].values[row])
         if unbounded.any():
-            ax.plot(x[unbounded], limit[unbounded], marker, color="k", ms=4)
+            ax.plot(x[unbounded], limit[unbounded], marker, color="k", ms=4, clip_on=False)
     return line
 
 
