@@ -212,7 +212,7 @@ def test_a_shallow_boundary_is_covered_too():
         loss = power_laws(0.05 * (rates - 0.43), rng, scatter=0.04, shared=0.8)
         found = phase_diagram(data_set(loss, rates=rates), draws=300)
         inside += bool(found["boundary_low"][0] <= 0.43 <= found["boundary_high"][0])
-    assert inside / draws >= 0.90
+    assert 0.90 <= inside / draws <= 0.99
 
 
 def test_one_realization_has_no_error_and_no_phase():
@@ -252,7 +252,7 @@ def test_no_boundary_says_why(alphas, status):
 
 def test_a_line_just_beyond_the_grid_still_has_a_bound():
     rates = np.linspace(0, 0.5, 6)
-    loss = power_laws(0.3 * (rates - 0.55), np.random.default_rng(27), scatter=0.1, shared=0.9)
+    loss = power_laws(0.3 * (rates - 0.57), np.random.default_rng(27), scatter=0.06, shared=0.9)
     found = phase_diagram(data_set(loss, rates=rates))
     assert str(found["boundary_status"].values[0]) == "alpha stays below 0"
     assert 0 < float(found["boundary_low"][0]) < 0.5

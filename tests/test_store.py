@@ -319,6 +319,7 @@ def test_interrupt_leaves_a_resumable_store_and_exits_130(tmp_path):
     file = tmp_path / "study.toml"
     file.write_text(STUDY)
     words = [sys.executable, "-m", "criticality", "run", str(file), "--store", str(tmp_path / "s")]
+    words += ["--set", "realizations=200"]  # enough to be interrupted
     process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     results = tmp_path / "s" / "results"
     deadline = time.monotonic() + 120

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.stats import norm
 
 from criticality.analysis import stats
 from criticality.analysis.stats import Array
@@ -93,9 +94,10 @@ def phase_diagram(
         degrees of freedom of that error), `log_amplitude`,
         `chi2_dof`, `fit_probability`, `phase` (`Phase`), and at the largest size `loss` and
         `accuracy`.  Over (control,): `boundary`, the lowest rate where alpha changes from negative
-        to positive, with `boundary_error` (half the central 68 %), `boundary_low`,
-        `boundary_high` (infinite where the data set no bound) and `boundary_status`.  Where alpha
-        does not change sign, `boundary` is NaN and the interval is still given.
+        to positive, with `boundary_error` (half its 68 % interval), `boundary_low`,
+        `boundary_high` (where alpha is compatible with zero; infinite where the data set no bound)
+        and `boundary_status`.  Where alpha does not change sign, `boundary` is NaN and the
+        interval is still given.
 
     Raises
     ------
@@ -116,8 +118,7 @@ def phase_diagram(
         fit = _exponents(values, np.log(sizes), draws, rng)
         learned = _learned(values, rights, limits) if rates[0] == 0 else None
         phase = _classify(fit["alpha"], fit["alpha_error"], fit["dof"], learned, limits)
-        replicas = fit.pop("replicas")
-        line = _boundary(rates, fit["alpha"], replicas, level, bool(np.all(phase == Phase.AMENTIA)))
+        line = _boundary(rates, fit, level, bool(np.all(phase == Phase.AMENTIA)))
         largest = {"loss": _mean(values[-1]), "accuracy": _mean(rights[-1])}
         rows.append({**fit, "phase": phase.astype(np.int8), **largest, **line})
     coords = {name: loss[name] for name in (control, probe)}
@@ -194,7 +195,7 @@ def _exponents(
     if len(used) < 2:
         nothing = np.full(rates, np.nan)
         names = ("alpha", "alpha_error", "dof", "log_amplitude", "chi2_dof", "fit_probability")
-        return dict.fromkeys(names, nothing) | {"replicas": np.full((draws, rates), np.nan)}
+        return dict.fromkeys(names, nothing)
     x = log_sizes[used]
     samples = [whole[i] for i in used]
     counts = np.array([[len(v)] for v in samples], dtype=float)
@@ -216,15 +217,13 @@ def _exponents(
         resampled[i] = y[i] + stats.widening(len(sample)) * deviation
     scale = np.sqrt(np.maximum(1.0, chi2 / dof)) if dof else np.ones(rates)
     raw = np.einsum("ps,sdp->dp", slope, resampled)
-    replicas = alpha + scale * (raw - alpha)
     return {
         "alpha": alpha,
-        "alpha_error": replicas.std(axis=0, ddof=1),
+        "alpha_error": scale * raw.std(axis=0, ddof=1),
         "dof": satterthwaite,
         "log_amplitude": amplitude,
         "chi2_dof": chi2 / dof if dof else np.full(rates, np.nan),
         "fit_probability": stats.fit_probability(chi2, dof, float((counts - 1).sum())),
-        "replicas": replicas,
     }
 
 
@@ -261,19 +260,19 @@ def upward_crossings(x: Array, y: Array) -> Array:
     return crossings
 
 
-def _boundary(
-    rates: Array, alpha: Array, replicas: Array, level: float, amentia: bool
-) -> dict[str, Any]:
-    """Rate at which alpha changes sign, with an interval from the bootstrap replicas."""
-    nothing = {
-        "boundary": math.nan,
-        "boundary_error": math.nan,
-        "boundary_low": math.nan,
-        "boundary_high": math.nan,
-    }
+def _boundary(rates: Array, fit: dict[str, Any], level: float, amentia: bool) -> dict[str, Any]:
+    """Rate at which alpha changes sign, with the interval of Fieller.
+
+    The interval holds the rates at which alpha is compatible with zero, so that it covers the
+    crossing as often as the interval of alpha there covers zero, however shallow alpha is.
+    """
+    alpha, error = fit["alpha"], fit["alpha_error"]
+    nothing = dict.fromkeys(
+        ("boundary", "boundary_error", "boundary_low", "boundary_high"), math.nan
+    )
     if amentia:
         return {**nothing, "boundary_status": "amentia"}
-    if not np.isfinite(replicas).all():
+    if not np.isfinite(error).all():
         return {**nothing, "boundary_status": "no error: fewer than two realizations or sizes"}
     found = upward_crossings(rates, alpha)
     if len(found) == 1:
@@ -284,16 +283,17 @@ def _boundary(
         status = f"alpha stays {'below' if alpha[0] < 0 else 'above'} 0"
     else:
         return {**nothing, "boundary_status": "alpha falls through 0"}
-    crossings = np.empty(len(replicas))
-    for i, replica in enumerate(replicas):
-        here = upward_crossings(rates, replica)
-        if len(here):
-            crossings[i] = here[0]
-        else:  # the line is beyond the grid, on the side that the sign tells
-            crossings[i] = math.inf if replica[-1] < 0 else -math.inf
-    tail = (1 - level) / 2
-    quantiles = np.quantile(crossings, [tail, 0.158655, 0.841345, 1 - tail], method="nearest")
-    low, left, right, high = quantiles
+
+    def compatible(sigmas: float) -> tuple[float, float]:
+        width = stats.quantile_of_few(sigmas, fit["dof"]) * error
+        upper, lower = alpha + width, alpha - width
+        return (
+            -math.inf if upper[0] >= 0 else min(upward_crossings(rates, upper), default=math.inf),
+            math.inf if lower[-1] < 0 else max(upward_crossings(rates, lower), default=-math.inf),
+        )
+
+    low, high = compatible(float(norm.isf((1 - level) / 2)))
+    left, right = compatible(1.0)
     return {
         "boundary": found[0] if len(found) else math.nan,
         "boundary_error": (right - left) / 2 if np.isfinite([left, right]).all() else math.inf,
