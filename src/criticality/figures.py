@@ -267,8 +267,11 @@ def _boundary(phases: xr.Dataset, ax: Axes) -> list[Any]:
     ax.errorbar(x, (low + high) / 2, (high - low) / 2, fmt="none", color="k", lw=1, capsize=2)
     label = rf"$p^*_\mathrm{{eval}}$ ({round(100 * phases.attrs['level'])} %)"
     line = ax.plot(x, value, "o-", color="k", ms=3.5, lw=1, mfc="w", label=label)
-    for ends, limit, marker in (("boundary_high", high, "^"), ("boundary_low", low, "v")):
-        unbounded = np.isinf(phases[ends].values[row])
+    for ends, limit, end, marker in (
+        ("boundary_high", high, np.inf, "^"),
+        ("boundary_low", low, -np.inf, "v"),
+    ):
+        unbounded = phases[ends].values[row] == end
         if unbounded.any():
             ax.plot(x[unbounded], limit[unbounded], marker, color="k", ms=4, clip_on=False)
     return line
