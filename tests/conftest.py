@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from criticality import Study
+from criticality import Study, data
 from criticality.systems import DropoutNetwork
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -28,6 +28,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def refuse(address: str) -> bytes:
         raise OSError(f"no route to {address}")
 
+    data.load.cache_clear()
     monkeypatch.setattr("criticality.data._download", refuse)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
