@@ -129,6 +129,24 @@ def test_validation_and_training_samples_are_disjoint_and_training_sees_n_train(
     assert not held_out & trained_on
 
 
+def test_only_the_training_subset_trains():
+    state = TINY.begin(root(), ARRAYS)
+    order = np.asarray(state.order)
+    first, last = TINY.n_validation, TINY.n_validation + TINY.n_train
+    plain = TINY.advance(state, ARRAYS).fit.params
+
+    def moved(rows):
+        pixels = np.array(ARRAYS["train_x"])
+        pixels[rows] = 255 - pixels[rows]
+        after = TINY.advance(state, {**ARRAYS, "train_x": jax.device_put(pixels)}).fit.params
+        return not np.array_equal(after[0][0], plain[0][0])
+
+    assert not moved(order[:first])  # validation
+    assert not moved(order[last:])  # not used at all
+    assert moved(order[first:last])
+    assert moved(order[last - 1 : last])
+
+
 def test_the_last_short_batch_weighs_only_its_own_samples():
     # 90 = 2 * 32 + 26: the padded slots must not pull the step towards sample 0
     full = dataclasses.replace(TINY, p_train=0.0, n_train=26, batch_size=26, max_epochs=1)

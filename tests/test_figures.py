@@ -10,8 +10,11 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from criticality import figures, phase_diagram
+from criticality import Algebraic, collapse, compare, crossings, figures, phase_diagram
 from criticality.analysis.phases import CHANCE_LOSS, Phase
+from criticality.analysis.scaling import landscape
+from criticality.analysis.stats import with_error
+from tests import known_systems as known
 from tests.test_phases import SIZES, power_laws
 
 RATES = np.array([0.0, 0.2, 0.4, 0.6])
@@ -127,4 +130,76 @@ def test_figures_draw_into_given_axes_and_leave_global_settings_alone(ds, phases
     [(-0.3471, 0.0089, "-0.3471(89)"), (0.05, 0.12, "0.05(12)"), (1.0, float("nan"), "1")],
 )
 def test_values_carry_their_error_in_the_last_digits(value, error, text):
-    assert figures._with_error(value, error) == text
+    assert with_error(value, error) == text
+
+
+# --- finite-size scaling ---
+
+
+@pytest.fixture(scope="module")
+def points():
+    rng = np.random.default_rng(0)
+    return known.synthetic(
+        "algebraic", 0.5, 1.3, **known.STANDARD, noise=0.05, correlation=0.5, rng=rng
+    )
+
+
+@pytest.fixture(scope="module")
+def fit(points):
+    return collapse(points)
+
+
+def test_collapsed_points_lie_on_the_master_curve(fit):
+    ax = figures.collapsed(fit)
+    assert len(ax.containers) == 5
+    (master,) = [line for line in ax.lines if len(line.get_xdata()) == 300]
+    for container, (x, y, _) in zip(ax.containers, fit.scaled(), strict=True):
+        np.testing.assert_allclose(container[0].get_xdata(), x)
+        np.testing.assert_allclose(container[0].get_ydata(), y)
+        on = np.interp(x, master.get_xdata(), master.get_ydata())
+        assert np.abs(y - on).max() < 0.06
+    assert "nu" in ax.get_xlabel()
+
+
+def test_residuals_are_those_of_the_fit(fit):
+    ax = figures.residuals(fit)
+    drawn = np.concatenate([line.get_ydata() for line in ax.lines[:5]])
+    np.testing.assert_allclose(drawn, (fit.data.mean - fit.model.curve(fit.theta)) / fit.data.error)
+    assert f"p = {fit.p_value:.2g}" in ax.get_title()
+
+
+def test_raw_curves_show_the_interval_of_the_critical_point(points, fit):
+    ax = figures.curves(points, crossings(points), fit)
+    assert any(
+        line.get_linestyle() == "--" and line.get_xdata()[0] == fit.values["p_c"]
+        for line in ax.lines
+    )
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        f"{s:g}" for s in points.sizes
+    ]
+
+
+@pytest.mark.parametrize("name", ["gp", "local-linear"])
+def test_the_objective_is_drawn_with_its_minimum(fit, name):
+    found = landscape(fit, points=15, objective=name)
+    ax = figures.objective(found, fit)
+    assert mesh(ax).get_array().shape == (15, 15)
+    assert ax.get_xlabel() == "$p_c$"
+    assert ax.get_ylabel() == r"$\nu$"
+
+
+def test_evidence_bars_are_distances_from_the_best(points):
+    found = compare(points)
+    ax = figures.evidence(found)
+    widths = sorted(bar.get_width() for bar in ax.patches if bar.get_height() == 0.6)
+    best = found.fits[0].log_evidence
+    np.testing.assert_allclose(widths, sorted(best - f.log_evidence for f in found.fits))
+    assert found.verdict in ax.get_title()
+
+
+def test_exponents_are_open_where_curves_do_not_collapse(fit, points):
+    wrong = collapse(points, Algebraic(beta=2.0))
+    assert wrong.p_value < 0.01
+    ax = figures.exponents([0.0, 0.1], [fit, wrong])
+    faces = [container[0].get_markerfacecolor() for container in ax.containers]
+    assert faces == ["#0072b2", "w"]

@@ -10,29 +10,55 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from criticality.analysis.phases import Thresholds, phase_diagram
+    from criticality.analysis.scaling import (
+        BKT,
+        Algebraic,
+        NoTransition,
+        ScalingData,
+        collapse,
+        compare,
+        crossings,
+        required_sizes,
+    )
     from criticality.base import DataError, InputError, RunError
     from criticality.study import Store, Study
     from criticality.study.run import run
 
 _HOME = {
+    "BKT": "analysis.scaling",
+    "Algebraic": "analysis.scaling",
     "DataError": "base",
     "InputError": "base",
+    "NoTransition": "analysis.scaling",
     "RunError": "base",
+    "ScalingData": "analysis.scaling",
     "Store": "study.store",
     "Study": "study.plan",
     "Thresholds": "analysis.phases",
+    "collapse": "analysis.scaling",
+    "compare": "analysis.scaling",
+    "crossings": "analysis.scaling",
     "phase_diagram": "analysis.phases",
+    "required_sizes": "analysis.scaling",
     "run": "study.run",
 }
 
 __all__ = [
+    "BKT",
+    "Algebraic",
     "DataError",
     "InputError",
+    "NoTransition",
     "RunError",
+    "ScalingData",
     "Store",
     "Study",
     "Thresholds",
+    "collapse",
+    "compare",
+    "crossings",
     "phase_diagram",
+    "required_sizes",
     "run",
 ]
 

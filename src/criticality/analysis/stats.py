@@ -6,6 +6,8 @@ evaluation rates, are not independent.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as distributions
@@ -99,3 +101,19 @@ def quantile_of_few(sigmas: float, dof: Array) -> Array:
     """Return the Student quantile exceeded as rarely as a Gaussian exceeds `sigmas` errors."""
     quantile: Array = distributions.t.isf(distributions.norm.sf(sigmas), dof)
     return quantile
+
+
+def weighted_quantiles(sample: Array, weights: Array | None, levels: list[float]) -> list[float]:
+    """Quantiles of a sample [draws] with weights that sum to 1 (None: equal)."""
+    order = np.argsort(sample)
+    w = np.full(len(sample), 1 / len(sample)) if weights is None else weights[order]
+    middle = np.cumsum(w) - w / 2
+    return [float(v) for v in np.interp(levels, middle, sample[order])]
+
+
+def with_error(value: float, error: float) -> str:
+    """Value with its standard error in the last digits: 0.4516(30)."""
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f}({round(error * 10**digits)})"

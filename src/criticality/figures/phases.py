@@ -1,4 +1,4 @@
-"""Figures: (numbers, ax) -> Axes.  Nothing is fitted, saved or set globally here.
+"""Phase diagram, scaling of the loss with size, and the crossing.
 
 Figure numbers are those of Pan, Aggarwal and Pixley.  `ds` is a study's results (`Store.open`),
 `phases` what `criticality.analysis.phases.phase_diagram` makes of them.
@@ -15,12 +15,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import BoundaryNorm, ListedColormap, TwoSlopeNorm
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from criticality.analysis.phases import Phase
-from criticality.analysis.stats import Array
+from criticality.analysis.stats import Array, with_error
+from criticality.figures.parts import MARKERS, axes, outside_legend
 
 # Told apart in colour-blind vision and, by lightness, in grey print.
 COLOURS = {
@@ -30,12 +30,11 @@ COLOURS = {
     Phase.UNRESOLVED: "#ffffff",
 }
 HATCH = "////"
-MARKERS = "osD^vP*Xh<>d"
 
 
 def phase_map(phases: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the phase of every measured point, with the eumentia-dementia line (Fig. 2a)."""
-    ax = _axes(ax)
+    ax = axes(ax)
     cmap = ListedColormap([COLOURS[p] for p in Phase])
     norm = BoundaryNorm(np.arange(len(Phase) + 1) - 0.5, len(Phase))
     _cells(phases, "phase", ax, cmap=cmap, norm=norm)
@@ -62,7 +61,7 @@ def phase_map(phases: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 def accuracy_map(phases: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the mean accuracy at the largest training set over the plane (Fig. 2b)."""
-    ax = _axes(ax)
+    ax = axes(ax)
     mesh = _cells(phases, "accuracy", ax, cmap="cividis", vmin=0, vmax=1)
     largest = int(np.max(phases.attrs["sizes"]))
     _colour_bar(ax, mesh, rf"accuracy at $N_\mathrm{{train}}={largest}$")
@@ -71,7 +70,7 @@ def accuracy_map(phases: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 def exponent_map(phases: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the exponent alpha over the plane (Fig. 2c); crosses where no power law fits."""
-    ax = _axes(ax)
+    ax = axes(ax)
     largest = max(1e-3, float(np.nan_to_num(np.abs(phases["alpha"].values)).max()))
     norm = TwoSlopeNorm(0, -largest, largest)
     mesh = _cells(phases, "alpha", ax, cmap="PuOr", norm=norm)
@@ -89,7 +88,7 @@ def exponent_map(phases: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 def against_control(ds: xr.Dataset, p_eval: float, ax: Axes | None = None) -> Axes:
     """Draw the loss against the training rate, a curve for each size (Fig. 3a)."""
-    ax = _axes(ax)
+    ax = axes(ax)
     _curves(ds["loss"].sel(p_eval=p_eval), "p_train", ax)
     _reference(ax, math.log(10), r"$\ln 10$")
     ax.set_title(rf"$p_\mathrm{{eval}}={p_eval:g}$", fontsize="medium")
@@ -108,7 +107,7 @@ def against_size(
 
     `p_train` chooses training rates, default all.
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     loss = ds["loss"].sel(p_eval=p_eval)
     rates = ds["p_train"].values if p_train is None else np.asarray(p_train)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(rates)))
@@ -117,7 +116,7 @@ def against_size(
         mean, error = _mean(loss.sel(p_train=rate), ("n_train",))
         fit = phases.sel(p_train=rate, p_eval=p_eval)
         alpha, spread = float(fit["alpha"]), float(fit["alpha_error"])
-        label = rf"{rate:g}: $\alpha={_with_error(alpha, spread)}$"
+        label = rf"{rate:g}: $\alpha={with_error(alpha, spread)}$"
         ax.errorbar(n, mean, error, fmt=marker, ms=4, color=colour, capsize=2, lw=1, label=label)
         good = float(fit["fit_probability"]) >= phases.attrs["threshold_fit_probability"]
         law = np.exp(float(fit["log_amplitude"])) * n**alpha
@@ -125,7 +124,7 @@ def against_size(
     _log(ax)
     ax.set(xscale="log", xlabel=_name(ds, "n_train"), ylabel=_name(ds, "loss"))
     ax.set_title(rf"$p_\mathrm{{eval}}={p_eval:g}$", fontsize="medium")
-    _outside_legend(ax, _symbol(ds, "p_train"))
+    outside_legend(ax, _symbol(ds, "p_train"))
     return ax
 
 
@@ -140,7 +139,7 @@ def against_probe(
 
     The band is the interval of the boundary, where alpha changes sign.
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     _curves(ds[observable].sel(p_train=p_train), "p_eval", ax)
     _mark(phases, p_train, ax)
     if observable == "loss":
@@ -158,7 +157,7 @@ def crossing(ds: xr.Dataset, phases: xr.Dataset, p_train: float, ax: Axes | None
 
     Fig. 4a with the common rise of five decades divided out.
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     loss = ds["loss"].sel(p_train=p_train)
     means = loss.mean(dim=["pass", "realization"])
     centre = xr.apply_ufunc(np.exp, xr.apply_ufunc(np.log, means).mean(dim="n_train"))
@@ -172,10 +171,6 @@ def crossing(ds: xr.Dataset, phases: xr.Dataset, p_train: float, ax: Axes | None
 
 
 # --- parts -----------------------------------------------------------------------------------
-
-
-def _axes(ax: Axes | None) -> Axes:
-    return ax if ax is not None else Figure(figsize=(4, 3.6), layout="constrained").subplots()
 
 
 def _control(phases: xr.Dataset) -> str:
@@ -338,7 +333,7 @@ def _curves(array: xr.DataArray, along: str, ax: Axes) -> None:
         )
     _scale(holder, along, ax.xaxis)
     ax.set_ylabel(_name(holder, str(array.name)))
-    _outside_legend(ax, _symbol(holder, "n_train"))
+    outside_legend(ax, _symbol(holder, "n_train"))
 
 
 def _log(ax: Axes) -> None:
@@ -350,26 +345,7 @@ def _log(ax: Axes) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _outside_legend(ax: Axes, title: str) -> None:
-    ax.legend(
-        title=title,
-        loc="center left",
-        bbox_to_anchor=(1.01, 0.5),
-        frameon=False,
-        fontsize="small",
-        title_fontsize="small",
-    )
-
-
 def _colour_bar(ax: Axes, mesh: Any, label: str) -> None:
     figure = ax.get_figure()
     assert figure is not None
     figure.colorbar(mesh, ax=ax, label=label, pad=0.02)
-
-
-def _with_error(value: float, error: float) -> str:
-    """Value with its standard error in the last digits: -0.347(9)."""
-    if not np.isfinite(error) or error <= 0:
-        return f"{value:.3g}"
-    digits = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"{value:.{digits}f}({round(error * 10**digits)})"

@@ -1,0 +1,30 @@
+"""Finite-size scaling of any observable of any system: collapse, evidence, crossings."""
+
+from criticality.analysis.scaling.ansatz import BKT, Algebraic, Free, NoTransition
+from criticality.analysis.scaling.crossings import crossings
+from criticality.analysis.scaling.data import ScalingData
+from criticality.analysis.scaling.evidence import Comparison, compare, required_sizes
+from criticality.analysis.scaling.fit import Fit, collapse
+from criticality.analysis.scaling.landscape import Landscape, landscape
+from criticality.analysis.scaling.moments import binder, binder_curves
+from criticality.analysis.scaling.threshold import power_law, window_scan
+
+__all__ = [
+    "BKT",
+    "Algebraic",
+    "Comparison",
+    "Fit",
+    "Free",
+    "Landscape",
+    "NoTransition",
+    "ScalingData",
+    "binder",
+    "binder_curves",
+    "collapse",
+    "compare",
+    "crossings",
+    "landscape",
+    "power_law",
+    "required_sizes",
+    "window_scan",
+]

@@ -1,0 +1,326 @@
+"""Finite-size-scaling forms: which combination of control and size makes all curves one.
+
+Every scaling form is y = D(L) f(x) with x = (p - p_c) S(L).  Inside the analysis S and D are
+divided by their values at the largest size, so that x has the unit of p and f is the curve of the
+largest size; results are given without that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from criticality.analysis.stats import Array
+from criticality.base import InputError
+
+NU = (
+    0.1,
+    100.0,
+)  # range of the exponent nu, and of nu_eff for a BKT form; its prior is log-uniform
+BETA = (-5.0, 5.0)  # uniform prior
+DECADES_BELOW = 5.0  # L_0, if not fixed, is a tenth of the smallest size at most, or so far below
+
+Fixable = float | Literal["free"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A parameter of a form on given data.
+
+    Attributes
+    ----------
+    name
+        "p_c", "nu", "sigma", "beta", "L0".
+    low, high
+        Limits, where it is free; the prior is uniform between them, in the logarithm if `log`.
+    log
+        Whether its logarithm is what is fitted.
+    fixed
+        Its value where it is not fitted.
+    """
+
+    name: str
+    low: float
+    high: float
+    log: bool = False
+    fixed: float | None = None
+
+
+class Ansatz(Protocol):
+    """A form; `Algebraic`, `BKT`, `NoTransition`, `Free`."""
+
+    @property
+    def name(self) -> str:
+        """As in reports."""
+
+    @property
+    def family(self) -> str:
+        """One of "algebraic", "bkt", "no transition", "free": what a verdict is about."""
+
+    def parameters(self, control: Array, size: Array) -> tuple[Parameter, ...]:
+        """Parameters on these points."""
+
+    def coordinates(
+        self, values: dict[str, Array], control: Array, size: Array, largest: float
+    ) -> tuple[list[Array], Array]:
+        """Give the coordinates of f, normally one, and ln D; each broadcasts to [..., N].
+
+        `values` holds the parameters as [..., 1] or scalars; S and D are 1 at size `largest`.
+        """
+
+    def slopes(
+        self, values: dict[str, float], control: Array, size: Array, largest: float
+    ) -> dict[str, tuple[Array, Array]]:
+        """Differentiate (x, ln D), [N] each, by every parameter (by its logarithm if `log`)."""
+
+    def scale(self, values: dict[str, float], size: Array) -> tuple[Array, Array]:
+        """S(L) and D(L), not normalised, for axes of figures."""
+
+
+@dataclass(frozen=True)
+class Algebraic:
+    """y = L^(-beta/nu) f[(p - p_c) L^(1/nu)]: xi ~ |p - p_c|^-nu, Eq. (19) of Pan et al.
+
+    Each parameter is "free" or a number; `beta` = 0 is an observable without anomalous dimension.
+    """
+
+    p_c: Fixable = "free"
+    nu: Fixable = "free"
+    beta: Fixable = 0.0
+
+    @property
+    def name(self) -> str:
+        """As in reports."""
+        return "algebraic"
+
+    @property
+    def family(self) -> str:
+        """What a verdict is about."""
+        return "algebraic"
+
+    def parameters(self, control: Array, size: Array) -> tuple[Parameter, ...]:
+        """p_c, nu and beta."""
+        _least(size)
+        return (
+            _critical_point(self.p_c, control),
+            Parameter(name="nu", low=NU[0], high=NU[1], log=True, fixed=_positive(self.nu, "nu")),
+            Parameter(name="beta", low=BETA[0], high=BETA[1], fixed=_number(self.beta, "beta")),
+        )
+
+    def coordinates(
+        self, values: dict[str, Array], control: Array, size: Array, largest: float
+    ) -> tuple[list[Array], Array]:
+        """X and ln D, normalised by the largest size."""
+        log = np.log(size / largest) / values["nu"]
+        return [(control - values["p_c"]) * np.exp(log)], -values["beta"] * log
+
+    def slopes(
+        self, values: dict[str, float], control: Array, size: Array, largest: float
+    ) -> dict[str, tuple[Array, Array]]:
+        """Differentiate by p_c, ln nu and beta."""
+        log = np.log(size / largest) / values["nu"]
+        factor = np.exp(log)
+        zero = np.zeros_like(log)
+        return {
+            "p_c": (-factor, zero),
+            "nu": (-(control - values["p_c"]) * factor * log, values["beta"] * log),
+            "beta": (zero, -log),
+        }
+
+    def scale(self, values: dict[str, float], size: Array) -> tuple[Array, Array]:
+        """L^(1/nu) and L^(-beta/nu)."""
+        return size ** (1 / values["nu"]), size ** (-values["beta"] / values["nu"])
+
+
+@dataclass(frozen=True)
+class BKT:
+    """y = f[(p - p_c) ln(L/L_0)^(1/sigma)]: xi ~ exp(b |p - p_c|^-sigma).
+
+    Eqs. (9) and (13) of Pan et al.  `sigma` is "free" or a number, 1/2 in the standard theory.
+    `L0` is a number, or "marginal": then it is fitted with a log-uniform prior, see
+    `DECADES_BELOW`, and integrated out in the errors of the others.
+    """
+
+    p_c: Fixable = "free"
+    sigma: Fixable = "free"
+    L0: float | Literal["marginal"] = 1.0
+
+    @property
+    def name(self) -> str:
+        """As in reports."""
+        return f"bkt (L0 {'marginal' if self.L0 == 'marginal' else f'= {self.L0:g}'})"
+
+    @property
+    def family(self) -> str:
+        """What a verdict is about."""
+        return "bkt"
+
+    def parameters(self, control: Array, size: Array) -> tuple[Parameter, ...]:
+        """p_c, sigma and L0.
+
+        Raises
+        ------
+        InputError
+            If a size is not above L0, so that its logarithm is not positive.
+        """
+        least = _least(size)
+        if self.L0 == "marginal":
+            reference, fixed = 1e-2 * least, None
+        else:
+            fixed = reference = _positive(self.L0, "L0") or 1.0
+            if least <= fixed:
+                raise InputError(
+                    f"size {least:g} is not above L0 = {fixed:g}, so that ln(L/L0) is not "
+                    f'positive; choose a smaller L0, or "marginal".'
+                )
+        geometric = float(np.exp(np.log(np.unique(size)).mean()))
+        ratio = math.log(geometric / reference)  # sigma = nu_eff / ratio
+        return (
+            _critical_point(self.p_c, control),
+            Parameter(
+                name="sigma",
+                low=NU[0] / ratio,
+                high=NU[1] / ratio,
+                log=True,
+                fixed=_positive(self.sigma, "sigma"),
+            ),
+            Parameter(
+                name="L0", low=least * 10**-DECADES_BELOW, high=least / 10, log=True, fixed=fixed
+            ),
+        )
+
+    def coordinates(
+        self, values: dict[str, Array], control: Array, size: Array, largest: float
+    ) -> tuple[list[Array], Array]:
+        """X, normalised by the largest size, and ln D = 0."""
+        log = np.log(np.log(size / values["L0"]) / np.log(largest / values["L0"]))
+        x = (control - values["p_c"]) * np.exp(log / values["sigma"])
+        return [x], np.zeros_like(x)
+
+    def slopes(
+        self, values: dict[str, float], control: Array, size: Array, largest: float
+    ) -> dict[str, tuple[Array, Array]]:
+        """Differentiate by p_c, ln sigma and ln L0."""
+        here, there = np.log(size / values["L0"]), math.log(largest / values["L0"])
+        log = np.log(here / there) / values["sigma"]
+        factor = np.exp(log)
+        x = (control - values["p_c"]) * factor
+        zero = np.zeros_like(log)
+        return {
+            "p_c": (-factor, zero),
+            "sigma": (-x * log, zero),
+            "L0": (x / values["sigma"] * (1 / there - 1 / here), zero),
+        }
+
+    def scale(self, values: dict[str, float], size: Array) -> tuple[Array, Array]:
+        """ln(L/L0)^(1/sigma) and 1."""
+        return np.log(size / values["L0"]) ** (1 / values["sigma"]), np.ones_like(size)
+
+
+@dataclass(frozen=True)
+class NoTransition:
+    """y = f(p) at every size: nothing depends on the size."""
+
+    @property
+    def name(self) -> str:
+        """As in reports."""
+        return "no transition"
+
+    @property
+    def family(self) -> str:
+        """What a verdict is about."""
+        return "no transition"
+
+    def parameters(self, control: Array, size: Array) -> tuple[Parameter, ...]:
+        """None."""
+        return ()
+
+    def coordinates(
+        self, values: dict[str, Array], control: Array, size: Array, largest: float
+    ) -> tuple[list[Array], Array]:
+        """Give the control itself."""
+        return [control], np.zeros_like(control)
+
+    def slopes(
+        self, values: dict[str, float], control: Array, size: Array, largest: float
+    ) -> dict[str, tuple[Array, Array]]:
+        """None."""
+        return {}
+
+    def scale(self, values: dict[str, float], size: Array) -> tuple[Array, Array]:
+        """1 and 1."""
+        return np.ones_like(size), np.ones_like(size)
+
+
+@dataclass(frozen=True)
+class Free(NoTransition):
+    """y = f(p, ln L), smooth in both and no more: a curve for each size, with no scaling.
+
+    What a scaling form has to beat before curves of different sizes can be said to collapse; a
+    smooth crossover is of this kind.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in reports."""
+        return "free curves"
+
+    @property
+    def family(self) -> str:
+        """What a verdict is about."""
+        return "free"
+
+    def parameters(self, control: Array, size: Array) -> tuple[Parameter, ...]:
+        """None."""
+        _least(size)
+        return ()
+
+    def coordinates(
+        self, values: dict[str, Array], control: Array, size: Array, largest: float
+    ) -> tuple[list[Array], Array]:
+        """Give the control, and the logarithm of the size in units of a decade."""
+        return [control, np.log10(size / largest)], np.zeros_like(control)
+
+
+def _least(size: Array) -> float:
+    """Smallest size, which must have a logarithm."""
+    least = float(size.min())
+    if least <= 0:
+        raise InputError(f"size {least:g}: scaling needs the logarithm of sizes; expected > 0.")
+    return least
+
+
+def nu_eff(sigma: float, size: Array, reference: float) -> float:
+    """Exponent of the power law that a BKT form is nearly equal to: sigma ln(L_geo / L_0).
+
+    On one or two decades of L the two cannot be told apart, and the algebraic fit then gives this.
+    `L_geo` is the geometric mean of the sizes.
+    """
+    return sigma * math.log(float(np.exp(np.log(np.unique(size)).mean())) / reference)
+
+
+def _critical_point(value: Fixable, control: Array) -> Parameter:
+    return Parameter(
+        name="p_c",
+        low=float(control.min()),
+        high=float(control.max()),
+        fixed=_number(value, "p_c"),
+    )
+
+
+def _number(value: Fixable, name: str) -> float | None:
+    if value == "free":
+        return None
+    if isinstance(value, str) or not math.isfinite(value):
+        raise InputError(f'{name} = {value!r}: expected a number or "free".')
+    return float(value)
+
+
+def _positive(value: Fixable, name: str) -> float | None:
+    number = _number(value, name)
+    if number is not None and number <= 0:
+        raise InputError(f"{name} = {number:g}: expected a positive number.")
+    return number

@@ -1,0 +1,259 @@
+"""Where curves of two sizes cross, and where crossings go as sizes grow.
+
+Every curve is interpolated by itself (`interpolate`), so that sizes may have different control
+values; a crossing is a zero of the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats as distributions
+
+from criticality.analysis.scaling.curve import Curve
+from criticality.analysis.scaling.data import ScalingData
+from criticality.analysis.scaling.extrapolate import Extrapolation, extrapolate
+from criticality.analysis.scaling.interpolate import interpolations
+from criticality.analysis.stats import Array
+from criticality.base import InputError, unknown
+
+NONE = (float("nan"),) * 4
+RESOLVED = 0.95  # of the draws must have exactly one crossing
+METHOD = (
+    "zeros of the difference of Gaussian-process interpolations (Matern 5/2); whole realizations "
+    "resampled; extrapolations by generalised least squares with the covariance of the draws"
+)
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where the curves of two sizes cross.
+
+    Attributes
+    ----------
+    sizes
+        The smaller and the larger.
+    value, error
+        Control value, and half the central 68 % of the draws; NaN where there is none.
+    low, high
+        Percentile interval.
+    flag
+        "" clean; "none": one curve lies above the other; "multiple": several significant crossings;
+        "touching": no single crossing in 95 % of the draws, or an interval that reaches the end
+        of the measured range (a value, if any, is then of those draws that cross: a guess);
+        "flat": the curves differ significantly nowhere.
+    """
+
+    sizes: tuple[float, float]
+    value: float
+    error: float
+    low: float
+    high: float
+    flag: str
+
+
+@dataclass(frozen=True, eq=False)
+class Crossings:
+    """Crossings of all pairs, and extrapolations of the clean ones of adjacent sizes.
+
+    Attributes
+    ----------
+    crossings
+        By size.
+    extrapolations
+        Of the forms "power", "logarithm" and "constant".
+    method
+        One line for a report.
+    draws
+        [draws, crossings]: crossings of every bootstrap draw, NaN where not exactly one.
+    """
+
+    crossings: tuple[Crossing, ...]
+    extrapolations: tuple[Extrapolation, ...]
+    method: str = METHOD
+    draws: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain Python numbers, lists and texts; NaN where there is no number."""
+        return {
+            "crossings": [asdict(c) | {"sizes": list(c.sizes)} for c in self.crossings],
+            "extrapolations": [asdict(e) for e in self.extrapolations],
+            "method": self.method,
+        }
+
+
+def crossings(
+    data: ScalingData,
+    *,
+    pairs: Literal["adjacent", "all"] = "adjacent",
+    draws: int = 500,
+    seed: int = 0,
+    level: float = 0.95,
+    L0: float = 1.0,
+    sigma: float = 0.5,
+) -> Crossings:
+    """Crossings of the curves of two sizes, and their extrapolation to infinite size.
+
+    Significant is what a Student test at every measured point finds with probability 1 - `level`
+    anywhere along the pair (Bonferroni).  Significant differences of opposite sign bracket a
+    crossing; zeros outside, where curves merge, are not counted.  A draw resamples realizations
+    whole and adds a path of the interpolation's uncertainty.  Measured with 20 realizations at
+    25 points: intervals of 68 % cover 64-71 %, those of 95 % cover 91-97 %; with four realizations
+    61 % and 85 %.  Where points are few or nearly exact the interpolation's uncertainty dominates
+    and covers more than stated: 75 % and 97 % at 15 points, 90 % and 99 % with a tenth of the
+    noise.
+
+    Parameters
+    ----------
+    data
+        Curves; control values may differ between sizes, a pair is compared where both reach.
+    pairs
+        "adjacent" sizes or "all".  Extrapolated are crossings of adjacent sizes in either case:
+        the others are made of the same curves, and nearly determined by them.
+    draws, seed
+        Of the bootstrap.
+    level
+        Probability of the intervals.
+    L0, sigma
+        Of the logarithmic form, p_c + a / ln(L / L0)^(1/sigma).
+
+    Raises
+    ------
+    InputError
+        For fewer than 20 draws, or a level, `L0` or `sigma` out of range.
+    """
+    if pairs not in ("adjacent", "all"):
+        raise unknown("value for pairs:", str(pairs), ("adjacent", "all"), "crossings")
+    if draws < 20 or not 0 < level < 1:
+        raise InputError(
+            f"crossings: draws = {draws}, level = {level}: expected draws >= 20, level in (0, 1)."
+        )
+    _check_form(data, L0, sigma)
+    grid, estimates, paths = interpolations(data, draws, np.random.default_rng(seed))
+    number = len(data.curves)
+    found, zeros, adjacent = [], [], []
+    for i in range(number):
+        for j in range(i + 1, number if pairs == "all" else min(i + 2, number)):
+            two = (data.curves[i], data.curves[j])
+            difference = np.concatenate([(estimates[j] - estimates[i])[None], paths[j] - paths[i]])
+            crossing, drawn = _crossing(two, grid, difference, level)
+            found.append(crossing)
+            zeros.append(drawn)
+            adjacent.append(j == i + 1)
+    every = np.stack(zeros, axis=1)
+    keep = np.array(adjacent)
+    chain = [c for c, wanted in zip(found, keep, strict=True) if wanted]
+    limits = _limits(data, chain, every[:, keep], level, L0, sigma)
+    return Crossings(tuple(found), limits, METHOD, every)
+
+
+def scan_size_min(
+    data: ScalingData,
+    *,
+    draws: int = 500,
+    seed: int = 0,
+    level: float = 0.95,
+    L0: float = 1.0,
+    sigma: float = 0.5,
+) -> tuple[tuple[float, tuple[Extrapolation, ...]], ...]:
+    """Extrapolations of crossings from every least size on: a drift shows corrections to scaling.
+
+    Parameters as of `crossings`; gives pairs of a least size and its extrapolations.
+    """
+    whole = crossings(data, draws=draws, seed=seed, level=level, L0=L0, sigma=sigma)
+    scan = []
+    for first, size in enumerate(data.sizes[:-1]):
+        rest, drawn = whole.crossings[first:], whole.draws[:, first:]
+        scan.append((float(size), _limits(data, rest, drawn, level, L0, sigma)))
+    return tuple(scan)
+
+
+def _check_form(data: ScalingData, L0: float, sigma: float) -> None:
+    if not (sigma > 0 and 0 < L0 < data.sizes[0]):
+        raise InputError(
+            f"crossings: L0 = {L0:g}, sigma = {sigma:g}: expected sigma > 0 and L0 between 0 and "
+            f"the least {data.names[1]}, {data.sizes[0]:g}: ln(L / L0) must be positive."
+        )
+
+
+def _limits(
+    data: ScalingData,
+    found: Sequence[Crossing],
+    drawn: Array,
+    level: float,
+    L0: float,
+    sigma: float,
+) -> tuple[Extrapolation, ...]:
+    """Extrapolations of the clean ones among crossings of adjacent sizes."""
+    clean = np.array([c.flag == "" for c in found], bool)
+    kept = [c for c in found if c.flag == ""]
+    links = np.array([c.sizes for c in kept]).reshape(-1, 2)
+    return extrapolate(
+        links,
+        np.array([c.value for c in kept]),
+        drawn[:, clean],
+        level=level,
+        L0=L0,
+        sigma=sigma,
+        dof_noise=_dof(data.curves),
+    )
+
+
+def _dof(curves: Sequence[Curve]) -> float:
+    """Degrees of freedom of the errors: realizations less one each, over all curves or a pair."""
+    if any(c.samples is None for c in curves):
+        return 1e6  # errors are given
+    return float(sum(np.diag(c.pairs).min() - 1 for c in curves))
+
+
+def _crossing(
+    curves: tuple[Curve, Curve], grid: Array, difference: Array, level: float
+) -> tuple[Crossing, Array]:
+    """Crossing of two curves from differences [1 + draws, grid], the first of the estimate."""
+    sizes = (float(curves[0].size), float(curves[1].size))
+    none = np.full(len(difference) - 1, np.nan)
+    there = np.isfinite(difference[0])
+    if there.sum() < 2:  # the curves share no range
+        return Crossing(sizes, *NONE, "none"), none
+    x, d = grid[there], difference[:, there]
+    points = max(sum((c.control >= x[0]) & (c.control <= x[-1])) for c in curves)
+    least = distributions.t.isf((1 - level) / 2 / max(points, 1), _dof(curves))
+    sign = np.where(np.abs(d[0]) > least * d[1:].std(axis=0), np.sign(d[0]), 0)
+    at = np.flatnonzero(sign)
+    changes = np.flatnonzero(np.diff(sign[at]))
+    if len(at) == 0 or len(changes) > 1:
+        flag = "multiple" if len(at) else "flat"
+        return Crossing(sizes, *NONE, flag), none
+    if len(changes):
+        bracket = slice(at[changes[0]], at[changes[0] + 1] + 1)
+        x, d = x[bracket], d[:, bracket]
+    flips, zero = _zeros(x, d)
+    single = float((flips[1:] == 1).mean())
+    if len(changes) == 0 and (flips[1:] == 0).mean() >= RESOLVED:
+        return Crossing(sizes, *NONE, "none"), none
+    if np.isnan(zero[0]) or single < 0.5:
+        return Crossing(sizes, *NONE, "touching"), none
+    tail = 50 * (1 - level)
+    drawn = zero[1:]
+    low, first, last, high = np.nanpercentile(drawn, [tail, 15.87, 84.13, 100 - tail])
+    inside = x[0] < low and high < x[-1]
+    flag = "" if len(changes) and single >= RESOLVED and inside else "touching"
+    error = (last - first) / 2
+    numbers = (float(zero[0]), float(error), float(low), float(high))
+    return Crossing(sizes, *numbers, flag), drawn
+
+
+def _zeros(x: Array, d: Array) -> tuple[NDArray[np.int64], Array]:
+    """Numbers of sign changes along d [draws, grid], and the zero where there is just one."""
+    above = d > 0
+    change = above[:, 1:] != above[:, :-1]
+    flips = change.sum(axis=1)
+    row, k = np.arange(len(d)), change.argmax(axis=1)
+    left, right = d[row, k], d[row, k + 1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        zero = x[k] + (x[k + 1] - x[k]) * left / (left - right)
+    return flips, np.where(flips == 1, zero, np.nan)

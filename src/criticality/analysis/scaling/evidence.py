@@ -1,0 +1,276 @@
+"""`compare`: which form the data prefer, if any; `required_sizes`: what would decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import linalg
+
+from criticality.analysis.scaling.ansatz import BKT, Algebraic, Ansatz, Free, NoTransition
+from criticality.analysis.scaling.data import ScalingData
+from criticality.analysis.scaling.fit import POOR, Fit, collapse
+from criticality.analysis.stats import Array
+from criticality.base import InputError
+
+DECISIVE = 5.0  # of ln Z: odds of 150 to 1, "decisive" on the scale of Jeffreys
+UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison:
+    """Evidence for several forms.
+
+    Attributes
+    ----------
+    fits
+        By descending evidence.
+    verdict
+        "algebraic", "bkt", "no transition" or "undecided".
+    reason
+        Why, in words.
+    threshold
+        Difference of ln Z that decides.
+    """
+
+    fits: tuple[Fit, ...]
+    verdict: str
+    reason: str
+    threshold: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON."""
+        best = self.fits[0].log_evidence
+        return {
+            "models": [
+                {
+                    "name": fit.ansatz.name,
+                    "log_evidence": fit.log_evidence,
+                    "error": fit.log_evidence_error,
+                    "delta": fit.log_evidence - best,
+                    "p_value": fit.p_value,
+                    "params": {name: vars(fitted) for name, fitted in fit.params.items()},
+                    "nu_eff": fit.nu_eff,
+                    "flags": list(fit.flags),
+                }
+                for fit in self.fits
+            ],
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "threshold": self.threshold,
+        }
+
+
+def compare(
+    data: ScalingData,
+    ansatze: Sequence[Ansatz] | None = None,
+    *,
+    threshold: float = DECISIVE,
+    **options: Any,
+) -> Comparison:
+    """Compare forms by their marginal likelihood, parameters and master curve integrated out.
+
+    Priors, the same for all forms: p_c uniform over the measured range; nu (for BKT forms nu_eff)
+    log-uniform in `ansatz.NU`; amplitude and correlation length of the master curve log-normal
+    (`gaussian.WIDTH`).  No transition and free curves are always among the compared.
+
+    A transition is claimed if a scaling form beats both of those, and a kind of transition if it
+    also beats the other kind, each by `threshold` in ln Z; otherwise the verdict is "undecided".
+
+    Parameters
+    ----------
+    data
+        The curves.
+    ansatze
+        Forms; default algebraic, BKT with L0 = 1 and with L0 marginalised.
+    threshold
+        Difference of ln Z that decides; 5 is odds of 150 to 1.
+    options
+        `control_range`, `size_min`, `corrections`, `level`, `seed` of `collapse`.
+
+    Raises
+    ------
+    InputError
+        As `collapse`.
+    """
+    if "window" in options or "objective" in options:
+        raise InputError(
+            "forms are compared on the same points by their evidence: use control_range in place "
+            "of window, and the objective gp."
+        )
+    asked = list(default_ansatze(data) if ansatze is None else ansatze)
+    families = {ansatz.family for ansatz in asked}
+    asked += [rival for rival in (NoTransition(), Free()) if rival.family not in families]
+    found = [collapse(data, ansatz, **options) for ansatz in asked]
+    fits = tuple(sorted(found, key=lambda fit: -fit.log_evidence))
+    verdict, reason = _verdict(fits, threshold)
+    return Comparison(fits=fits, verdict=verdict, reason=reason, threshold=threshold)
+
+
+def default_ansatze(data: ScalingData) -> list[Ansatz]:
+    """Forms to compare: algebraic and BKT, with L0 = 1 only where all sizes are above it."""
+    fixed: list[Ansatz] = [BKT()] if data.sizes.min() > 1 else []
+    return [Algebraic(), *fixed, BKT(L0="marginal")]
+
+
+def _verdict(fits: Sequence[Fit], threshold: float) -> tuple[str, str]:
+    best: dict[str, Fit] = {}
+    for fit in fits:
+        best.setdefault(fit.ansatz.family, fit)
+
+    def evidence(family: str) -> float:
+        return best[family].log_evidence if family in best else -math.inf
+
+    kinds = sorted(("algebraic", "bkt"), key=evidence, reverse=True)
+    first, second = (evidence(kind) for kind in kinds)
+    null, free = evidence("no transition"), evidence("free")
+    if null > first + threshold and null > free - threshold:
+        return "no transition", (
+            f"one curve for all sizes is preferred to every scaling form by {null - first:.1f}"
+        )
+    if free > max(first, null) + threshold:
+        return UNDECIDED, (
+            f"smooth curves of each size, with no scaling, are preferred by "
+            f"{free - max(first, null):.1f}: no form describes these data; drop small sizes, "
+            f"narrow the range, or allow corrections"
+        )
+    if first < max(null, free) + threshold:
+        rival = "one curve for all sizes" if null >= free else "smooth curves without scaling"
+        return UNDECIDED, (
+            f"a transition is not established: {kinds[0]} over {rival} by "
+            f"{first - max(null, free):+.1f}"
+        )
+    chosen = best[kinds[0]]
+    if chosen.p_value < POOR:
+        return UNDECIDED, f"the best form, {kinds[0]}, does not fit: p = {chosen.p_value:.2g}"
+    if first - second < threshold:
+        return UNDECIDED, (
+            f"a transition, of undecided kind: {kinds[0]} over {kinds[1]} by {first - second:+.1f}"
+        )
+    over = max(null, free)
+    lead = f"over no scaling by {first - over:.1f}"
+    if math.isfinite(second):
+        lead = f"over {kinds[1]} by {first - second:.1f}, {lead}"
+    return kinds[0], f"{kinds[0]} {lead}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """A measurement that could be made.
+
+    Attributes
+    ----------
+    sizes, points, realizations
+        Sizes, control values at each, realizations of each.
+    delta
+        Expected difference of ln Z in favour of the truth, the smaller of both truths.
+    spread
+        Its standard deviation from one measurement to another, sqrt(2 delta).
+    """
+
+    sizes: tuple[float, ...]
+    points: int
+    realizations: int
+    delta: float
+    spread: float
+
+    @property
+    def work(self) -> float:
+        """Cost in units of one realization of size 1, if cost goes with size."""
+        return sum(self.sizes) * self.realizations
+
+
+def required_sizes(
+    data: ScalingData,
+    *,
+    threshold: float = DECISIVE,
+    extra: Sequence[int] = (0, 1, 2),
+    more: Sequence[int] = (1, 2, 4, 8),
+    L0: float = 1.0,
+) -> tuple[Design, ...]:
+    """Find which measurements would decide between an algebraic and a BKT transition.
+
+    Both forms are fitted to the data.  Each in turn is taken for the truth: its fitted curve is
+    measured in a larger study with the present noise (of the largest size, for new ones), and the
+    difference in ln Z is computed for the expected data.  Larger sizes go on in the present ratio,
+    at control values that cover the same range of the scaling variable.
+
+    Parameters
+    ----------
+    data
+        With samples: the noise of one realization must be known.
+    threshold
+        Difference of ln Z that decides.
+    extra
+        Numbers of additional, larger sizes to consider.
+    more
+        Factors of the number of realizations to consider.
+    L0
+        Of the BKT form.
+
+    Returns
+    -------
+    tuple of Design
+        All that were considered, those that decide (delta - spread > threshold) first, by
+        ascending work.
+
+    Raises
+    ------
+    InputError
+        If only means are known.
+    """
+    if not data.realizations:
+        raise InputError("required_sizes needs samples: from means the noise of one is unknown.")
+    forms: tuple[Ansatz, Ansatz] = (Algebraic(), BKT(L0=L0))
+    truths = [collapse(data, form) for form in forms]
+    ratio = float(np.exp(np.mean(np.diff(np.log(data.sizes)))))
+    designs = []
+    for number in extra:
+        sizes = np.append(data.sizes, data.sizes[-1] * ratio ** np.arange(1, number + 1))
+        for factor in more:
+            delta = min(
+                _expected(truth, forms[1 - i], sizes, factor) for i, truth in enumerate(truths)
+            )
+            designs.append(
+                Design(
+                    sizes=tuple(float(size) for size in sizes),
+                    points=len(data.curves[-1].mean),
+                    realizations=data.realizations * factor,
+                    delta=delta,
+                    spread=math.sqrt(2 * max(delta, 0.0)),
+                )
+            )
+
+    def undecided(design: Design) -> bool:
+        return design.delta - design.spread <= threshold
+
+    return tuple(sorted(designs, key=lambda d: (undecided(d), d.work)))
+
+
+def _expected(truth: Fit, rival: Ansatz, sizes: Array, factor: int) -> float:
+    """Ln Z(truth) - ln Z(rival) for the expected data of a design."""
+    data, values = truth.data, truth.values
+    last = data.curves[-1]
+    block = data.covariance[-len(last.mean) :, -len(last.mean) :]
+    s = truth.ansatz.scale(values, np.array([*sizes]))[0]
+    largest = truth.ansatz.scale(values, np.array([last.size]))[0][0]
+    control, size, mean, blocks = [], [], [], []
+    at = 0  # where the block of this size begins
+    for number, length in enumerate(sizes):
+        if number < len(data.curves):
+            p, n = data.curves[number].control, len(data.curves[number].mean)
+            blocks.append(data.covariance[at : at + n, at : at + n] / factor)
+            at += n
+        else:
+            p = values["p_c"] + (last.control - values["p_c"]) * largest / s[number]
+            blocks.append(block / factor)
+        control.append(p)
+        size.append(np.full(len(p), length))
+        mean.append(truth.model.master(truth.theta, (p - values["p_c"]) * s[number] / largest)[0])
+    p, lengths, y = (np.concatenate(column) for column in (control, size, mean))
+    imagined = ScalingData.from_table(p, lengths, y, linalg.block_diag(*blocks))
+    own, other = (collapse(imagined, form) for form in (truth.ansatz, rival))
+    return own.log_evidence - other.log_evidence

@@ -1,0 +1,13 @@
+"""The command `criticality`: results on stdout, progress on stderr.
+
+Exit codes: 0 done, 1 some tasks failed, 2 bad input, 130 interrupted.  Commands import what they
+need themselves, so that `--help` answers at once.
+"""
+
+# in the order in which --help lists them
+from criticality.cli import study  # isort: skip
+from criticality.cli import phases  # isort: skip
+from criticality.cli import scaling  # isort: skip
+from criticality.cli.app import main
+
+__all__ = ["main", "phases", "scaling", "study"]

@@ -1,0 +1,120 @@
+"""What the commands share: the application, options, and how it speaks and fails."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from criticality.base import DataError, InputError, RunError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+app = typer.Typer(
+    help="A laboratory for phase transitions in neural networks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data_app = typer.Typer(help="Data sets: list, fetch, verify.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Folder with the files of data sets as published; looked in first.",
+        envvar="CRITICALITY_DATA",
+    ),
+]
+StoreDir = Annotated[Path, typer.Argument(help="Directory of a store.", show_default=False)]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select", help="axis=value: one value of another swept axis.", metavar="AXIS=VALUE"
+    ),
+]
+
+
+def write(text: str = "") -> None:
+    """Write a line of results."""
+    sys.stdout.write(text + "\n")
+
+
+def say(text: str) -> None:
+    """Write a line that is no result."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def write_json(content: Any) -> None:
+    """Print JSON; what is not a finite number becomes null."""
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: finite(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [finite(v) for v in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    write(json.dumps(finite(content), indent=1, allow_nan=False))
+
+
+PLANE = ("p_train", "n_train", "p_eval")
+
+
+def open_results(
+    store: Path, select: list[str] | None, keep: tuple[str, ...] = PLANE
+) -> xr.Dataset:
+    """Open what a store holds, at the chosen values; single-valued axes but `keep` are dropped."""
+    from criticality.study.store import Store
+
+    results = Store(store)
+    ds = results.open()
+    total, done = results.total(), len(results.entries()[0])
+    if done < total:
+        say(f"not finished: {done} of {total} tasks are done")
+    for choice in select or []:
+        name, _, text = choice.partition("=")
+        if name not in ds.dims:
+            from criticality.base import unknown
+
+            raise unknown("axis", name, [str(d) for d in ds.dims], "--select")
+        found = [v for v in ds[name].values if str(v).lower() == text.lower() or _same(v, text)]
+        if not found:
+            values = ", ".join(str(v) for v in ds[name].values)
+            raise InputError(f"--select {choice}: {name} has the values {values}.")
+        ds = ds.sel({name: found[0]})
+    keep = (*keep, "realization", "pass")
+    return ds.squeeze([dim for dim, n in ds.sizes.items() if n == 1 and dim not in keep])
+
+
+def _same(value: Any, text: str) -> bool:
+    try:
+        return float(value) == float(text)
+    except ValueError:
+        return False
+
+
+def main() -> None:
+    """Run the command; a user's mistake is a message, never a traceback."""
+    try:
+        app()
+    except (InputError, DataError) as error:
+        say(f"error: {error}")
+        sys.exit(2)
+    except RunError as error:
+        say(f"error: {error}")
+        sys.exit(1)
+    except BrokenPipeError:
+        os._exit(0)
+    except OSError as error:  # a path that the system refuses
+        say(f"error: {error}")
+        sys.exit(2)

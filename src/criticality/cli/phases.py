@@ -1,0 +1,155 @@
+"""Commands on the phases of a study."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from criticality.base import InputError
+from criticality.cli.app import Json, Select, StoreDir, app, open_results, write, write_json
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@app.command()
+def phases(
+    store: StoreDir,
+    select: Select = None,
+    sigmas: Annotated[float, typer.Option(help="Errors that make alpha significant.")] = 2.0,
+    draws: Annotated[int, typer.Option(help="Bootstrap resamplings.", min=100)] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Find the phase of every point, and the line between eumentia and dementia."""
+    from criticality.analysis.phases import Phase, Thresholds, phase_diagram
+
+    if not sigmas > 0:
+        raise InputError(f"--sigmas {sigmas}: expected a positive number.")
+    ds = open_results(store, select)
+    found = phase_diagram(ds, thresholds=Thresholds(sigmas=sigmas), draws=draws, seed=seed)
+    names = ("alpha", "alpha_error", "chi2_dof", "fit_probability", "loss", "accuracy")
+    ends = ("boundary", "boundary_error", "boundary_low", "boundary_high")
+    if as_json:
+        cells = [
+            {
+                "p_train": float(p),
+                "p_eval": float(q),
+                "phase": Phase(int(found["phase"].sel(p_train=p, p_eval=q))).name.lower(),
+                **{name: float(found[name].sel(p_train=p, p_eval=q)) for name in names},
+            }
+            for p in found["p_train"].values
+            for q in found["p_eval"].values
+        ]
+        line = [
+            {
+                "p_train": float(p),
+                **{
+                    name.replace("boundary", "p_eval"): float(found[name].sel(p_train=p))
+                    for name in ends
+                },
+                "status": str(found["boundary_status"].sel(p_train=p).values),
+            }
+            for p in found["p_train"].values
+        ]
+        about = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in found.attrs.items()}
+        write_json({"cells": cells, "line": line, "method": about})
+        return
+    letters = {Phase.EUMENTIA: "E", Phase.DEMENTIA: "D", Phase.AMENTIA: "A", Phase.UNRESOLVED: "?"}
+    controls, probes = found["p_train"].values, found["p_eval"].values
+    doubted = (found["fit_probability"] < found.attrs["threshold_fit_probability"]).values
+    write("phase of every cell: E eumentia, D dementia, A amentia, ? unresolved")
+    write("lower case: no power law fits, alpha is a mean slope over these sizes\n")
+    write("p_eval \\ p_train" + "".join(f"{p:>7g}" for p in controls))
+    for j in reversed(range(len(probes))):
+        column = (letters[Phase(int(v))] for v in found["phase"].values[:, j])
+        marks = (m.lower() if d else m for m, d in zip(column, doubted[:, j], strict=True))
+        write(f"{probes[j]:>16g}" + "".join(f"{m:>7}" for m in marks))
+    percent = round(100 * found.attrs["level"])
+    write(f"\np_eval* where alpha = 0 (eumentia below, dementia above), {percent} % interval")
+    for p in controls:
+        here = found.sel(p_train=p)
+        value, error, low, high = (float(here[name]) for name in ends)
+        if math.isnan(low):
+            write(f"  p_train = {p:<5g} none: {here['boundary_status'].values}")
+            continue
+        middle = f"{value:.3f}" if math.isfinite(value) else f"{here['boundary_status'].values}:"
+        spread = f" +- {error:.3f}" if math.isfinite(error) else ""
+        bounds = (f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (low, high))
+        interval = "beyond the grid" if low == high else f"[{', '.join(bounds)}]"
+        write(f"  p_train = {p:<5g} {middle}{spread}  {interval}")
+    write(f"\n{found.attrs['realizations']} realizations; errors: {found.attrs['error_method']}")
+
+
+@app.command()
+def figures(
+    store: StoreDir,
+    out: Annotated[Path, typer.Option(help="Directory for the figures.")],
+    select: Select = None,
+    p_train: Annotated[
+        float | None, typer.Option(help="Training rate of the crossing; default: where one is.")
+    ] = None,
+    p_eval: Annotated[
+        float | None, typer.Option(help="Evaluation rate of the scaling; default: near 0.8.")
+    ] = None,
+    file_format: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
+    as_json: Json = False,
+) -> None:
+    """Draw the phase diagram, the scaling with size, and the crossing."""
+    if file_format not in ("png", "pdf", "svg"):
+        raise InputError(f"--format {file_format}: expected png, pdf or svg.")
+    from matplotlib.figure import Figure
+
+    from criticality import figures as draw
+    from criticality.analysis.phases import phase_diagram
+
+    ds = open_results(store, select)
+    found = phase_diagram(ds)
+    crossing = found["p_train"].values[found["boundary_status"].values == "crossing"]
+    rate = _measured(ds, "p_train", p_train, crossing[0] if len(crossing) else 0.0)
+    probe = _measured(ds, "p_eval", p_eval, 0.8)
+    pages: dict[str, Figure] = {}
+
+    def page(name: str, columns: int, width: float) -> Any:
+        pages[name] = Figure(figsize=(width, 4.2), layout="constrained")
+        return pages[name].subplots(1, columns)
+
+    panels = page("phase_diagram", 3, 13)
+    draw.phase_map(found, panels[0])
+    draw.accuracy_map(found, panels[1])
+    draw.exponent_map(found, panels[2])
+    panels = page("scaling", 2, 11)
+    draw.against_control(ds, probe, panels[0])
+    draw.against_size(ds, found, probe, ax=panels[1])
+    panels = page("crossing", 3, 15)
+    draw.against_probe(ds, found, rate, "loss", panels[0])
+    draw.crossing(ds, found, rate, panels[1])
+    draw.against_probe(ds, found, rate, "accuracy", panels[2])
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        files = {}
+        for name, figure in pages.items():
+            files[name] = str(out / f"{name}.{file_format}")
+            figure.savefig(files[name], dpi=160)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error}).") from error
+    if as_json:
+        write_json(files)
+    else:
+        for file in files.values():
+            write(file)
+
+
+def _measured(ds: xr.Dataset, name: str, wanted: float | None, default: float) -> float:
+    """Give a measured value of an axis: the one asked for, or the nearest to a default."""
+    values = [float(v) for v in ds[name].values]
+    nearest = min(values, key=lambda v: abs(v - (default if wanted is None else wanted)))
+    if wanted is not None and not math.isclose(nearest, wanted, abs_tol=1e-9):
+        listed = ", ".join(f"{v:g}" for v in values)
+        raise InputError(
+            f"--{name.replace('_', '-')} {wanted:g} was not measured; it has {listed}."
+        )
+    return nearest

@@ -1,0 +1,333 @@
+"""Commands of finite-size scaling, on a CSV or on a store."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from criticality.base import InputError, unknown
+from criticality.cli.app import Json, Select, app, open_results, write, write_json
+
+if TYPE_CHECKING:
+    from criticality.analysis.scaling import ScalingData
+    from criticality.analysis.scaling.ansatz import Ansatz
+    from criticality.analysis.scaling.crossings import Crossings
+
+ANSATZE = ("algebraic", "bkt", "none")
+
+Source = Annotated[Path, typer.Argument(help="CSV file or directory of a store.")]
+Control = Annotated[str | None, typer.Option(help="Column or axis: control parameter.")]
+Size = Annotated[str | None, typer.Option(help="Column or axis: system size.")]
+Value = Annotated[str | None, typer.Option(help="Column or observable: the measured value.")]
+Realization = Annotated[str, typer.Option(help="Column: number of the realization.")]
+Mean = Annotated[str | None, typer.Option(help="Column: mean, where there are no samples.")]
+Sem = Annotated[str | None, typer.Option(help="Column: standard error of the mean.")]
+Range = Annotated[
+    tuple[float, float] | None, typer.Option(help="Keep control values in LO HI.", metavar="LO HI")
+]
+SizeMin = Annotated[float | None, typer.Option(help="Keep sizes from this one on.")]
+Seed = Annotated[int, typer.Option(help="Of bootstrap and integration.", min=0)]
+FigureFile = Annotated[
+    Path | None, typer.Option("--figure", help="Draw into this file (png, pdf, svg).")
+]
+Reference = Annotated[
+    str | None, typer.Option("--L0", help='Of the BKT form: a number, or "marginal".')
+]
+Corrections = Annotated[bool, typer.Option("--corrections", help="Allow corrections to scaling.")]
+
+
+@app.command()
+def collapse(
+    source: Source,
+    control: Control = None,
+    size: Size = None,
+    value: Value = None,
+    realization: Realization = "realization",
+    mean: Mean = None,
+    sem: Sem = None,
+    select: Select = None,
+    ansatz: Annotated[str, typer.Option(help="algebraic, bkt or none.")] = "algebraic",
+    p_c: Annotated[str, typer.Option(help='"free" or a number.')] = "free",
+    nu: Annotated[str | None, typer.Option(help='"free" or a number (algebraic).')] = None,
+    beta: Annotated[str | None, typer.Option(help='"free" or a number; default 0.')] = None,
+    sigma: Annotated[str | None, typer.Option(help='"free" or a number (bkt).')] = None,
+    reference: Reference = None,
+    objective: Annotated[str, typer.Option(help="gp, local-linear or houdayer-hartmann.")] = "gp",
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Keep points whose scaling variable is in LO HI.", metavar="LO HI"),
+    ] = None,
+    control_range: Range = None,
+    size_min: SizeMin = None,
+    bootstrap: Annotated[
+        int, typer.Option(help="Resamplings of realizations; 0: errors of the posterior.", min=0)
+    ] = 0,
+    corrections: Corrections = False,
+    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.95,
+    seed: Seed = 0,
+    figure: FigureFile = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a finite-size-scaling form: critical point and exponents with errors."""
+    form = _ansatz(ansatz, p_c, nu, beta, sigma, reference)
+    data = _data(source, control, size, value, realization, mean, sem, select)
+    _drawable(figure)
+    from criticality.analysis import scaling
+
+    fit = scaling.collapse(
+        data,
+        form,
+        objective=objective,  # type: ignore[arg-type]
+        window=window,
+        control_range=control_range,
+        size_min=size_min,
+        corrections=corrections,
+        bootstrap=bootstrap,
+        level=level,
+        seed=seed,
+    )
+    if figure is not None:
+        from criticality import figures as draw
+
+        both = {"p_c", fit.exponent} <= set(fit.free)
+        gp = fit.objective == "gp"
+        page, axes = _page(2 + gp + both)
+        panels = iter(axes)
+        draw.curves(fit.data, fit=fit, ax=next(panels))
+        draw.collapsed(fit, next(panels))
+        if gp:
+            draw.residuals(fit, next(panels))
+        if both:
+            draw.objective(scaling.landscape(fit), fit, next(panels))
+        _save(page, figure)
+    if as_json:
+        write_json(fit.to_dict())
+        return
+    write(str(fit))
+    for name, fitted in fit.params.items():
+        if fitted.fixed:
+            write(f"  {name:<6} {fitted.value:.6g}  fixed")
+        else:
+            percent = f"{100 * fit.level:g} %"
+            interval = f"{percent} [{fitted.low:.6g}, {fitted.high:.6g}]"
+            write(f"  {name:<6} {fitted.value:.6g} +- {fitted.error:.2g}  {interval}")
+    if math.isfinite(fit.log_evidence):
+        write(f"  ln Z   {fit.log_evidence:.2f} +- {fit.log_evidence_error:.2f}")
+    write(f"  {len(fit.data.mean)} points, sizes {', '.join(f'{s:g}' for s in fit.data.sizes)}")
+    for flag in fit.flags:
+        write(f"  note: {flag}")
+
+
+@app.command()
+def compare(
+    source: Source,
+    control: Control = None,
+    size: Size = None,
+    value: Value = None,
+    realization: Realization = "realization",
+    mean: Mean = None,
+    sem: Sem = None,
+    select: Select = None,
+    reference: Reference = None,
+    control_range: Range = None,
+    size_min: SizeMin = None,
+    corrections: Corrections = False,
+    threshold: Annotated[
+        float, typer.Option(help="Difference of ln Z that decides; 5 is odds of 150 to 1.")
+    ] = 5.0,
+    seed: Seed = 0,
+    figure: FigureFile = None,
+    as_json: Json = False,
+) -> None:
+    """Compare forms by their evidence: algebraic, BKT, no transition, or undecided."""
+    data = _data(source, control, size, value, realization, mean, sem, select)
+    _drawable(figure)
+    from criticality.analysis import scaling
+
+    forms: list[Ansatz] | None = None
+    if reference is not None:
+        forms = [scaling.Algebraic(), scaling.BKT(L0=_reference(reference))]
+    found = scaling.compare(
+        data,
+        forms,
+        threshold=threshold,
+        control_range=control_range,
+        size_min=size_min,
+        corrections=corrections,
+        seed=seed,
+    )
+    if figure is not None:
+        from criticality import figures as draw
+
+        page, (ax,) = _page(1)
+        draw.evidence(found, ax)
+        _save(page, figure)
+    if as_json:
+        write_json(found.to_dict())
+        return
+    best = found.fits[0].log_evidence
+    for fit in found.fits:
+        write(f"{fit.log_evidence - best:10.1f}  {fit}")
+        for flag in fit.flags:
+            write(f"            note: {flag}")
+    write(f"verdict: {found.verdict} ({found.reason})")
+
+
+@app.command()
+def crossings(
+    source: Source,
+    control: Control = None,
+    size: Size = None,
+    value: Value = None,
+    realization: Realization = "realization",
+    mean: Mean = None,
+    sem: Sem = None,
+    select: Select = None,
+    control_range: Range = None,
+    size_min: SizeMin = None,
+    pairs: Annotated[str, typer.Option(help="adjacent or all.")] = "adjacent",
+    bootstrap: Annotated[int, typer.Option(help="Resamplings of realizations.", min=50)] = 500,
+    seed: Seed = 0,
+    figure: FigureFile = None,
+    as_json: Json = False,
+) -> None:
+    """Find where curves of two sizes cross, and extrapolate to infinite size."""
+    data = _data(source, control, size, value, realization, mean, sem, select)
+    _drawable(figure)
+    if pairs not in ("adjacent", "all"):
+        raise unknown("value for --pairs:", pairs, ("adjacent", "all"))
+    from criticality.analysis import scaling
+
+    data = data.restrict(control_range, size_min)
+    found = scaling.crossings(
+        data,
+        pairs=pairs,  # type: ignore[arg-type]
+        draws=bootstrap,
+        seed=seed,
+    )
+    if figure is not None:
+        from criticality import figures as draw
+
+        page, (ax,) = _page(1)
+        draw.curves(data, found, ax=ax)
+        _save(page, figure)
+    if as_json:
+        write_json(found.to_dict())
+        return
+    _report_crossings(found)
+
+
+def _report_crossings(found: Crossings) -> None:
+    from criticality.analysis.stats import with_error
+
+    for crossing in found.crossings:
+        sizes = " x ".join(f"{size:g}" for size in crossing.sizes)
+        shown = (
+            with_error(crossing.value, crossing.error) if crossing.value == crossing.value else ""
+        )
+        interval = f"[{crossing.low:.5g}, {crossing.high:.5g}]" if shown else ""
+        write(f"{sizes:>20}  {shown:<14} {interval:<22} {crossing.flag}")
+    for end in found.extrapolations:
+        there = math.isfinite(end.p_c)
+        shown = with_error(end.p_c, end.error) if there else "not determined"
+        write(f"  {end.form}: p_c = {shown}  {end.flag}")
+
+
+def _ansatz(
+    name: str, p_c: str, nu: str | None, beta: str | None, sigma: str | None, reference: str | None
+) -> Ansatz:
+    """Form from the options; one that does not belong to it is an error."""
+    from criticality.analysis.scaling import BKT, Algebraic, NoTransition
+
+    if name not in ANSATZE:
+        raise unknown("ansatz", name, ANSATZE, "--ansatz")
+    belongs = {"algebraic": ("--nu", "--beta"), "bkt": ("--sigma", "--L0"), "none": ()}[name]
+    given = {"--nu": nu, "--beta": beta, "--sigma": sigma, "--L0": reference}
+    for option, text in given.items():
+        if text is not None and option not in belongs:
+            raise InputError(f"{option} {text}: the form {name} has no such parameter.")
+    centre = _number("--p-c", p_c)
+    if name == "algebraic":
+        return Algebraic(centre, _number("--nu", nu or "free"), _number("--beta", beta or "0"))
+    if name == "bkt":
+        return BKT(centre, _number("--sigma", sigma or "free"), _reference(reference or "1"))
+    return NoTransition()
+
+
+def _number(option: str, text: str) -> Any:
+    """Give a number, or the word "free"."""
+    if text == "free":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f'{option} {text}: expected a number or "free".') from None
+
+
+def _reference(text: str) -> Any:
+    if text == "marginal":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f'--L0 {text}: expected a number or "marginal".') from None
+
+
+def _data(
+    source: Path,
+    control: str | None,
+    size: str | None,
+    value: str | None,
+    realization: str,
+    mean: str | None,
+    sem: str | None,
+    select: list[str] | None,
+) -> ScalingData:
+    """Curves from a CSV, or from a store where `source` is a directory."""
+    from criticality.analysis.scaling import ScalingData
+
+    if source.is_dir():
+        if mean is not None or sem is not None:
+            raise InputError(f"{source} is a store and has samples; --mean and --sem are for CSV.")
+        ds = open_results(source, select, keep=(control or "p_eval", size or "n_train"))
+        return ScalingData.from_dataset(ds, control or "p_eval", size or "n_train", value or "loss")
+    if select:
+        raise InputError(f"--select {select[0]}: is for a store; {source} is not a directory.")
+    return ScalingData.from_csv(
+        source,
+        control=control or "p",
+        size=size or "L",
+        value=value or "value",
+        realization=realization,
+        mean=mean,
+        error=sem,
+    )
+
+
+def _page(number: int) -> tuple[Any, list[Any]]:
+    """Give a figure and its panels, at most two in a row."""
+    from matplotlib.figure import Figure
+
+    columns = min(number, 2)
+    rows = -(-number // columns)
+    page = Figure(figsize=(5.2 * columns, 4.0 * rows), layout="constrained")
+    parts = page.subfigures(rows, columns, squeeze=False).ravel()
+    return page, [part.subplots() for part in parts[:number]]
+
+
+def _drawable(path: Path | None) -> None:
+    """Refuse a figure that could not be written, before anything is computed."""
+    if path is not None and path.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"--figure {path}: expected a name that ends in .png, .pdf or .svg.")
+    if path is not None and not path.parent.is_dir():
+        raise InputError(f"--figure {path}: there is no folder {path.parent}.")
+
+
+def _save(page: Any, path: Path) -> None:
+    try:
+        page.savefig(path, dpi=160)
+    except OSError as error:
+        raise InputError(f"--figure {path}: cannot be written ({error}).") from error

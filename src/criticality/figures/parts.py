@@ -1,0 +1,25 @@
+"""What figures share."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+MARKERS = "osD^vP*Xh<>d"
+
+
+def axes(ax: Axes | None) -> Axes:
+    """Give the axes to draw on, new ones if there are none."""
+    return ax if ax is not None else Figure(figsize=(4, 3.6), layout="constrained").subplots()
+
+
+def outside_legend(ax: Axes, title: str) -> None:
+    """Draw the legend to the right of the axes."""
+    ax.legend(
+        title=title,
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        frameon=False,
+        fontsize="small",
+        title_fontsize="small",
+    )
