@@ -37,6 +37,7 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.scaling
 
 # Only for maintainers: choose newer versions of everything.
 lock: $(READY)

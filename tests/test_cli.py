@@ -212,7 +212,8 @@ def test_collapse_compare_and_crossings_of_a_csv(command, csv, tmp_path):
         assert found[name] is not None
     figure = tmp_path / "fit.png"
     words = ("collapse", csv / "table.csv", *TABLE, "--ansatz", "bkt", "--figure", figure)
-    code, out, _ = command(*words, "--bootstrap", 20)
+    code, out, _ = command(*words, "--bootstrap", 20, "--table", tmp_path / "points.csv")
+    assert len((tmp_path / "points.csv").read_text().splitlines()) == 101
     assert code == 0
     assert "sigma = " in out
     assert "nu_eff" in out
@@ -268,6 +269,7 @@ def test_collapse_of_a_store(command, done, tmp_path):
         (("table.csv", *TABLE, "--select", "p=1"), "for a store"),
         (("table.csv", *TABLE, "--figure", "x.gif"), ".png"),
         (("table.csv", *TABLE, "--figure", "none/x.png"), "no folder"),
+        (("table.csv", *TABLE, "--table", "none/x.csv"), "cannot be written"),
         (("single.csv", *SAMPLES), "single realization"),
         (("one.csv", *TABLE), "at least two values"),
         (("twice.csv", *TABLE), "duplicate"),

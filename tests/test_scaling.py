@@ -20,7 +20,7 @@ from criticality import (
     compare,
     required_sizes,
 )
-from criticality.analysis.scaling import classic, landscape, noise
+from criticality.analysis.scaling import classic, landscape, noise, scan
 from criticality.analysis.scaling.ansatz import Free, nu_eff
 from criticality.analysis.scaling.gaussian import Model
 from tests import known_systems as known
@@ -530,6 +530,25 @@ def test_bad_options_are_refused():
     table = ScalingData.from_table(points.control, points.size, points.mean, points.error)
     with pytest.raises(InputError, match="needs samples"):
         required_sizes(table)
+
+
+def test_a_scan_leaves_out_sizes_and_points():
+    fits = scan(data(), control_range=[(0.3, 0.7), (0.4, 0.6)])
+    assert [(fit.data.sizes[0], len(fit.data.mean)) for fit in fits] == [
+        (500, 100), (1000, 80), (2000, 60), (500, 50), (1000, 40), (2000, 30),
+    ]  # fmt: skip
+    assert fits[0].params["p_c"].error < fits[5].params["p_c"].error
+    assert all(abs(pull(fit, "p_c", 0.5)) < 4 for fit in fits)
+
+
+def test_the_table_holds_every_point():
+    fit = collapse(data(), size_min=1000)
+    table = fit.table()
+    assert len(table) == 80
+    np.testing.assert_allclose(table["x"], np.concatenate([x for x, _, _ in fit.scaled()]))
+    np.testing.assert_allclose(
+        table["x"], (table["p"] - fit.values["p_c"]) * table["L"] ** (1 / fit.values["nu"])
+    )
 
 
 def test_results_are_immutable():

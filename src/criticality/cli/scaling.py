@@ -69,6 +69,9 @@ def collapse(
     level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.95,
     seed: Seed = 0,
     figure: FigureFile = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Write measured and scaled points into this CSV file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Fit a finite-size-scaling form: critical point and exponents with errors."""
@@ -103,6 +106,11 @@ def collapse(
         if both:
             draw.objective(scaling.landscape(fit), fit, next(panels))
         _save(page, figure)
+    if table is not None:
+        try:
+            fit.table().to_csv(table, index=False)
+        except OSError as error:
+            raise InputError(f"--table {table}: cannot be written ({error}).") from error
     if as_json:
         write_json(fit.to_dict())
         return

@@ -186,7 +186,7 @@ def exponents(
     for p, fit in zip(control, fits, strict=True):
         exponent = fit.params[fit.exponent]
         face = "#0072b2" if fit.p_value >= 0.01 else "w"
-        ends = [[exponent.value - exponent.low], [exponent.high - exponent.value]]
+        ends = np.maximum([[exponent.value - exponent.low], [exponent.high - exponent.value]], 0)
         ax.errorbar(p, exponent.value, ends, fmt="o", color="#0072b2", mfc=face, capsize=2)
     quality = [fit.chi2 / fit.dof for fit in fits]
     other.plot(control, quality, "s--", color="#d55e00", ms=4, lw=0.8)

@@ -4,7 +4,7 @@ from criticality.analysis.scaling.ansatz import BKT, Algebraic, Free, NoTransiti
 from criticality.analysis.scaling.crossings import crossings
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.evidence import Comparison, compare, required_sizes
-from criticality.analysis.scaling.fit import Fit, collapse
+from criticality.analysis.scaling.fit import Fit, collapse, scan
 from criticality.analysis.scaling.landscape import Landscape, landscape
 from criticality.analysis.scaling.moments import binder, binder_curves
 from criticality.analysis.scaling.threshold import power_law, window_scan
@@ -26,5 +26,6 @@ __all__ = [
     "landscape",
     "power_law",
     "required_sizes",
+    "scan",
     "window_scan",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 
 from criticality.analysis import stats
 from criticality.analysis.scaling.ansatz import Algebraic, Ansatz, nu_eff
@@ -117,6 +118,16 @@ class Fit:
         ends = np.cumsum([len(curve.mean) for curve in self.data.curves])
         return np.split(pulls, ends[:-1])
 
+    def table(self) -> pd.DataFrame:
+        """Every point, measured and scaled; `residual` is NaN if not "gp"."""
+        control, size, observable = self.data.names
+        x, y, error = (np.concatenate(parts) for parts in zip(*self.scaled(), strict=True))
+        gp = self.objective == "gp"
+        pulls = np.concatenate(self.residuals()) if gp else np.full(len(x), math.nan)
+        columns = {control: self.data.control, size: self.data.size, observable: self.data.mean}
+        scaled = {"error": self.data.error, "x": x, "y": y, "y_error": error, "residual": pulls}
+        return pd.DataFrame({**columns, **scaled})
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
         return {
@@ -224,6 +235,36 @@ def collapse(
         if not settled:
             flags.append("the choice of points in the window does not settle")
     return _finish(kept, search, theta, flags, bootstrap, level, seed)
+
+
+def scan(
+    data: ScalingData,
+    ansatz: Ansatz | None = None,
+    *,
+    size_min: Sequence[float] | None = None,
+    control_range: Sequence[tuple[float, float]] | None = None,
+    **options: Any,
+) -> tuple[Fit, ...]:
+    """Fit again and again, without the smallest sizes or in narrower ranges, to see values drift.
+
+    Parameters
+    ----------
+    data, ansatz
+        As in `collapse`.
+    size_min
+        Least sizes; by default all that leave at least three sizes.
+    control_range
+        Ranges of the control, each with every least size; by default all of it.
+    options
+        Of `collapse`.
+    """
+    least = list(data.sizes[:-2]) if size_min is None else list(size_min)
+    ranges = [None] if control_range is None else list(control_range)
+    return tuple(
+        collapse(data, ansatz, size_min=float(size), control_range=window, **options)
+        for window in ranges
+        for size in (least or [data.sizes[0]])
+    )
 
 
 def _windowed(

@@ -20,6 +20,7 @@ GRID = {"p_c": 25, "nu": 25, "sigma": 25, "beta": 21, "L0": 3}  # of the coarse 
 USUAL = {"nu": (0.2, 30.0), "beta": (-2.0, 2.0)}  # where it looks; nu_eff for sigma
 STARTS = 3  # distinct minima of the coarse landscape that are polished
 CANDIDATES = 48  # points of it that are ranked by the objective itself
+SAME = 0.05  # steps of the optimiser (`Model.unit`): maxima closer than that are one
 BLURS = (0.1, 0.03, 0.003, 0.0003)  # in spreads of y: how the search approaches very exact data
 
 
@@ -121,16 +122,16 @@ class Search:
                 return np.array([])
             return self.descend([*self.minima(STARTS + 2), *self.given()])
         firsts = [*self.likely(), *self.given()] if model.free else []
-        # a long and a short correlation length lead to different maxima
-        found = []
-        for first in firsts or [np.array([])]:
-            for shift in (0.0, -1.0) if not model.free else (0.0,):
-                hyper = model.centre + shift * (np.array(model.hyper) == "ln l")
-                found.append(self.approach(np.concatenate([first, hyper])))
+        # without parameters of the form, a long and a short correlation length
+        hypers = [model.centre, model.centre - (np.array(model.hyper) == "ln l")]
+        starts = (
+            [np.concatenate([first, model.centre]) for first in firsts] if model.free else hypers
+        )
         if model.corrections:
             plain = Search(self.data, model.ansatz, self.objective, False, self.start).best()
-            found.append(self.approach(np.concatenate([plain, model.centre[-2:]])))
+            starts.append(np.concatenate([plain, model.centre[-2:]]))
         # by the integral over each maximum: a high needle is not a likely place
+        found = self.approach(starts)
         ranked = sorted(((t, self.mass(t, value)) for t, value in found), key=lambda pair: -pair[1])
         self.others = [(t, mass - ranked[0][1]) for t, mass in ranked[1:]]
         return ranked[0][0]
@@ -140,16 +141,23 @@ class Search:
         _, log_det = np.linalg.slogdet(self.model.curvature(theta))
         return value + 0.5 * float(log_det)
 
-    def approach(self, theta: Array) -> tuple[Array, float]:
-        """Polish with errors as large as the coarse landscape is, then smaller and smaller ones.
+    def approach(self, starts: list[Array]) -> list[tuple[Array, float]]:
+        """Distinct maxima that are reached with large errors, then smaller and smaller ones.
 
         The posterior of very exact data is a needle that a gradient does not find from afar.
         """
         spread, error = float(self.data.mean.std()), float(np.median(self.data.error))
-        for blur in BLURS:
-            if blur * spread > error:
-                theta, _ = self.model.blurred(blur * spread).polish(theta)
-        return self.model.polish(theta)
+        blurs = [blur * spread for blur in BLURS if blur * spread > error]
+        reached: list[tuple[Array, float]] = []
+        for blur in (*blurs, 0.0):
+            model = self.model.blurred(blur) if blur else self.model
+            reached = []
+            for theta, value in sorted(map(model.polish, starts), key=lambda pair: -pair[1]):
+                away = [np.abs((theta - other) / model.unit).max() for other, _ in reached]
+                if all(distance > SAME for distance in away):
+                    reached.append((theta, value))
+            starts = [theta for theta, _ in reached]
+        return reached
 
     def descend(self, firsts: list[Array], mean: Array | None = None) -> Array:
         """Lowest of the minima of a classic objective that Nelder and Mead reach."""
