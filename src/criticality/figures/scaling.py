@@ -71,7 +71,8 @@ def curves(
                 capsize=2,
                 zorder=5,
             )
-    ax.set(xlabel=_math(control), ylabel=_math(observable))
+    unit = " (nat)" if observable == "loss" else ""
+    ax.set(xlabel=_math(control), ylabel=_math(observable) + unit)
     outside_legend(ax, _math(size))
     return ax
 

@@ -24,6 +24,7 @@ DRAWS = 256  # importance samples of the posterior, a power of two
 SIGMA = 0.158655  # of a Gaussian beyond one standard deviation, one side
 POOR = 0.01  # a fit that chance makes worse with less than this probability is flagged
 WINDOW_ROUNDS = 8
+EDGE = 0.02  # of the measured range: an interval of p_c that comes so near its end is cut by it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -420,7 +421,8 @@ def _warnings(
             flags.append(f"{parameter.name} is at the limit of its range")
         elif parameter.name == "p_c":
             fitted = params["p_c"]
-            if fitted.low <= parameter.low * (1 + 1e-9) or fitted.high >= parameter.high:
+            edge = EDGE * (high - low)
+            if fitted.low < low + edge or fitted.high > high - edge:
                 flags.append("the interval of p_c reaches the end of the measured range")
     if p_value < POOR:
         flags.append(f"the curves do not collapse: p = {p_value:.2g}")
