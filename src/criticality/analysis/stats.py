@@ -85,13 +85,13 @@ def line_weights(x: Array, weights: Array) -> tuple[Array, Array]:
     return slope, weights / total - centre * slope
 
 
-def fit_probability(chi2: Array, dof_fit: int, dof_noise: float) -> Array:
+def fit_probability(chi2: Array, dof_fit: float, dof_noise: float) -> Array:
     """Probability of a chi2 this large if the model holds and variances are estimated.
 
     F distribution with `dof_fit` and `dof_noise` degrees of freedom: with few realizations the
     chi2 distribution would reject true models far too often.
     """
-    if dof_fit < 1:
+    if dof_fit <= 0:
         return np.full_like(chi2, np.nan)
     probability: Array = distributions.f.sf(chi2 / dof_fit, dof_fit, dof_noise)
     return probability

@@ -321,9 +321,9 @@ def _finish(
         if 1 / np.sum(weights**2) < 20:
             flags.append("the posterior is far from a Gaussian: errors and evidence are rough")
         chi2, dof = model.goodness(theta)
-        count = max(data.realizations - 1, 1) * len(data.curves)
-        noise = count if data.realizations else 1e6
-        p_value = float(stats.fit_probability(np.array(chi2), dof, noise)) if dof > 0 else math.nan  # type: ignore[arg-type]
+        # errors that were given are taken to be known, like those of infinitely many realizations
+        known = (data.realizations - 1) * len(data.curves) if data.realizations else 1e9
+        p_value = float(stats.fit_probability(np.array([chi2]), dof, known)[0])
     else:
         dof = float(len(data.mean) - n)
         chi2 = float(search.classic(theta[None])[0]) * dof
