@@ -23,6 +23,7 @@ from criticality import (
 from criticality.analysis.scaling import classic, landscape, noise, scan
 from criticality.analysis.scaling.ansatz import Free, nu_eff
 from criticality.analysis.scaling.gaussian import Model
+from criticality.analysis.stats import one_thread
 from tests import known_systems as known
 
 CASES = [("algebraic", 1.3), ("bkt", 0.5), ("bkt", 1.3)]
@@ -194,6 +195,7 @@ def test_curves_that_do_not_depend_on_size_have_no_transition(noise_level):
     assert found.fits[0].ansatz.family == "no transition"
 
 
+@one_thread
 def test_the_evidence_is_the_integral_over_the_parameters():
     # brute force over p_c and ln nu at fixed hyperparameters, by a fine grid
     points = data(noise=0.05)

@@ -6,13 +6,19 @@ evaluation rates, are not independent.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as distributions
+from threadpoolctl import ThreadpoolController
 
 Array = NDArray[np.float64]
+
+T = TypeVar("T", bound=Callable[..., Any])
 
 PRIOR_DOF = 4.0  # weight, in degrees of freedom, of the common variance in `moderated`
 
@@ -117,3 +123,23 @@ def with_error(value: float, error: float) -> str:
         return f"{value:.4g}"
     digits = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{digits}f}({round(error * 10**digits)})"
+
+
+@functools.cache
+def _linear_algebra() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread(function: T) -> T:
+    """Run a function with one thread of linear algebra.
+
+    Matrices of a hundred points gain nothing from more; on busy cores the threads wait for each
+    other, which takes many times longer.
+    """
+
+    @functools.wraps(function)
+    def alone(*args: Any, **options: Any) -> Any:
+        with _linear_algebra().limit(limits=1, user_api="blas"):
+            return function(*args, **options)
+
+    return cast(T, alone)

@@ -18,7 +18,7 @@ from criticality.analysis.scaling.curve import Curve
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.extrapolate import Extrapolation, extrapolate
 from criticality.analysis.scaling.interpolate import interpolations
-from criticality.analysis.stats import Array
+from criticality.analysis.stats import Array, one_thread
 from criticality.base import InputError, unknown
 
 NONE = (float("nan"),) * 4
@@ -86,6 +86,7 @@ class Crossings:
         }
 
 
+@one_thread
 def crossings(
     data: ScalingData,
     *,
@@ -151,6 +152,7 @@ def crossings(
     return Crossings(tuple(found), limits, METHOD, every)
 
 
+@one_thread
 def scan_size_min(
     data: ScalingData,
     *,

@@ -169,6 +169,7 @@ class Fit:
         return f"{self.ansatz.name}: " + ", ".join(parts)
 
 
+@stats.one_thread
 def collapse(
     data: ScalingData,
     ansatz: Ansatz | None = None,

@@ -8,7 +8,7 @@ import numpy as np
 
 from criticality.analysis.scaling.fit import Fit, Objective
 from criticality.analysis.scaling.search import Search
-from criticality.analysis.stats import Array
+from criticality.analysis.stats import Array, one_thread
 from criticality.base import InputError
 
 
@@ -33,6 +33,7 @@ class Landscape:
     exponent_name: str
 
 
+@one_thread
 def landscape(
     fit: Fit,
     *,

@@ -18,7 +18,7 @@ from criticality.analysis import stats
 from criticality.analysis.scaling.curve import Curve
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.powerlaw import LEAST, as_curve, search
-from criticality.analysis.stats import Array
+from criticality.analysis.stats import Array, one_thread
 from criticality.base import InputError, unknown
 
 POOR = 0.01  # probability of the fit below which it is doubted
@@ -83,6 +83,7 @@ class PowerLaw:
         }
 
 
+@one_thread
 def power_law(
     control: Curve | ArrayLike,
     values: ArrayLike | None = None,
