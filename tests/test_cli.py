@@ -232,9 +232,27 @@ def test_collapse_compare_and_crossings_of_a_csv(command, csv, tmp_path):
     assert [c["sizes"] for c in found["crossings"]] == [
         [500, 1000], [1000, 2000], [2000, 4000], [4000, 8000],
     ]  # fmt: skip
-    assert {"error", "flag", "value"} <= set(found["crossings"][0])
+    assert {"error", "flag", "crossing"} <= set(found["crossings"][0])
     assert found["extrapolations"]
     assert command("crossings", csv / "samples.csv", *SAMPLES)[0] == 0
+
+
+def test_csv_files_of_other_habits_are_read(command, csv):
+    lines = (csv / "table.csv").read_text().splitlines()
+    (csv / "semicolon.csv").write_text("\n".join(line.replace(",", ";") for line in lines))
+    (csv / "spaces.csv").write_text("\n".join(line.replace(",", " , ") for line in lines))
+    (csv / "mark.csv").write_text("\ufeff" + "\n".join(lines))
+    words = ("--ansatz", "bkt", "--json")
+    plain = command("collapse", csv / "table.csv", *TABLE, *words)[1]
+    for name in ("semicolon", "spaces", "mark"):
+        assert command("collapse", csv / f"{name}.csv", *TABLE, *words)[1] == plain
+
+
+def test_compare_frees_beta(command, csv):
+    code, out, _ = command("compare", csv / "samples.csv", *SAMPLES, "--beta", "free", "--json")
+    assert code == 0
+    (algebraic,) = [m for m in json.loads(out)["models"] if m["name"] == "algebraic"]
+    assert not algebraic["params"]["beta"]["fixed"]
 
 
 def test_collapse_of_a_store(command, done, tmp_path):
@@ -267,6 +285,10 @@ def test_collapse_of_a_store(command, done, tmp_path):
         (("table.csv", *TABLE, "--window", "50000", "50001"), "too few points"),
         (("table.csv", *TABLE, "--objective", "chi"), "unknown objective"),
         (("table.csv", *TABLE, "--select", "p=1"), "for a store"),
+        (("table.csv", *TABLE, "--control-range", "0.6", "0.4"), "the lower one first"),
+        (("table.csv", *TABLE, "--window", "1", "-1"), "the lower one first"),
+        (("table.csv", *TABLE, "--bootstrap", "1"), "20 or more"),
+        (("same.csv", *TABLE), "nothing to scale"),
         (("table.csv", *TABLE, "--figure", "x.gif"), ".png"),
         (("table.csv", *TABLE, "--figure", "none/x.png"), "no folder"),
         (("table.csv", *TABLE, "--table", "none/x.csv"), "cannot be written"),
@@ -284,6 +306,7 @@ def test_bad_input_of_collapse_exits_2(command, csv, words, expected):
         "nan": [table[0], first + ",", *table[2:]],
         "zero": [table[0], first + ",0", *table[2:]],
         "one": table[:21],
+        "same": [table[0], *(",".join([*row.split(",")[:2], "1,1"]) for row in table[1:])],
         "twice": [*table, table[1]],
         "single": [line for line in samples if line.split(",")[2] in ("network", "0")],
     }.items():

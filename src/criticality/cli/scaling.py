@@ -139,6 +139,7 @@ def compare(
     mean: Mean = None,
     sem: Sem = None,
     select: Select = None,
+    beta: Annotated[str, typer.Option(help='Of the algebraic form: "free" or a number.')] = "0",
     reference: Reference = None,
     control_range: Range = None,
     size_min: SizeMin = None,
@@ -155,9 +156,9 @@ def compare(
     _drawable(figure)
     from criticality.analysis import scaling
 
-    forms: list[Ansatz] | None = None
+    forms = scaling.default_ansatze(data, _number("--beta", beta))
     if reference is not None:
-        forms = [scaling.Algebraic(), scaling.BKT(L0=_reference(reference))]
+        forms = [forms[0], scaling.BKT(L0=_reference(reference))]
     found = scaling.compare(
         data,
         forms,

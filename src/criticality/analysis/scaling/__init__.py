@@ -1,9 +1,14 @@
 """Finite-size scaling of any observable of any system: collapse, evidence, crossings."""
 
-from criticality.analysis.scaling.ansatz import BKT, Algebraic, Free, NoTransition
+from criticality.analysis.scaling.ansatz import BKT, Algebraic, Crossover, Free, NoTransition
 from criticality.analysis.scaling.crossings import crossings
 from criticality.analysis.scaling.data import ScalingData
-from criticality.analysis.scaling.evidence import Comparison, compare, required_sizes
+from criticality.analysis.scaling.evidence import (
+    Comparison,
+    compare,
+    default_ansatze,
+    required_sizes,
+)
 from criticality.analysis.scaling.fit import Fit, collapse, scan
 from criticality.analysis.scaling.landscape import Landscape, landscape
 from criticality.analysis.scaling.moments import binder, binder_curves
@@ -13,6 +18,7 @@ __all__ = [
     "BKT",
     "Algebraic",
     "Comparison",
+    "Crossover",
     "Fit",
     "Free",
     "Landscape",
@@ -23,6 +29,7 @@ __all__ = [
     "collapse",
     "compare",
     "crossings",
+    "default_ansatze",
     "landscape",
     "power_law",
     "required_sizes",

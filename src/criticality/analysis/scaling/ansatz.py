@@ -256,6 +256,58 @@ class NoTransition:
 
 
 @dataclass(frozen=True)
+class Crossover(NoTransition):
+    """y = f[(p - p_0) / (1 + L_x/L)]: curves that sharpen only up to a limit, with no singularity.
+
+    L_x lies between a tenth of the smallest size and the geometric mean of all: the sharpening ends
+    within the data.  Slower saturation than 1/L cannot be told from a BKT form.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in reports."""
+        return "smooth crossover"
+
+    @property
+    def family(self) -> str:
+        """What a verdict is about."""
+        return "crossover"
+
+    def parameters(self, control: Array, size: Array) -> tuple[Parameter, ...]:
+        """p_0 and L_x."""
+        middle = float(np.exp(np.log(np.unique(size)).mean()))
+        return (
+            Parameter(name="p_0", low=float(control.min()), high=float(control.max())),
+            Parameter(name="L_x", low=_least(size) / 10, high=middle, log=True),
+        )
+
+    def coordinates(
+        self, values: dict[str, Array], control: Array, size: Array, largest: float
+    ) -> tuple[list[Array], Array]:
+        """X, normalised by the largest size, and ln D = 0."""
+        sharp = (1 + values["L_x"] / largest) / (1 + values["L_x"] / size)
+        x = (control - values["p_0"]) * sharp
+        return [x], np.zeros_like(x)
+
+    def slopes(
+        self, values: dict[str, float], control: Array, size: Array, largest: float
+    ) -> dict[str, tuple[Array, Array]]:
+        """Differentiate by p_0 and ln L_x."""
+        here, there = values["L_x"] / size, values["L_x"] / largest
+        sharp = (1 + there) / (1 + here)
+        x = (control - values["p_0"]) * sharp
+        zero = np.zeros_like(x)
+        return {
+            "p_0": (-sharp, zero),
+            "L_x": (x * (there / (1 + there) - here / (1 + here)), zero),
+        }
+
+    def scale(self, values: dict[str, float], size: Array) -> tuple[Array, Array]:
+        """1 / (1 + L_x/L) and 1."""
+        return 1 / (1 + values["L_x"] / size), np.ones_like(size)
+
+
+@dataclass(frozen=True)
 class Free(NoTransition):
     """y = f(p, ln L), smooth in both and no more: a curve for each size, with no scaling.
 

@@ -80,7 +80,17 @@ class Crossings:
     def to_dict(self) -> dict[str, Any]:
         """Give plain Python numbers, lists and texts; NaN where there is no number."""
         return {
-            "crossings": [asdict(c) | {"sizes": list(c.sizes)} for c in self.crossings],
+            "crossings": [
+                {
+                    "sizes": list(c.sizes),
+                    "crossing": c.value,
+                    "error": c.error,
+                    "low": c.low,
+                    "high": c.high,
+                    "flag": c.flag,
+                }
+                for c in self.crossings
+            ],
             "extrapolations": [asdict(e) for e in self.extrapolations],
             "method": self.method,
         }

@@ -111,8 +111,9 @@ class ScalingData:
             For columns of unequal length, text or NaN, duplicate rows, or errors that are not
             positive.
         """
-        matrix = np.asarray(error) if np.ndim(error) == 2 else None
+        matrix = np.asarray(error, dtype=float) if np.ndim(error) == 2 else None
         if matrix is not None:
+            _check_covariance(matrix)
             with np.errstate(invalid="ignore"):
                 error = np.sqrt(np.diag(matrix))
         columns = _columns({names[0]: control, names[1]: size, names[2]: mean, "error": error})
@@ -219,7 +220,8 @@ class ScalingData:
             If the file cannot be read, a column is missing, or a text stands for a number.
         """
         try:
-            frame = pd.read_csv(path, skipinitialspace=True)
+            frame = pd.read_csv(path, sep=None, engine="python", skipinitialspace=True)
+            frame.columns = frame.columns.astype(str).str.strip()
         except (OSError, ValueError) as error_read:
             raise InputError(f"{path}: cannot be read as CSV ({error_read}).") from error_read
         if (mean is None) != (error is None):
@@ -258,6 +260,8 @@ class ScalingData:
                         f"{curve.control[still][0]:g}, {where}: no error can be estimated; leave "
                         f"that point out (--control-range) or give standard errors."
                     )
+        if curves and np.ptp(np.concatenate([curve.mean for curve in curves])) == 0:
+            raise InputError(f"{names[2]} is the same at all points; there is nothing to scale.")
         if len(curves) < 2:
             raise InputError(
                 f"finite-size scaling needs at least two values of {size}; there "
@@ -390,6 +394,15 @@ def _columns(
     if len(set(lengths.values())) > 1:
         raise InputError(f"columns of unequal length: {lengths}.")
     return arrays
+
+
+def _check_covariance(matrix: Array) -> None:
+    """Raise `InputError` for what is no covariance."""
+    square = matrix.shape[0] == matrix.shape[1] and np.isfinite(matrix).all()
+    if not square or not np.allclose(matrix, matrix.T, rtol=1e-6, atol=0):
+        raise InputError("covariance: expected a symmetric matrix of finite numbers.")
+    if np.linalg.eigvalsh(matrix)[0] <= 0:
+        raise InputError("covariance: not positive definite; shrink it, or give standard errors.")
 
 
 def _is_number(value: Any) -> bool:

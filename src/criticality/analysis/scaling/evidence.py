@@ -10,9 +10,17 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
-from criticality.analysis.scaling.ansatz import BKT, Algebraic, Ansatz, Free, NoTransition
+from criticality.analysis.scaling.ansatz import (
+    BKT,
+    Algebraic,
+    Ansatz,
+    Crossover,
+    Fixable,
+    Free,
+    NoTransition,
+)
 from criticality.analysis.scaling.data import ScalingData
-from criticality.analysis.scaling.fit import POOR, Fit, collapse
+from criticality.analysis.scaling.fit import AT_LIMIT, POOR, UNRESOLVED, Fit, collapse
 from criticality.analysis.stats import Array
 from criticality.base import InputError
 
@@ -75,9 +83,10 @@ def compare(
 
     Priors, the same for all forms: p_c uniform over the measured range; nu (for BKT forms nu_eff)
     log-uniform in `ansatz.NU`; amplitude and correlation length of the master curve log-normal
-    (`gaussian.WIDTH`).  No transition and free curves are always among the compared.
+    (`gaussian.WIDTH`).  No transition, a smooth crossover and free curves are always among the
+    compared.
 
-    A transition is claimed if a scaling form beats both of those, and a kind of transition if it
+    A transition is claimed if a scaling form beats all of those, and a kind of transition if it
     also beats the other kind, each by `threshold` in ln Z; otherwise the verdict is "undecided".
 
     Parameters
@@ -103,17 +112,19 @@ def compare(
         )
     asked = list(default_ansatze(data) if ansatze is None else ansatze)
     families = {ansatz.family for ansatz in asked}
-    asked += [rival for rival in (NoTransition(), Free()) if rival.family not in families]
+    asked += [
+        rival for rival in (NoTransition(), Crossover(), Free()) if rival.family not in families
+    ]
     found = [collapse(data, ansatz, **options) for ansatz in asked]
     fits = tuple(sorted(found, key=lambda fit: -fit.log_evidence))
     verdict, reason = _verdict(fits, threshold)
     return Comparison(fits=fits, verdict=verdict, reason=reason, threshold=threshold)
 
 
-def default_ansatze(data: ScalingData) -> list[Ansatz]:
+def default_ansatze(data: ScalingData, beta: Fixable = 0.0) -> list[Ansatz]:
     """Forms to compare: algebraic and BKT, with L0 = 1 only where all sizes are above it."""
     fixed: list[Ansatz] = [BKT()] if data.sizes.min() > 1 else []
-    return [Algebraic(), *fixed, BKT(L0="marginal")]
+    return [Algebraic(beta=beta), *fixed, BKT(L0="marginal")]
 
 
 def _verdict(fits: Sequence[Fit], threshold: float) -> tuple[str, str]:
@@ -126,10 +137,12 @@ def _verdict(fits: Sequence[Fit], threshold: float) -> tuple[str, str]:
 
     kinds = sorted(("algebraic", "bkt"), key=evidence, reverse=True)
     first, second = (evidence(kind) for kind in kinds)
-    null, free = evidence("no transition"), evidence("free")
+    smooth = max(("no transition", "crossover"), key=evidence)
+    null, free = evidence(smooth), evidence("free")
+    words = {"no transition": "one curve for all sizes", "crossover": "a smooth crossover"}
     if null > first + threshold and null > free - threshold:
         return "no transition", (
-            f"one curve for all sizes is preferred to every scaling form by {null - first:.1f}"
+            f"{words[smooth]} is preferred to every scaling form by {null - first:.1f}"
         )
     if free > max(first, null) + threshold:
         return UNDECIDED, (
@@ -137,20 +150,23 @@ def _verdict(fits: Sequence[Fit], threshold: float) -> tuple[str, str]:
             f"{free - max(first, null):.1f}: no form describes these data; drop small sizes, "
             f"narrow the range, or allow corrections"
         )
-    if first < max(null, free) + threshold:
-        rival = "one curve for all sizes" if null >= free else "smooth curves without scaling"
+    over = max(null, free)
+    if first < over + threshold:
+        rival = words[smooth] if null >= free else "smooth curves without scaling"
         return UNDECIDED, (
-            f"a transition is not established: {kinds[0]} over {rival} by "
-            f"{first - max(null, free):+.1f}"
+            f"a transition is not established: {kinds[0]} over {rival} by {first - over:+.1f}"
         )
     chosen = best[kinds[0]]
-    if chosen.p_value < POOR:
+    if not chosen.p_value >= POOR:
         return UNDECIDED, f"the best form, {kinds[0]}, does not fit: p = {chosen.p_value:.2g}"
+    wrong = [flag for flag in chosen.flags if flag == UNRESOLVED or AT_LIMIT in flag]
+    wrong = [flag for flag in wrong if not flag.startswith("L0")]
+    if wrong:
+        return UNDECIDED, f"the best form, {kinds[0]}, cannot be trusted: {wrong[0]}"
     if first - second < threshold:
         return UNDECIDED, (
             f"a transition, of undecided kind: {kinds[0]} over {kinds[1]} by {first - second:+.1f}"
         )
-    over = max(null, free)
     lead = f"over no scaling by {first - over:.1f}"
     if math.isfinite(second):
         lead = f"over {kinds[1]} by {first - second:.1f}, {lead}"

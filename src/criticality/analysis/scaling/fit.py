@@ -24,6 +24,10 @@ DRAWS = 256  # importance samples of the posterior, a power of two
 SIGMA = 0.158655  # of a Gaussian beyond one standard deviation, one side
 POOR = 0.01  # a fit that chance makes worse with less than this probability is flagged
 WINDOW_ROUNDS = 8
+LARGE_NU = 30.0  # curves of different sizes then hardly differ
+LEAST_BOOTSTRAP = 20
+AT_LIMIT = "at the limit of its range"
+UNRESOLVED = "f changes within the distance of two points: the transition is not resolved"
 EDGE = 0.02  # of the measured range: an interval of p_c that comes so near its end is cut by it
 
 
@@ -224,19 +228,34 @@ def collapse(
     form = Algebraic() if ansatz is None else ansatz
     if objective not in OBJECTIVES:
         raise unknown("objective", str(objective), OBJECTIVES)
-    if bootstrap < 0 or not 0 < level < 1:
-        raise InputError(f"bootstrap = {bootstrap}, level = {level}: expected >= 0 and in (0, 1).")
+    if not hasattr(form, "coordinates"):
+        raise InputError(f"ansatz = {form!r}: expected a form, as Algebraic() or BKT().")
+    if bootstrap != 0 and bootstrap < LEAST_BOOTSTRAP:
+        raise InputError(
+            f"bootstrap = {bootstrap}: expected 0, or {LEAST_BOOTSTRAP} or more resamplings."
+        )
+    if not 0 < level < 1:
+        raise InputError(f"level = {level}: expected a probability between 0 and 1.")
+    for name, ends in (("window", window), ("control_range", control_range)):
+        if ends is not None and not (len(ends) == 2 and ends[0] < ends[1]):
+            raise InputError(f"{name} = {ends}: expected two numbers, the lower one first.")
     if corrections and objective != "gp":
         raise InputError(f"corrections to scaling need the objective gp, not {objective}.")
     kept = data.restrict(control_range, size_min)
     flags: list[str] = []
-    search = Search(kept, form, objective, corrections, start or {})
-    theta = search.best()
-    if window is not None:
-        kept, search, theta, settled = _windowed(kept, search, theta, window)
-        if not settled:
-            flags.append("the choice of points in the window does not settle")
-    return _finish(kept, search, theta, flags, bootstrap, level, seed)
+    try:
+        search = Search(kept, form, objective, corrections, start or {})
+        theta = search.best()
+        if window is not None:
+            kept, search, theta, settled = _windowed(kept, search, theta, window)
+            if not settled:
+                flags.append("the choice of points in the window does not settle")
+        return _finish(kept, search, theta, flags, bootstrap, level, seed)
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            "the covariance of these points is singular in 64 bits: the errors are too small "
+            "beside the values; subtract a constant, or give larger errors."
+        ) from error
 
 
 def scan(
@@ -403,6 +422,8 @@ def _estimates(
             )
         low, left, right, high = ends
         error = (right - left) / 2
+        # the maximum of the joint posterior may lie beside the bulk of one parameter's
+        low, high = min(low, value), max(high, value)
         params[name] = Fitted(value=value, error=error, low=low, high=high, fixed=False)
     return params, covariance
 
@@ -419,17 +440,29 @@ def _warnings(
     for number, parameter in enumerate(model.free):
         low, high = model.lower[number], model.upper[number]
         if min(theta[number] - low, high - theta[number]) < 1e-3 * (high - low):
-            flags.append(f"{parameter.name} is at the limit of its range")
-        elif parameter.name == "p_c":
-            fitted = params["p_c"]
-            edge = EDGE * (high - low)
-            if fitted.low < low + edge or fitted.high > high - edge:
-                flags.append("the interval of p_c reaches the end of the measured range")
-    if p_value < POOR:
-        flags.append(f"the curves do not collapse: p = {p_value:.2g}")
+            flags.append(f"{parameter.name} is {AT_LIMIT}")
+            continue
+        fitted, edge = params[parameter.name], EDGE * (high - low)
+        ends = np.array([fitted.low, fitted.high])
+        left, right = np.log(ends) if parameter.log else ends
+        if left < low + edge or right > high - edge:
+            where = "measured range" if parameter.name == "p_c" else "range of its prior"
+            flags.append(f"the interval of {parameter.name} reaches the end of the {where}")
+    if search.objective == "gp":
+        place = len(model.free) + model.hyper.index("ln l")
+        if theta[place] < model.lower[place] + 0.05:
+            flags.append(UNRESOLVED)
+        if not p_value >= POOR:
+            flags.append(f"the curves do not collapse: p = {p_value:.2g}")
+    exponents = {name: fitted.value for name, fitted in params.items()}
+    effective = exponents.get("nu", 0.0)
+    if "sigma" in exponents:
+        effective = nu_eff(exponents["sigma"], data.sizes, exponents["L0"])
+    if effective > LARGE_NU:
+        flags.append(f"nu = {effective:.0f}: curves of different sizes hardly differ")
     if 0 < data.realizations < 10:
         flags.append(f"only {data.realizations} realizations: errors are rough")
-    if not data.realizations:
+    if not data.realizations and data.given is None:
         flags.append("means only: points are taken to be independent")
     if len(data.curves) < 3:
         flags.append("only 2 sizes: corrections to scaling cannot be seen")

@@ -24,6 +24,9 @@ CORRECTION = (0.05, 1.0)  # prior of the correction at the smallest size, in spr
 OMEGA = (1.0, 0.5)  # prior of the correction exponent: median, deviation of its logarithm
 LEAST_LENGTH = 1.5  # of l, in distances of points of the largest size: what is shorter is noise
 ROOT5 = math.sqrt(5)
+ADAPTATIONS = 2  # of the proposal in `posterior`
+POOR_SAMPLE = 0.2  # effective share of the draws below which it is adapted
+BOXES = 60  # of one unit each that a polish may cross
 STUDENT = 5  # degrees of freedom of the proposal in `posterior`
 
 
@@ -76,10 +79,15 @@ class Model:
         high = [math.log(p.high) if p.log else p.high for p in self.free]
         self.lower = np.array([*low, *np.maximum(self.centre - 5 * self.width, least)])
         self.upper = np.array([*high, *(self.centre + 5 * self.width)])
+        spreads = {length: float(mean[size == length].std()) for length in np.unique(size)}
+        self.spread = np.maximum([spreads[length] for length in size], 1e-3 * spread)
         # what is a small step in each direction, for the optimiser
-        small = [0.02 * (p.high - p.low) if p.name == "p_c" else 0.1 for p in self.free]
+        small = [0.02 * (p.high - p.low) if p.name in ("p_c", "p_0") else 0.1 for p in self.free]
         self.unit = np.array([*small, *(0.5 for _ in self.hyper)])
-        self.constant = (CONSTANT * float(np.abs(mean).max())) ** 2
+        # without a prefactor a constant may be subtracted; a large one would drown the noise
+        prefactor = any(p.name == "beta" and p.fixed != 0 for p in parameters)
+        self.shift = 0.0 if prefactor else float(mean.mean())
+        self.constant = (CONSTANT * float(np.abs(mean - self.shift).max())) ** 2
         self.largest = float(size.max())
         self.relative = np.log(size / size.min()) if corrections else np.zeros_like(size)
         # of the normalised prior, uniform and normal
@@ -87,9 +95,9 @@ class Model:
             np.sum(np.log(self.width) + 0.5 * math.log(2 * math.pi))
         )
 
-    def blurred(self, error: float) -> Model:
-        """Give the same model with this standard error added to every point."""
-        noise = self.noise + error**2 * np.eye(len(self.mean))
+    def blurred(self, share: float) -> Model:
+        """Give the same model with errors of this share of each curve's spread added."""
+        noise = self.noise + np.diag((share * self.spread) ** 2)
         columns = (self.control, self.size, self.mean, noise)
         return Model(self.ansatz, *columns, corrections=self.corrections)
 
@@ -137,7 +145,7 @@ class Model:
 
     def log_posterior(self, theta: Array, mean: Array | None = None) -> Array:
         """Logarithm of likelihood times prior, not normalised, at theta [B, k] -> [B]."""
-        y = self.mean if mean is None else mean
+        y = (self.mean if mean is None else mean) - self.shift
         result = self.log_prior(theta)
         allowed = np.flatnonzero(np.isfinite(result))
         for start in range(0, len(allowed), CHUNK):
@@ -146,7 +154,7 @@ class Model:
             try:
                 root = np.linalg.cholesky(covariance)
             except np.linalg.LinAlgError:
-                result[rows] = [self.gradient(row, y)[0] for row in theta[rows]]
+                result[rows] = [self.gradient(row, mean)[0] for row in theta[rows]]
                 continue
             white = np.linalg.solve(root, np.broadcast_to(y[:, None], (*root.shape[:2], 1)))
             diagonal = np.diagonal(root, axis1=1, axis2=2)
@@ -158,7 +166,7 @@ class Model:
 
     def gradient(self, theta: Array, mean: Array | None = None) -> tuple[float, Array]:
         """`log_posterior` at theta [k] and its gradient [k]."""
-        y = self.mean if mean is None else mean
+        y = (self.mean if mean is None else mean) - self.shift
         signal, prefactor, amplitude, kernel, r, decay, *gaps = self._signal(theta)
         try:
             factor = linalg.cho_factor(signal + self.noise, lower=True, check_finite=False)
@@ -200,22 +208,38 @@ class Model:
     def polish(
         self, theta: Array, mean: Array | None = None, evaluations: int = 300
     ) -> tuple[Array, float]:
-        """Local maximum of the posterior from theta [k], within the limits, and its logarithm."""
-        start = np.clip(theta, self.lower, self.upper)
+        """Local maximum of the posterior from theta [k], within the limits, and its logarithm.
+
+        Within a box that moves along and shrinks where no step succeeds: far away, the prefactor
+        D(L) can make the covariance singular, and a line search that lands there gives up.
+        """
+        theta = np.clip(theta, self.lower, self.upper)
+        value, size = -math.inf, 1.0
 
         def descent(z: Array) -> tuple[float, Array]:
-            value, slope = self.gradient(z * self.unit, mean)
-            return (-value, -slope * self.unit) if np.isfinite(value) else (1e300, 0 * z)
+            here, slope = self.gradient(np.clip(z * self.unit, self.lower, self.upper), mean)
+            return (-here, -slope * self.unit) if np.isfinite(here) else (1e300, 0 * z)
 
-        found = optimize.minimize(
-            descent,
-            start / self.unit,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=list(zip(self.lower / self.unit, self.upper / self.unit, strict=True)),
-            options={"maxfun": evaluations, "ftol": 1e-11, "gtol": 1e-4},
-        )
-        return np.clip(found.x * self.unit, self.lower, self.upper), -float(found.fun)
+        for _ in range(BOXES):
+            low = np.maximum(self.lower, theta - size * self.unit) / self.unit
+            high = np.minimum(self.upper, theta + size * self.unit) / self.unit
+            found = optimize.minimize(
+                descent,
+                np.clip(theta / self.unit, low, high),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=list(zip(low, high, strict=True)),
+                options={"maxfun": evaluations, "ftol": 1e-11, "gtol": 1e-4},
+            )
+            new = np.clip(found.x * self.unit, self.lower, self.upper)
+            moved = float(np.abs((new - theta) / self.unit).max())
+            gained = -float(found.fun) - value
+            theta, value = new, -float(found.fun)
+            if moved < 1e-6 and size > 1e-3 and float(np.abs(found.jac).max()) > 1e-2:
+                size /= 10
+            elif moved < 0.99 * size or gained < 1e-3:
+                break
+        return theta, value
 
     def start(self, values: dict[str, float]) -> Array:
         """Point [k] with these parameters of the form, and hyperparameters at their prior."""
@@ -249,6 +273,8 @@ class Model:
     ) -> tuple[Array, Array, float, float]:
         """Sample the posterior by importance, from a Student proposal around its maximum.
 
+        Where the proposal is poor it is fitted to the weighted sample, and that is repeated.
+
         Parameters
         ----------
         theta, covariance
@@ -265,6 +291,26 @@ class Model:
         log_evidence, error
             Logarithm of the integral of likelihood times prior, and its standard error.
         """
+        best = self._sample(theta, covariance, draws, seed)
+        for _ in range(ADAPTATIONS):
+            points, weights, *_ = best
+            effective = 1 / np.sum(weights**2)
+            if effective > POOR_SAMPLE * draws:
+                break
+            centre = weights @ points
+            away = points - centre
+            # few effective points give too small a covariance: mix in the one that found them
+            share = effective / (effective + len(theta) + 1)
+            covariance = share * 1.5 * (weights[:, None] * away).T @ away + (1 - share) * covariance
+            again = self._sample(centre, covariance, draws, seed)
+            if np.sum(again[1] ** 2) < np.sum(weights**2):
+                best = again
+        return best
+
+    def _sample(
+        self, theta: Array, covariance: Array, draws: int, seed: int
+    ) -> tuple[Array, Array, float, float]:
+        """Sample from one proposal; see `posterior`."""
         k = len(theta)
         uniform = qmc.Sobol(k + 1, scramble=True, rng=np.random.default_rng(seed)).random(draws)
         uniform = np.clip(uniform, 1e-12, 1 - 1e-12)
@@ -289,10 +335,10 @@ class Model:
 
     def curve(self, theta: Array, mean: Array | None = None) -> Array:
         """Fitted means [N]: the posterior mean of the curves at the measured points."""
-        y = self.mean if mean is None else mean
+        y = (self.mean if mean is None else mean) - self.shift
         signal = self._signal(theta)[0]
         fitted: Array = signal @ linalg.solve(signal + self.noise, y, assume_a="pos")
-        return fitted
+        return self.shift + fitted
 
     def master(self, theta: Array, x: Array) -> tuple[Array, Array]:
         """Master curve f(x) and its standard deviation at x [M], in units of the largest size.
@@ -309,7 +355,7 @@ class Model:
 
         cross = kernel(x, here) * np.exp(log_d)
         factor = linalg.cho_factor(self._signal(theta)[0] + self.noise, lower=True)
-        mean: Array = cross @ linalg.cho_solve(factor, self.mean)
+        mean: Array = self.shift + cross @ linalg.cho_solve(factor, self.mean - self.shift)
         gain = np.sum(cross * linalg.cho_solve(factor, cross.T).T, axis=1)
         return mean, np.sqrt(np.maximum(square + self.constant - gain, 0))
 
@@ -320,6 +366,6 @@ class Model:
         under the model, tr(N K^-1), less the fitted parameters, is the degrees of freedom.
         """
         inverse = np.linalg.inv(self._signal(theta)[0] + self.noise)
-        alpha = inverse @ self.mean
+        alpha = inverse @ (self.mean - self.shift)
         distance = float(alpha @ self.noise @ alpha)
         return distance, float(np.trace(self.noise @ inverse)) - len(self.free)

@@ -16,12 +16,25 @@ from criticality.analysis.scaling.gaussian import Model
 from criticality.analysis.stats import Array
 from criticality.base import unknown
 
-GRID = {"p_c": 25, "nu": 25, "sigma": 25, "beta": 21, "L0": 3}  # of the coarse landscape
+GRID = {
+    "p_c": 25,
+    "nu": 25,
+    "sigma": 25,
+    "beta": 21,
+    "L0": 3,
+    "p_0": 25,
+    "L_x": 25,
+}  # of the coarse landscape
 USUAL = {"nu": (0.2, 30.0), "beta": (-2.0, 2.0)}  # where it looks; nu_eff for sigma
 STARTS = 3  # distinct minima of the coarse landscape that are polished
 CANDIDATES = 48  # points of it that are ranked by the objective itself
 SAME = 0.05  # steps of the optimiser (`Model.unit`): maxima closer than that are one
-BLURS = (0.1, 0.03, 0.003, 0.0003)  # in spreads of y: how the search approaches very exact data
+BLURS = (
+    0.1,
+    0.03,
+    0.003,
+    0.0003,
+)  # in spreads of a curve: the way to very exact data
 
 
 class Search:
@@ -101,7 +114,7 @@ class Search:
         model = self.model
         points = np.array(self.minima(CANDIDATES, name="local-linear", apart=1))
         theta = np.hstack([points, np.tile(model.centre, (len(points), 1))])
-        values = model.blurred(BLURS[0] * float(self.data.mean.std())).log_posterior(theta)
+        values = model.blurred(BLURS[0]).log_posterior(theta)
         return [points[i] for i in np.argsort(-values)[:STARTS]]
 
     def given(self) -> list[Array]:
@@ -146,10 +159,9 @@ class Search:
 
         The posterior of very exact data is a needle that a gradient does not find from afar.
         """
-        spread, error = float(self.data.mean.std()), float(np.median(self.data.error))
-        blurs = [blur * spread for blur in BLURS if blur * spread > error]
+        noise = float(np.median(self.data.error / self.model.spread))
         reached: list[tuple[Array, float]] = []
-        for blur in (*blurs, 0.0):
+        for blur in (*(blur for blur in BLURS if blur > noise), 0.0):
             model = self.model.blurred(blur) if blur else self.model
             reached = []
             for theta, value in sorted(map(model.polish, starts), key=lambda pair: -pair[1]):
