@@ -207,7 +207,7 @@ def test_all_pairs_extrapolate_the_adjacent_ones_and_results_are_plain():
     json.dumps(result)
     assert set(result) == {"crossings", "extrapolations", "method"}
     assert result["crossings"][0]["sizes"] == [64.0, 128.0]
-    assert type(result["crossings"][0]["value"]) is float
+    assert type(result["crossings"][0]["crossing"]) is float
 
 
 def test_the_same_seed_gives_the_same_result():

@@ -220,7 +220,7 @@ class ScalingData:
             If the file cannot be read, a column is missing, or a text stands for a number.
         """
         try:
-            frame = pd.read_csv(path, sep=None, engine="python", skipinitialspace=True)
+            frame = pd.read_csv(path, sep=None, engine="python", encoding="utf-8-sig")
             frame.columns = frame.columns.astype(str).str.strip()
         except (OSError, ValueError) as error_read:
             raise InputError(f"{path}: cannot be read as CSV ({error_read}).") from error_read

@@ -20,7 +20,7 @@ from criticality.base import InputError, unknown
 
 Objective = Literal["gp", "local-linear", "houdayer-hartmann"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
-DRAWS = 256  # importance samples of the posterior, a power of two
+DRAWS = 256  # importance samples of the posterior; twice as many for each dimension above 4
 SIGMA = 0.158655  # of a Gaussian beyond one standard deviation, one side
 POOR = 0.01  # a fit that chance makes worse with less than this probability is flagged
 WINDOW_ROUNDS = 8
@@ -336,7 +336,8 @@ def _finish(
     weights: Array | None = None
     if gp:
         spread = model.curvature(theta)
-        points, weights, *measured = model.posterior(theta, spread, DRAWS, seed)
+        draws = DRAWS * 2 ** min(max(len(theta) - 4, 0), 3)
+        points, weights, *measured = model.posterior(theta, spread, draws, seed)
         evidence = (measured[0], measured[1])
         if 1 / np.sum(weights**2) < 20:
             flags.append("the posterior is far from a Gaussian: errors and evidence are rough")

@@ -328,6 +328,8 @@ class Model:
         )
         log_w = self.log_posterior(points) - log_q
         top = float(np.max(log_w))
+        if not np.isfinite(top):  # nothing of the proposal is allowed
+            return points, np.full(draws, 1 / draws), -math.inf, math.inf
         w = np.exp(log_w - top)
         mean = float(w.mean())
         error = float(w.std(ddof=1)) / mean / math.sqrt(draws)
