@@ -54,7 +54,7 @@ def main() -> None:
             None,
         ),
         "BKT fit with errors": (lambda: collapse(data, BKT()), None),
-        "five forms compared": (lambda: compare(data), None),
+        "six forms compared": (lambda: compare(data), None),
     }
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(repeat):  # interleaved: the machine is shared
