@@ -172,7 +172,7 @@ def test_a_large_sigma_is_undecided(seed):
 
 
 @pytest.mark.parametrize("noise_level", [0.02, 0.06, 0.2])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2, 3))])
 def test_null_controls_are_not_called_critical(seed, noise_level):
     rng = np.random.default_rng(seed)
     sizes, control = known.STANDARD["sizes"], known.STANDARD["control"]
