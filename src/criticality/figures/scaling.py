@@ -189,7 +189,7 @@ def exponents(
         face = "#0072b2" if fit.p_value >= 0.01 else "w"
         ends = np.maximum([[exponent.value - exponent.low], [exponent.high - exponent.value]], 0)
         ax.errorbar(p, exponent.value, ends, fmt="o", color="#0072b2", mfc=face, capsize=2)
-    quality = [fit.chi2 / fit.dof for fit in fits]
+    quality = [fit.chi2 / fit.dof if fit.dof > 0 else math.nan for fit in fits]
     other.plot(control, quality, "s--", color="#d55e00", ms=4, lw=0.8)
     other.axhline(1, color="#d55e00", lw=0.6, ls=":")
     other.set_ylabel(r"$\chi^2/$dof (squares)", color="#d55e00")
