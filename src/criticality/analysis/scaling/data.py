@@ -260,8 +260,6 @@ class ScalingData:
                         f"{curve.control[still][0]:g}, {where}: no error can be estimated; leave "
                         f"that point out (--control-range) or give standard errors."
                     )
-        if curves and np.ptp(np.concatenate([curve.mean for curve in curves])) == 0:
-            raise InputError(f"{names[2]} is the same at all points; there is nothing to scale.")
         if len(curves) < 2:
             raise InputError(
                 f"finite-size scaling needs at least two values of {size}; there "

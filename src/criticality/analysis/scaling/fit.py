@@ -242,6 +242,8 @@ def collapse(
     if corrections and objective != "gp":
         raise InputError(f"corrections to scaling need the objective gp, not {objective}.")
     kept = data.restrict(control_range, size_min)
+    if np.ptp(kept.mean) == 0:
+        raise InputError(f"{data.names[2]} is the same at all points; there is nothing to scale.")
     flags: list[str] = []
     try:
         search = Search(kept, form, objective, corrections, start or {})
