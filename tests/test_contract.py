@@ -13,7 +13,7 @@ from criticality.systems import SYSTEMS
 
 GOLDEN_KEYS = {
     # A changed key orphans every stored result: raise `version` and say so in CHANGELOG.md.
-    "dropout": "b2a67298136a89873983d30076b5b3e414c2d5c11603837ae413f70ba61b2ca4",
+    "dropout": "f8aba5a9d596713cac92d9829bee3452db3878195a1d88c9bf9c0b7dd03e161e",
 }
 EVERY = pytest.mark.parametrize("kind", SYSTEMS.values(), ids=SYSTEMS)
 

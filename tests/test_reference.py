@@ -413,13 +413,15 @@ def params(rng: np.random.Generator) -> Arrays:
 
 
 def in_layers(params: Arrays) -> dense.Params:
-    """Parameters as the engine holds them."""
-    flat = [jnp.asarray(p) for p in params]
+    """Parameters as the engine holds them: weights [out, in]."""
+    flat = [jnp.asarray(p.T) for p in params]
     return tuple(zip(flat[0::2], flat[1::2], strict=True))
 
 
 def engine_logits(params: dense.Params, x: np.ndarray) -> jax.Array:
-    return dense.logits(params, dense.preactivations(params, jnp.asarray(x)))
+    """Logits [samples, K]."""
+    z = dense.preactivations(params, jnp.asarray(x), "float32")
+    return dense.logits(params, z, None, "float32").T
 
 
 def test_forward_pass_and_cross_entropy_agree(params: Arrays, rng: np.random.Generator) -> None:
@@ -428,9 +430,9 @@ def test_forward_pass_and_cross_entropy_agree(params: Arrays, rng: np.random.Gen
     expected, _, _ = forward(params, x, [0.0, 0.0], rng)
     logits = engine_logits(in_layers(params), x)
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
-    loss = measure.cross_entropy(logits, jnp.asarray(y)).mean()
+    loss = measure.cross_entropy(logits.T, jnp.asarray(y)).mean()
     np.testing.assert_allclose(loss, cross_entropy(expected, y), rtol=1e-5)
-    right = measure.correct(logits, jnp.asarray(y)).mean()
+    right = measure.correct(logits.T, jnp.asarray(y)).mean()
     one_tie = 1.5e-4  # rounding may turn one sample of 10,000
     np.testing.assert_allclose(right, (expected.argmax(axis=1) == y).mean(), atol=one_tie)
 
@@ -439,23 +441,25 @@ def test_gradient_and_adam_step_agree(params: Arrays, rng: np.random.Generator) 
     mnist = data.load("mnist")
 
     def loss(layers: dense.Params, x: np.ndarray, y: np.ndarray) -> jax.Array:
-        return measure.cross_entropy(engine_logits(layers, x), jnp.asarray(y)).mean()
+        return measure.cross_entropy(engine_logits(layers, x).T, jnp.asarray(y)).mean()
 
     layers = in_layers(params)
-    moments, adam = fit.ADAM.init(layers), Adam(params)
-    for start in (0, 64, 128):  # three steps, since the first does not show the moments' decay
+    still = jax.tree.map(jnp.zeros_like, layers)
+    moments, adam = fit.Moments(still, still), Adam(params)
+    # three steps, since the first does not show the moments' decay
+    for step, start in enumerate((0, 64, 128)):
         x, y = grey(mnist.train_x[start : start + 64]), mnist.train_y[start : start + 64]
         grad = jax.grad(loss)(layers, x, y)
         expected = gradient(params, (x, y), [0.0, 0.0], rng)
         for found, wanted in zip(jax.tree.leaves(grad), expected, strict=True):
-            assert np.linalg.norm(found - wanted) < 1e-4 * np.linalg.norm(wanted)
+            assert np.linalg.norm(found.T - wanted) < 1e-4 * np.linalg.norm(wanted)
 
         # The same gradient for both: a step does not shrink with the gradient, and so magnifies
-        # the rounding of those that are nearly zero.
-        step, moments = fit.ADAM.update(grad, moments)
-        expected = adam.direction([np.asarray(g) for g in jax.tree.leaves(grad)])
-        for found, wanted in zip(jax.tree.leaves(step), expected, strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=1e-4)
+        # the rounding of those that are nearly zero; the means of some nearly cancel.
+        moved, moments = fit.adam(still, moments, grad, 1.0, jnp.int32(step))
+        expected = adam.direction([np.asarray(g).T for g in jax.tree.leaves(grad)])
+        for found, wanted in zip(jax.tree.leaves(moved), expected, strict=True):
+            np.testing.assert_allclose(-found.T, wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_a_training_without_dropout_agrees_epoch_by_epoch(rng: np.random.Generator) -> None:
@@ -476,8 +480,8 @@ def test_a_training_without_dropout_agrees_epoch_by_epoch(rng: np.random.Generat
     arrays = {k: jnp.asarray(v) for k, v in mnist.arrays().items()}
     arrays |= {k: arrays[k][:100] for k in ("train_x", "train_y")}
     # This root has the loss fall, stagnate for 5 epochs, fall again, and stagnate for 7.
-    state = system.begin(keys.root(f"{9:016x}"), arrays)
-    start = [np.asarray(p) for p in jax.tree.leaves(state.fit.params)]
+    state = system.begin(keys.root(f"{14:016x}"), arrays)
+    start = [np.asarray(p).T for p in jax.tree.leaves(state.fit.params)]
     order = np.asarray(state.order)
     advance, validation = jax.jit(system.advance), []
     while not system.finished(state):
@@ -496,7 +500,7 @@ def test_a_training_without_dropout_agrees_epoch_by_epoch(rng: np.random.Generat
     assert float(state.fit.rate) == pytest.approx(expected.rate)
     assert expected.rate == protocol.learning_rate / 8  # after 3, 3 and 6 stagnant epochs
     for found, wanted in zip(jax.tree.leaves(state.fit.best), expected.params, strict=True):
-        assert np.linalg.norm(found - wanted) < 1e-3 * np.linalg.norm(wanted)
+        assert np.linalg.norm(found.T - wanted) < 1e-3 * np.linalg.norm(wanted)
     logits, _, _ = forward(expected.params, grey(mnist.test_x), [0.0, 0.0], rng)
     seen = system.observe(state, arrays)
     np.testing.assert_allclose(seen["loss"], cross_entropy(logits, mnist.test_y), rtol=1e-3)

@@ -35,22 +35,19 @@ def _mix(x: jax.Array, seed: jax.Array) -> jax.Array:
     return x ^ (x >> 16)
 
 
-def words(seed: jax.Array, count: int) -> jax.Array:
-    """Random uint32 [count] from a pair of seeds, uint32 [2]."""
-    counter = jax.lax.iota(jnp.uint32, count) * jnp.uint32(GOLDEN)
+def words(seed: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Random uint32 of a given shape from a pair of seeds, uint32 [2].
+
+    Every element is a function of its own number alone, so the hash is computed in registers,
+    inside of whatever loop uses it, and no random number goes through memory.
+    """
+    counter = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape) * jnp.uint32(GOLDEN)
     return _mix(counter + seed[0], seed[1])
 
 
 def reseed(seed: jax.Array, step: jax.Array) -> jax.Array:
     """Give the seeds [..., 2] of one step of the streams with seeds [..., 2]."""
     return _mix(seed + step.astype(jnp.uint32) * jnp.uint32(GOLDEN), seed[..., ::-1])
-
-
-def halves(seed: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Random integers 0 to 65535, as uint32 of a given shape: two from each hash."""
-    count = math.prod(shape)
-    drawn = words(seed, (count + 1) // 2)
-    return jnp.concatenate([drawn & 0xFFFF, drawn >> 16])[:count].reshape(shape)
 
 
 def permuted(index: jax.Array, size: jax.Array, seed: jax.Array) -> jax.Array:

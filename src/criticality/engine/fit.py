@@ -6,16 +6,51 @@ ends when it has not improved for `patience` epochs in a row.  Any decrease is a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.typing import ArrayLike
 
 Tree = Any  # of arrays
-ADAM = optax.scale_by_adam()  # beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, no weight decay
+MEAN_DECAY, SQUARE_DECAY, EPSILON = 0.9, 0.999, 1e-8  # of Adam, the values of its authors
+
+
+class Moments(NamedTuple):
+    """Running means of the gradient and of its square, each like the parameters."""
+
+    mean: Tree
+    square: Tree
+
+
+def adam(
+    params: Tree, moments: Moments, slope: Tree, rate: ArrayLike, step: jax.Array
+) -> tuple[Tree, Moments]:
+    """One step of Adam, in the order of Sec. 2 of Kingma and Ba (2015), without weight decay.
+
+    Both bias corrections are two scalars here, not divisions of every element.
+
+    Parameters
+    ----------
+    slope
+        Gradient, like the parameters.
+    rate
+        Learning rate.
+    step
+        int scalar: steps done before.
+    """
+    count = (step + 1).astype(jnp.float32)
+    first = -jnp.expm1(count * math.log(MEAN_DECAY))  # 1 - decay^count, without cancellation
+    second = jnp.sqrt(-jnp.expm1(count * math.log(SQUARE_DECAY)))
+    mean = jax.tree.map(lambda m, g: m + (1 - MEAN_DECAY) * (g - m), moments.mean, slope)
+    square = jax.tree.map(lambda v, g: v + (1 - SQUARE_DECAY) * (g * g - v), moments.square, slope)
+    stride, floor = rate * second / first, EPSILON * second
+    moved = jax.tree.map(
+        lambda p, m, v: p - stride * m / (jnp.sqrt(v) + floor), params, mean, square
+    )
+    return moved, Moments(mean, square)
 
 
 class FitState(NamedTuple):
@@ -38,7 +73,7 @@ class FitState(NamedTuple):
     """
 
     params: Tree
-    moments: Tree
+    moments: Moments
     best: Tree
     best_loss: jax.Array
     loss: jax.Array
@@ -54,7 +89,7 @@ def begin(params: Tree, rate: ArrayLike) -> FitState:
     zero = jnp.int32(0)
     return FitState(
         params=params,
-        moments=ADAM.init(params),
+        moments=Moments(*[jax.tree.map(jnp.zeros_like, params)] * 2),
         best=params,
         best_loss=jnp.float32(jnp.inf),
         loss=jnp.float32(jnp.inf),
@@ -87,11 +122,10 @@ def epoch(
         Stagnant epochs after which the learning rate halves.
     """
 
-    def update(batch: jax.Array, carry: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
+    def update(batch: jax.Array, carry: tuple[Tree, Moments]) -> tuple[Tree, Moments]:
         params, moments = carry
-        slope = gradient(params, batch, state.step + batch)
-        step, moments = ADAM.update(slope, moments)
-        return jax.tree.map(lambda p, s: p - state.rate * s, params, step), moments
+        step = state.step + batch
+        return adam(params, moments, gradient(params, batch, step), state.rate, step)
 
     params, moments = jax.lax.fori_loop(0, batches, update, (state.params, state.moments))
     loss = validate(params)

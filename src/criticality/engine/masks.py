@@ -1,8 +1,4 @@
-"""Inverted dropout of units, Eq. (20) of Pan et al. (App. D).
-
-A rate is a whole number of 1/65536: that is finer than any experiment resolves, and a mask then
-costs half a hash per unit.  The rescaling uses the quantised rate, so the mean is kept exactly.
-"""
+"""Inverted dropout of units, Eq. (20) of Pan et al. (App. D)."""
 
 from __future__ import annotations
 
@@ -12,12 +8,13 @@ from jax.typing import ArrayLike
 
 from criticality.engine import bits
 
-LEVELS = 65536
+LEVELS = 2.0**32  # of a random word
+HIGHEST = 1 - 2.0**-24  # float32 below 1
 
 
 def threshold(rate: ArrayLike) -> jax.Array:
-    """Quantise a dropout rate in [0, 1) to uint32 0 .. 65535, in units of 1/65536."""
-    return jnp.minimum(jnp.round(jnp.asarray(rate) * LEVELS), LEVELS - 1).astype(jnp.uint32)
+    """Dropout rate in [0, 1), to float32 precision, as uint32 in units of 2^-32: exactly."""
+    return (jnp.minimum(jnp.asarray(rate, jnp.float32), HIGHEST) * LEVELS).astype(jnp.uint32)
 
 
 def dropout(h: jax.Array, level: jax.Array, seed: jax.Array) -> jax.Array:
@@ -32,6 +29,6 @@ def dropout(h: jax.Array, level: jax.Array, seed: jax.Array) -> jax.Array:
     seed
         uint32 [2]; another seed is an independent mask.
     """
-    keep = bits.halves(seed, h.shape) >= level
-    scale = LEVELS / (LEVELS - level.astype(h.dtype))
+    keep = bits.words(seed, h.shape) >= level
+    scale = 1 / (1 - level.astype(h.dtype) / LEVELS)
     return jnp.where(keep, h * scale, 0)

@@ -12,14 +12,16 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Parameters
     ----------
     logits
-        float32 [samples, K].
+        float32 [K, samples].
     labels
         int [samples], the true class.
     """
-    picked = jnp.take_along_axis(logits, labels[:, None].astype(jnp.int32), axis=1)[:, 0]
-    return jax.nn.logsumexp(logits, axis=1) - picked
+    classes = jnp.arange(logits.shape[0], dtype=labels.dtype)[:, None]
+    # one term of the sum is not zero; indexing instead would make the gradient a scatter
+    picked = jnp.sum(jnp.where(classes == labels, logits, 0), axis=0)
+    return jax.nn.logsumexp(logits, axis=0) - picked
 
 
 def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Whether the most probable class is the true one, bool [samples]."""
-    return jnp.argmax(logits, axis=1) == labels
+    return jnp.argmax(logits, axis=0) == labels

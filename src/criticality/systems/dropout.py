@@ -7,11 +7,13 @@ has lost a number (batch size, patience, validation size), the default is our ch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from criticality import keys
 from criticality.base import InputError, Observable, control
@@ -19,7 +21,7 @@ from criticality.data import NAMES, PIXELS, TEST_SAMPLES, TRAINING_SAMPLES
 from criticality.engine import bits, dense, fit, masks, measure
 
 CLASSES = 10
-CHUNK = 1024  # test samples whose activations stay in cache together
+CHUNK = 256  # samples, at most, that are measured together: their activations stay in cache
 TYPICAL_EPOCHS = 40  # before early stopping, for estimates of work only
 
 
@@ -52,7 +54,7 @@ class DropoutNetwork:
     """
 
     name: ClassVar[str] = "dropout"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     source: ClassVar[str] = "Pan, Aggarwal & Pixley, Pruning-induced phases (Sec. II, App. D)"
     observables: ClassVar[tuple[Observable, ...]] = (
         Observable(
@@ -145,6 +147,13 @@ class DropoutNetwork:
         choices=dense.INITIALIZATIONS,
         static=True,
     )
+    precision: str = control(
+        "float32",
+        symbol="precision",
+        doc="to which the operands of matrix products are rounded; sums are in float32",
+        choices=tuple(dense.ROUNDED),
+        static=True,
+    )
     restore_best: bool = control(
         True,
         symbol="restore best",
@@ -185,9 +194,9 @@ class DropoutNetwork:
 
     def validate(self) -> None:
         """Raise `InputError` for more samples than there are, or rates that are one to us."""
-        if len({round(rate * masks.LEVELS) for rate in self.p_eval}) < len(self.p_eval):
+        if len({np.float32(rate) for rate in self.p_eval}) < len(self.p_eval):
             raise InputError(
-                f"p_eval = {list(self.p_eval)}: rates closer than 1/{masks.LEVELS} are the same."
+                f"p_eval = {list(self.p_eval)}: rates that are one number in 32 bits are the same."
             )
         pool = TRAINING_SAMPLES[self.dataset]
         if self.n_train + self.n_validation > pool:
@@ -216,8 +225,22 @@ class DropoutNetwork:
         params = dense.initialize(
             keys.stream(key, "initialization"), sizes, scheme=self.initialization
         )
-        order = jax.random.permutation(keys.stream(key, "subset"), pool)
+        subset = bits.seeds(keys.stream(key, "subset"), (2 * bits.ROUNDS,))
+        order = bits.permuted(jnp.arange(pool), jnp.asarray(pool), subset)
         return State(fit.begin(params, self.learning_rate), key, order.astype(jnp.int32))
+
+    def _first(self, params: dense.Params, pixels: jax.Array) -> jax.Array:
+        """First-layer pre-activations [W, samples] from grey values uint8 [samples, D]."""
+        return dense.preactivations(params, pixels.astype(jnp.float32) / 255, self.precision)
+
+    def _logits(
+        self,
+        params: dense.Params,
+        z: jax.Array,
+        drop: Callable[[jax.Array, int], jax.Array] | None = None,
+    ) -> jax.Array:
+        """Logits [K, samples]; as `dense.logits`."""
+        return dense.logits(params, z, drop, self.precision)
 
     def advance(self, state: State, data: Any) -> State:
         """Train for one epoch: every sample of the subset once, in a fresh random order."""
@@ -235,16 +258,26 @@ class DropoutNetwork:
             chosen = bits.permuted(jnp.where(used, slot, 0), count, shuffle)
             sample = state.order[self.n_validation + chosen]
             seeds = bits.reseed(drop_seeds, step)
-            z = dense.preactivations(params, _grey(data["train_x"][sample]))
-            logits = dense.logits(params, z, lambda h, layer: masks.dropout(h, level, seeds[layer]))
+            logits = self._logits(
+                params,
+                self._first(params, data["train_x"][sample]),
+                lambda h, layer: masks.dropout(h, level, seeds[layer]),
+            )
             entropy = measure.cross_entropy(logits, data["train_y"][sample])
             return jnp.sum(jnp.where(used, entropy, 0)) / jnp.sum(used)
 
         held_out = state.order[: self.n_validation]
 
         def validate(params: dense.Params) -> jax.Array:
-            z = dense.preactivations(params, _grey(data["train_x"][held_out]))
-            return measure.cross_entropy(dense.logits(params, z), data["train_y"][held_out]).mean()
+            def one_chunk(chunk: tuple[jax.Array, jax.Array]) -> jax.Array:
+                slot, used = chunk
+                sample = held_out[slot]
+                logits = self._logits(params, self._first(params, data["train_x"][sample]))
+                entropy = measure.cross_entropy(logits, data["train_y"][sample])
+                return jnp.sum(jnp.where(used, entropy, 0))
+
+            total: jax.Array = jax.lax.map(one_chunk, _chunks(self.n_validation)).sum()
+            return total / self.n_validation
 
         batches = (count + self.batch_size - 1) // self.batch_size
         return state._replace(
@@ -263,9 +296,9 @@ class DropoutNetwork:
         """
         params = state.fit.best if self.restore_best else state.fit.params
         samples = data["test_y"].shape[0]
-        chunk = max(n for n in range(1, CHUNK + 1) if samples % n == 0)
-        z = dense.preactivations(params, _grey(data["test_x"])).reshape(-1, chunk, self.width)
-        labels = data["test_y"].reshape(-1, chunk)
+        slots, used = _chunks(samples)
+        labels = data["test_y"][slots]
+        z = jax.lax.map(lambda slot: self._first(params, data["test_x"][slot]), slots)
         root = keys.stream(state.key, "evaluation masks")
 
         def one_pass(level: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -274,15 +307,14 @@ class DropoutNetwork:
 
             def one_chunk(i: jax.Array) -> tuple[jax.Array, jax.Array]:
                 seeds = bits.reseed(layer_seeds, i)
-                logits = dense.logits(
+                logits = self._logits(
                     params, z[i], lambda h, layer: masks.dropout(h, level, seeds[layer])
                 )
-                return (
-                    measure.cross_entropy(logits, labels[i]).sum(),
-                    measure.correct(logits, labels[i]).sum(),
-                )
+                entropy = measure.cross_entropy(logits, labels[i])
+                right = measure.correct(logits, labels[i])
+                return jnp.sum(jnp.where(used[i], entropy, 0)), jnp.sum(used[i] & right)
 
-            entropy, right = jax.lax.map(one_chunk, jnp.arange(samples // chunk))
+            entropy, right = jax.lax.map(one_chunk, jnp.arange(len(slots)))
             return entropy.sum() / samples, right.sum().astype(jnp.float32) / samples
 
         levels = masks.threshold(jnp.asarray(self.p_eval, jnp.float32))
@@ -298,6 +330,11 @@ class DropoutNetwork:
         }
 
 
-def _grey(pixels: jax.Array) -> jax.Array:
-    """Grey values 0 to 255 as float32 in [0, 1]."""
-    return pixels.astype(jnp.float32) / 255
+def _chunks(samples: int) -> tuple[jax.Array, jax.Array]:
+    """Split sample numbers into chunks of equal size: int32 [chunks, size], and which are used.
+
+    Where the sizes do not come out even, the last number fills the last chunk, unused.
+    """
+    chunks = -(-samples // CHUNK)
+    slot = jnp.arange(chunks * -(-samples // chunks), dtype=jnp.int32).reshape(chunks, -1)
+    return jnp.minimum(slot, samples - 1), slot < samples
