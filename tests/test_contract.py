@@ -52,7 +52,7 @@ def test_alone_as_in_a_sequence_bit_for_bit(together):
 def test_a_wide_batch_is_the_same_computation(together, width):
     # vmap may round a sum in another order, so not bit for bit
     system, results = together
-    batch = ensemble.realize(tasks(system)[:2], arrays_for(system), lanes=width)
+    batch = ensemble.realize(tasks(system)[:2], arrays_for(system), width=width)
     for one, other in zip(batch, results[:2], strict=True):
         for name in one:
             np.testing.assert_allclose(one[name], other[name], rtol=1e-5, err_msg=name)
@@ -60,8 +60,8 @@ def test_a_wide_batch_is_the_same_computation(together, width):
 
 def test_a_lane_does_not_depend_on_its_neighbours_bit_for_bit(together):
     system, _ = together
-    every = ensemble.realize(tasks(system), arrays_for(system), lanes=3)
-    turned = ensemble.realize(tasks(system)[::-1], arrays_for(system), lanes=3)[::-1]
+    every = ensemble.realize(tasks(system), arrays_for(system), width=3)
+    turned = ensemble.realize(tasks(system)[::-1], arrays_for(system), width=3)[::-1]
     for one, other in zip(every, turned, strict=True):
         assert_identical(one, other)
 

@@ -90,7 +90,7 @@ def test_set_changes_one_thing(tmp_path):
         ("patience=3000000000", ["patience", "32 bits"]),
         (f"patience={10**400}", ["patience", "whole number"]),
         (f"seed={2**63}", ["seed", "whole number"]),
-        ("p_eval=[0.5, 0.500001]", ["p_eval", "1/65536"]),
+        ("p_eval=[0.5, 0.50000001]", ["p_eval", "32 bits"]),
     ],
 )
 def test_a_bad_value_is_refused_with_what_was_expected(tmp_path, change, words):

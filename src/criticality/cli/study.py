@@ -110,11 +110,11 @@ def run(
     workers: Annotated[int | None, typer.Option(help="Threads; default one a core.")] = None,
     width: Annotated[
         int | None,
-        typer.Option(help="Realizations in a batch; default 1, or 64 if vectorized."),
+        typer.Option(help="Realizations advanced together; measured by default."),
     ] = None,
     vectorize: Annotated[
         bool | None,
-        typer.Option("--vectorize/--serial", help="Advance a batch together; default on a GPU."),
+        typer.Option("--vectorize/--serial", help="Advance many together; default on a GPU."),
     ] = None,
     changes: Annotated[
         list[str] | None,

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from criticality.base import Task
-from criticality.engine import ensemble
+from criticality.engine import programs
 from criticality.study.plan import Study
 from criticality.study.store import Store
 
@@ -77,7 +77,7 @@ def estimate(study: Study, store: Store | None = None, workers: int = 1) -> Cost
     if seconds > 0:
         rate, basis = measured / seconds, f"{len(done)} results in the store"
     else:
-        rate = EFFICIENCY * ensemble.product_rate()
+        rate = EFFICIENCY * programs.product_rate()
         basis = f"{rate / 1e9:.0f} GFLOP/s a core, from a timing of matrix products"
     return Cost(
         tasks=len(tasks),

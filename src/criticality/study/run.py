@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import contextlib
 import datetime
 import importlib.metadata
 import logging
@@ -11,7 +12,7 @@ import platform
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,12 +22,14 @@ import xarray as xr
 
 from criticality import data
 from criticality.base import DataError, InputError, RunError, Task
-from criticality.engine import ensemble
+from criticality.engine import ensemble, lanes, programs
 from criticality.study.plan import Study
 from criticality.study.store import Store
 
 log = logging.getLogger("criticality")
-LIBRARIES = ("jax", "jaxlib", "numpy", "optax")
+LIBRARIES = ("jax", "jaxlib", "numpy")
+QUEUE = 8  # realizations that a worker with an accelerator is given, for each lane
+LANES = 64  # in that count, where the worker is to choose their number
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Progress:
 class Outcome:
     """What a worker sends back of one task."""
 
-    arrays: ensemble.Result
+    arrays: lanes.Result
     provenance: dict[str, Any]
 
 
@@ -78,43 +81,81 @@ def _provenance() -> dict[str, str]:
         "commit": commit or "unknown",
         "libraries": ", ".join(f"{n} {importlib.metadata.version(n)}" for n in LIBRARIES),
         "python": platform.python_version(),
-        "device": ensemble.device_name(),
+        "device": programs.device_name(),
         "dtype": "float32",
     }
 
 
-def compute(batch: Sequence[Task], folder: str | None, lanes: int) -> list[Outcome]:
-    """Compute tasks that share a template; what an executor is given.
+def stream(
+    batch: Sequence[Task], folder: str | None, width: int | None
+) -> Iterator[tuple[Task, Outcome]]:
+    """Compute tasks that share a template, and give each as soon as it is there.
 
     Parameters
     ----------
     batch
-        Tasks: with one lane one after another, else together.
+        Tasks, those of most work first.
     folder
         Where to look for data sets first.
-    lanes
-        Realizations advanced together.
+    width
+        Realizations advanced together; None measures what is best.
     """
     name: str | None = getattr(batch[0].system, "dataset", None)
     arrays = data.load(name, folder).arrays() if name else {}
+    together = width or ensemble.best_width(batch, arrays)
     start = time.perf_counter()
-    results = ensemble.realize(batch, arrays, lanes)
-    seconds = (time.perf_counter() - start) / len(batch)
-    stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    about = {**_provenance(), "lanes": lanes, "wall_seconds": seconds, "created": stamp}
-    return [Outcome(arrays=result, provenance=about) for result in results]
+    for number, result in ensemble.stream(batch, arrays, together):
+        seconds = time.perf_counter() - start
+        stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        about = {**_provenance(), "lanes": together, "wall_seconds": seconds, "created": stamp}
+        yield batch[number], Outcome(arrays=result, provenance=about)
+        start = time.perf_counter()
 
 
-def batches(tasks: Sequence[Task], width: int) -> list[list[Task]]:
-    """Group tasks that can be advanced together, those of most work first.
+def compute(
+    batch: Sequence[Task], folder: str | None, width: int | None
+) -> list[tuple[Task, Outcome]]:
+    """All that `stream` gives; what an executor is given."""
+    return list(stream(batch, folder, width))
+
+
+def batches(tasks: Sequence[Task], size: int) -> list[list[Task]]:
+    """Group tasks that share a template, those of most work first.
 
     Tasks of like work share a batch, and the long ones start early, so that neither lanes nor
     cores idle for long at the end.
     """
     groups: dict[Any, list[Task]] = defaultdict(list)
     for task in sorted(tasks, key=lambda task: -task.system.work()):
-        groups[ensemble.template(task.system)].append(task)
-    return [group[i : i + width] for group in groups.values() for i in range(0, len(group), width)]
+        groups[programs.template(task.system)].append(task)
+    return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
+
+
+Finished = tuple[list[Task], list[tuple[Task, Outcome]] | BaseException]
+
+
+def _here(todo: Sequence[Task], folder: str | None, width: int | None) -> Iterator[Finished]:
+    """Compute in this thread, on an accelerator; a batch is all that shares a template."""
+    for batch in batches(todo, len(todo)):
+        left = {task.key: task for task in batch}
+        try:
+            for task, outcome in stream(batch, folder, width):
+                del left[task.key]
+                yield [task], [(task, outcome)]
+        except Exception as error:
+            yield list(left.values()), error
+
+
+def _elsewhere(
+    pool: cf.Executor, queue: list[list[Task]], folder: str | None, width: int | None
+) -> Iterator[Finished]:
+    """Compute on an executor, in whatever order it finishes."""
+    futures = {pool.submit(compute, batch, folder, width): batch for batch in queue}
+    pending = set(futures)
+    while pending:
+        complete, pending = cf.wait(pending, return_when=cf.FIRST_COMPLETED)
+        for future in complete:
+            yield futures.pop(future), future.exception() or future.result()
 
 
 def run(
@@ -146,10 +187,12 @@ def run(
     workers
         Threads of the default executor.
     width
-        Realizations in a batch, which goes to a worker as one; default 1, or 64 if vectorized.
+        Realizations that are advanced together, if vectorized; by default the width that
+        memory allows and a short measurement finds best.  Else realizations that go to a worker
+        as one batch, default 1.
     vectorize
-        Advance a batch together (`vmap`), the default where there is an accelerator; otherwise
-        one after another.  On a CPU this is slower, and rounds differently.
+        Advance realizations together (`vmap`), the default where there is an accelerator;
+        otherwise one after another.  On a CPU this is slower, and rounds differently.
     data_dir
         Where to look for data sets first.
     watch
@@ -185,9 +228,7 @@ def run(
     todo = [tasks[key] for key in (*missing, *damaged)]
     if todo or store.admit(study.plan()) != store.plan():
         store.begin(study.plan())
-    together = ensemble.accelerated() if vectorize is None else vectorize
-    width = width or (ensemble.ACCELERATOR_WIDTH if together else 1)
-    lanes = width if together else 1
+    together = programs.accelerated() if vectorize is None else vectorize
     failures: list[str] = []
     work = sum(task.system.work() for task in tasks.values())
     ready = work - sum(task.system.work() for task in todo)
@@ -197,27 +238,26 @@ def run(
             watch(Progress(finished, len(tasks), len(failures), work_done, work))
 
     tell(len(done), ready)
-    finished, own = len(done), executor is None
-    pool = executor or cf.ThreadPoolExecutor(workers or (1 if together else available_cores()))
-    try:
-        queue = {pool.submit(compute, b, folder, lanes): b for b in batches(todo, width)}
-        pending = set(queue)
-        while pending:
-            complete, pending = cf.wait(pending, return_when=cf.FIRST_COMPLETED)
-            for future in complete:
-                batch = queue.pop(future)
-                error = future.exception()
-                if error is not None:
-                    failures.extend(_failure(task, error) for task in batch)
-                else:
-                    for task, outcome in zip(batch, future.result(), strict=True):
-                        store.write(task, outcome.arrays, outcome.provenance)
-                    finished += len(batch)
-                ready += sum(task.system.work() for task in batch)
-                tell(finished, ready)
-    finally:
-        if own:
-            pool.shutdown(wait=False, cancel_futures=True)
+    finished = len(done)
+    with contextlib.ExitStack() as stack:
+        if together and executor is None:
+            results = _here(todo, folder, width)
+        else:
+            pool = executor
+            if pool is None:
+                pool = cf.ThreadPoolExecutor(workers or available_cores())
+                stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            size = QUEUE * (width or LANES) if together else width or 1
+            results = _elsewhere(pool, batches(todo, size), folder, width if together else 1)
+        for batch, result in results:
+            if isinstance(result, BaseException):
+                failures.extend(_failure(task, result) for task in batch)
+            else:
+                for task, outcome in result:
+                    store.write(task, outcome.arrays, outcome.provenance)
+                finished += len(batch)
+            ready += sum(task.system.work() for task in batch)
+            tell(finished, ready)
     if failures:
         raise RunError(
             f"{len(failures)} of {len(tasks)} tasks failed; the others are in {store.path}, and "

@@ -1,0 +1,200 @@
+"""Many realizations advanced together by `vmap`, each in a lane; what an accelerator wants.
+
+A lane whose realization has finished is given the next one of the queue, so that early stopping
+idles nothing: the finished state moves to a waiting room, and is measured when that is full, since
+measuring is as wide as training.  Once the queue is empty, idle lanes repeat a busy one.
+
+One call advances every lane by one unit (an epoch).  A mini-batch loop is as long as the longest
+among the lanes, so the queue is best sorted by size; the order does not change any number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from criticality.base import System
+from criticality.engine import programs
+
+log = logging.getLogger("criticality")
+Realization = tuple[programs.Traced, jax.Array]  # values of the traced controls, and root key
+Result = dict[str, np.ndarray[Any, Any]]
+Lane = Any  # a tuple of the same values and the system's state
+
+FIRST_WIDTH = 16  # tried, and then doubled while that pays
+WORTHWHILE = 1.1  # gain in throughput
+MEMORY_SHARE = 0.7  # of the device; the rest is for fragmentation and others
+
+
+def _begin(form: System, traced: programs.Traced, key: jax.Array, data: Any) -> Lane:
+    return traced, dataclasses.replace(form, **traced).begin(key, data)
+
+
+def _finished(form: System, lane: Lane) -> Any:
+    return dataclasses.replace(form, **lane[0]).finished(lane[1])
+
+
+def _advance(form: System, lane: Lane, data: Any) -> Lane:
+    return lane[0], dataclasses.replace(form, **lane[0]).advance(lane[1], data)
+
+
+def _observe(form: System, lane: Lane, data: Any) -> dict[str, jax.Array]:
+    return dataclasses.replace(form, **lane[0]).observe(lane[1], data)
+
+
+def _move(source: jax.Array, taken: jax.Array, into: Lane, other: Lane) -> Lane:
+    """Lanes in which lane i is lane source[i] of `other` where taken[i], else as it was."""
+
+    def moved(old: jax.Array, new: jax.Array) -> jax.Array:
+        mask = taken.reshape(-1, *[1] * (old.ndim - 1))
+        return jnp.where(mask, new[source], old)
+
+    return jax.tree.map(moved, into, other)
+
+
+class Ensemble:
+    """Programs of one template at one width, and the lanes that they act on."""
+
+    def __init__(self, form: System, width: int, data: Any) -> None:
+        self.form, self.width, self.data = form, width, data
+
+    def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return self._program(function, *arguments)(*arguments)
+
+    def _program(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Compile one of the functions above, mapped over lanes (data are common to all)."""
+        last = arguments[-1] is self.data
+        axes = (*[0] * (len(arguments) - last), *[None] * last)
+
+        def together(*args: Any) -> Any:
+            return jax.vmap(lambda *one: function(self.form, *one), in_axes=axes)(*args)
+
+        name = f"{function.__name__.strip('_')}, {self.width} lanes"
+        return programs.compiled(self.form, name, together, arguments)
+
+    def begin(self, realizations: Sequence[Realization]) -> Lane:
+        """Lanes with new realizations; spare lanes repeat the first."""
+        spare = [realizations[0]] * (self.width - len(realizations))
+        every = [*realizations, *spare]
+        traced = jax.tree.map(lambda *x: jnp.stack(x), *(traced for traced, _ in every))
+        return self._run(_begin, traced, jnp.stack([key for _, key in every]), self.data)
+
+    def finished(self, lanes: Lane) -> np.ndarray[Any, Any]:
+        """Which lanes have nothing left to advance, bool [width]."""
+        return np.asarray(self._run(_finished, lanes))
+
+    def advance(self, lanes: Lane) -> Lane:
+        """Lanes one unit of work later."""
+        return self._run(_advance, lanes, self.data)
+
+    def observe(self, lanes: Lane, count: int) -> list[Result]:
+        """Observables of the first `count` lanes."""
+        out = jax.device_get(self._run(_observe, lanes, self.data))
+        return [{name: np.asarray(value[i]) for name, value in out.items()} for i in range(count)]
+
+    def move(self, pairs: Sequence[tuple[int, int]], into: Lane, other: Lane) -> Lane:
+        """Copy lane a of `other` to lane b of `into`, for pairs (a, b)."""
+        source, taken = np.arange(self.width, dtype=np.int32), np.zeros(self.width, bool)
+        for a, b in pairs:
+            source[b], taken[b] = a, True
+        arguments = (source, taken, into, other)
+        name = f"move, {self.width} lanes"
+        return programs.compiled(self.form, name, _move, arguments)(*arguments)
+
+    def bytes_a_lane(self, lanes: Lane) -> float:
+        """Memory of a lane at most: busy before and after, waiting, new, and at work."""
+        programs = (
+            self._program(_advance, lanes, self.data),
+            self._program(_observe, lanes, self.data),
+        )
+        work = max(program.memory_analysis().temp_size_in_bytes for program in programs)
+        state = sum(x.nbytes for x in jax.tree.leaves(lanes))
+        return float(work + 4 * state) / self.width
+
+
+def stream(
+    form: System, realizations: Sequence[Realization], data: Any, width: int
+) -> Iterator[tuple[int, Result]]:
+    """Compute realizations in lanes, and give (number, observables) of each as it is measured.
+
+    A result depends on the realization and the width, which fixes how sums are rounded, and on
+    nothing else: not on the neighbours, nor on the lane.
+    """
+    ensemble = Ensemble(form, width, data)
+    queue = list(range(len(realizations)))
+    first, queue = queue[:width], queue[width:]
+    lanes = ensemble.begin([realizations[i] for i in first])
+    busy: dict[int, int] = dict(enumerate(first))  # lane -> realization
+    waiting: list[int] = []  # realizations that have finished, by place in the waiting room
+    room = ensemble.begin([realizations[0]])
+    used = rounds = 0
+    while busy:
+        flags = ensemble.finished(lanes)
+        done = [lane for lane in busy if flags[lane]]
+        while done:
+            leaving = done[: width - len(waiting)]
+            done = done[len(leaving) :]
+            places = range(len(waiting), len(waiting) + len(leaving))
+            room = ensemble.move(list(zip(leaving, places, strict=True)), room, lanes)
+            waiting += [busy.pop(lane) for lane in leaving]
+            if len(waiting) == width:
+                yield from zip(waiting, ensemble.observe(room, width), strict=True)
+                waiting = []
+        free = [lane for lane in range(width) if lane not in busy]
+        if free and queue:
+            taken, queue = queue[: len(free)], queue[len(free) :]
+            fresh = ensemble.begin([realizations[i] for i in taken])
+            lanes = ensemble.move(list(enumerate(free[: len(taken)])), lanes, fresh)
+            busy |= dict(zip(free, taken, strict=False))
+            continue  # some systems have nothing to advance
+        if busy:
+            if free:  # an idle lane that is the longest would hold up the others
+                model = next(iter(busy))
+                lanes = ensemble.move([(model, lane) for lane in free], lanes, lanes)
+            lanes = ensemble.advance(lanes)
+            used, rounds = used + len(busy), rounds + 1
+    if waiting:
+        yield from zip(waiting, ensemble.observe(room, len(waiting)), strict=True)
+    if rounds:
+        log.info("%d lanes, busy %.0f %% of the time", width, 100 * used / (rounds * width))
+
+
+def device_bytes() -> float:
+    """Memory of the device that computes."""
+    statistics = jax.devices()[0].memory_stats() or {}
+    host = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    return float(statistics.get("bytes_limit", host))
+
+
+def best_width(form: System, realizations: Sequence[Realization], data: Any) -> int:
+    """Width of the highest measured throughput that fits into memory.
+
+    Doubled from `FIRST_WIDTH` while advancing by a unit gains at least 10 % a realization.  Not
+    wider than there are realizations, since lanes would then idle from the start.
+    """
+    best, rate, most = 1, 0.0, len(realizations)
+    width = min(FIRST_WIDTH, most)
+    while width <= most:
+        ensemble = Ensemble(form, width, data)
+        lanes = ensemble.begin(realizations[:width])
+        if rate == 0:
+            room = MEMORY_SHARE * device_bytes() / ensemble.bytes_a_lane(lanes)
+            most = min(most, int(room))
+        lanes = ensemble.advance(lanes)
+        ensemble.finished(lanes)  # waits
+        start = time.perf_counter()
+        ensemble.finished(ensemble.advance(lanes))
+        found = width / (time.perf_counter() - start)
+        log.info("%d lanes: %.3g epochs a second", width, found)
+        if found < WORTHWHILE * rate:
+            break
+        best, rate, width = width, found, 2 * width
+    return best

@@ -1,0 +1,129 @@
+"""Compiled programs: one for each form of a system, kept for the process and, cached, for the next.
+
+Controls that are not static are traced, so systems that differ in them alone share a program:
+all dropout rates and training-set sizes of a study, for instance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import platform
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from criticality import data as sources
+from criticality.base import System, axes
+
+log = logging.getLogger("criticality")
+Traced = dict[str, jax.Array]  # a scalar for each control that is not static
+
+_programs: dict[Any, Any] = {}
+_resident: dict[str, Any] = {}
+_lock = threading.Lock()
+
+
+def accelerated() -> bool:
+    """Whether there is an accelerator, so that a wide batch is right."""
+    return jax.default_backend() != "cpu"
+
+
+def device_name() -> str:
+    """Kind of the device that computes, for provenance."""
+    device = jax.devices()[0]
+    return f"{device.platform}: {device.device_kind}"
+
+
+def product_rate(repeats: int = 50) -> float:
+    """FLOP/s of the first layer's matrix product in one worker: the best of short timings."""
+    a, b = jnp.ones((128, 784)), jnp.ones((784, 100))
+    multiply = jax.jit(jnp.matmul)
+    multiply(a, b).block_until_ready()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        multiply(a, b).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return 2 * 128 * 784 * 100 / min(times)
+
+
+def split(system: System) -> tuple[System, Traced]:
+    """Template with every traced control at its default, and the values of those controls."""
+    names = [name for name, axis in axes(system).items() if not axis.static]
+    fields = {f.name: f.default for f in dataclasses.fields(system)}
+    form = dataclasses.replace(system, **{name: fields[name] for name in names})
+    kinds = {name: jnp.int32 if isinstance(fields[name], int) else jnp.float32 for name in names}
+    return form, {name: jnp.asarray(getattr(system, name), kinds[name]) for name in names}
+
+
+def template(system: System) -> System:
+    """Systems with equal templates share compiled programs."""
+    return split(system)[0]
+
+
+def compiled(form: System, name: str, function: Callable[..., Any], arguments: Any) -> Any:
+    """Compile a function of one template for arguments of these shapes, once a process.
+
+    Parameters
+    ----------
+    form, name
+        Template and what the program does; with the shapes, they name the program.
+    function, arguments
+        What is compiled, and what it will be called with.
+    """
+    shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(arguments))
+    label = (form, name, shapes)
+    if label in _programs:  # without waiting for what another thread compiles
+        return _programs[label]
+    with _lock:
+        if label not in _programs:
+            _cache_on_disk()
+            start = time.perf_counter()
+            lowered = jax.jit(function).lower(*arguments)
+            _programs[label] = lowered.compile()
+            seconds = time.perf_counter() - start
+            log.info("compiled %s: %s in %.1f s", type(form).name, name, seconds)
+        return _programs[label]
+
+
+def _cache_on_disk() -> None:
+    """Keep compiled programs in the user's cache, unless JAX was told where to keep them.
+
+    Programs for a CPU use the instructions that it has, and a home directory may be shared among
+    machines that have others: each kind of processor has its own folder.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    folder = sources.cache_folder() / "programs" / _processor()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # compiled anew in every process, then
+        log.warning("compiled programs are not kept: %s", error)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))  # type: ignore[no-untyped-call]
+
+
+def _processor() -> str:
+    """Digest of what decides which instructions this processor has."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    found = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
+    text = "\n".join([platform.machine(), platform.processor(), *sorted(set(found))])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def on_device(checksum: str, data: Mapping[str, Any]) -> Any:
+    """Arrays of the data set with this checksum on the device, put there once a process."""
+    with _lock:
+        if checksum not in _resident:
+            _resident[checksum] = jax.device_put(dict(data))
+        return _resident[checksum]
