@@ -45,7 +45,7 @@ def test_every_public_name_resolves_and_there_are_few():
     ],
 )
 def test_stored_numbers_do_not_load_the_tensor_stack(code):
-    assert not loaded_after(code) & {"jax", "jaxlib", "optax"}
+    assert not loaded_after(code) & {"jax", "jaxlib"}
 
 
 def test_the_command_line_starts_without_heavy_libraries():

@@ -171,6 +171,7 @@ def test_compiled_programs_are_kept_and_give_the_same_bits(tmp_path):
         out = subprocess.run(
             command, env=environment | more, capture_output=True, text=True, check=True
         )
+        assert "AOT" not in out.stderr
         return out.stdout
 
     first = printed()

@@ -107,7 +107,7 @@ def _report_files(name: str, paths: dict[str, Path], as_json: bool) -> None:
 def run(
     study: Annotated[Path, typer.Argument(help="Study file (TOML).", show_default=False)],
     store: Annotated[Path, typer.Option(help="Directory of results; made or resumed.")],
-    workers: Annotated[int | None, typer.Option(help="Threads; default one a core.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
     width: Annotated[
         int | None,
         typer.Option(help="Realizations advanced together; measured by default."),
@@ -168,7 +168,7 @@ def run(
 
 def _dry_run(plan: Any, store: Any, workers: int | None, as_json: bool) -> None:
     from criticality.study.cost import estimate, human_size, human_time
-    from criticality.study.run import available_cores
+    from criticality.study.workers import available_cores
 
     count = workers or available_cores()
     cost = estimate(plan, store, count)
@@ -193,7 +193,10 @@ def _report_status(store: Any, as_json: bool) -> None:
     plan = store.plan()
     entries, damaged = store.entries()
     total = store.total()
-    seconds = sum(float(entry.attributes["wall_seconds"]) for entry in entries)
+    seconds, compiling = (
+        sum(float(entry.attributes.get(name, 0)) for entry in entries)
+        for name in ("wall_seconds", "compile_seconds")
+    )
     content = {
         "store": str(store.path),
         "system": plan["system"],
@@ -205,6 +208,7 @@ def _report_status(store: Any, as_json: bool) -> None:
         "damaged": [str(path) for path in damaged],
         "missing": total - len(entries),
         "core_seconds": round(seconds, 1),
+        "compile_seconds": round(compiling, 1),
         "devices": sorted({str(entry.attributes["device"]) for entry in entries}),
     }
     if as_json:
@@ -214,6 +218,9 @@ def _report_status(store: Any, as_json: bool) -> None:
     for name, values in plan["grid"].items():
         write(f"  {name:<15} {', '.join(map(str, values))}")
     write(f"  {'realizations':<15} {plan['realizations']}")
-    write(f"{len(entries)} of {total} tasks done in {seconds / 3600:.2f} core hours")
+    write(
+        f"{len(entries)} of {total} tasks done in {seconds / 3600:.2f} core hours, "
+        f"of which {compiling:.0f} s compiling"
+    )
     for path in damaged:
         write(f"cannot be read; if it is this study's, the next run computes it again: {path}")

@@ -7,3 +7,9 @@ Shape letters, used in every docstring of this room:
     W  units in a hidden layer  K  classes                L  hidden layers
     E  evaluation rates         P  passes per rate
 """
+
+import os
+
+# XLA says, falsely and at length, that a program it kept for this very CPU may not run here
+# [openxla/xla issue 44565]; what matters comes as an exception.  Read when jax is loaded.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -26,6 +26,7 @@ log = logging.getLogger("criticality")
 Traced = dict[str, jax.Array]  # a scalar for each control that is not static
 
 _programs: dict[Any, Any] = {}
+_seconds: list[float] = []  # that compiling each of them took
 _resident: dict[str, Any] = {}
 _lock = threading.Lock()
 
@@ -88,9 +89,14 @@ def compiled(form: System, name: str, function: Callable[..., Any], arguments: A
             start = time.perf_counter()
             lowered = jax.jit(function).lower(*arguments)
             _programs[label] = lowered.compile()
-            seconds = time.perf_counter() - start
-            log.info("compiled %s: %s in %.1f s", type(form).name, name, seconds)
+            _seconds.append(time.perf_counter() - start)
+            log.info("compiled %s: %s in %.1f s", type(form).name, name, _seconds[-1])
         return _programs[label]
+
+
+def compile_seconds() -> float:
+    """Time that this process has spent on compiling, or on loading what was compiled before."""
+    return sum(_seconds)
 
 
 def _cache_on_disk() -> None:

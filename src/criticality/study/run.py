@@ -12,7 +12,7 @@ import platform
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from criticality.base import DataError, InputError, RunError, Task
 from criticality.engine import ensemble, lanes, programs
 from criticality.study.plan import Study
 from criticality.study.store import Store
+from criticality.study.workers import default_workers, pool
 
 log = logging.getLogger("criticality")
 LIBRARIES = ("jax", "jaxlib", "numpy")
@@ -49,11 +50,6 @@ class Outcome:
 
     arrays: lanes.Result
     provenance: dict[str, Any]
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
@@ -102,14 +98,20 @@ def stream(
     """
     name: str | None = getattr(batch[0].system, "dataset", None)
     arrays = data.load(name, folder).arrays() if name else {}
+    start, compiling = time.perf_counter(), programs.compile_seconds()
     together = width or ensemble.best_width(batch, arrays)
-    start = time.perf_counter()
     for number, result in ensemble.stream(batch, arrays, together):
         seconds = time.perf_counter() - start
         stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        about = {**_provenance(), "lanes": together, "wall_seconds": seconds, "created": stamp}
+        about = {
+            **_provenance(),
+            "lanes": together,
+            "wall_seconds": seconds,
+            "compile_seconds": programs.compile_seconds() - compiling,  # of these
+            "created": stamp,
+        }
         yield batch[number], Outcome(arrays=result, provenance=about)
-        start = time.perf_counter()
+        start, compiling = time.perf_counter(), programs.compile_seconds()
 
 
 def compute(
@@ -131,10 +133,10 @@ def batches(tasks: Sequence[Task], size: int) -> list[list[Task]]:
     return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
 
 
-Finished = tuple[list[Task], list[tuple[Task, Outcome]] | BaseException]
+Finished = Generator[tuple[list[Task], list[tuple[Task, Outcome]] | BaseException]]
 
 
-def _here(todo: Sequence[Task], folder: str | None, width: int | None) -> Iterator[Finished]:
+def _here(todo: Sequence[Task], folder: str | None, width: int | None) -> Finished:
     """Compute in this thread, on an accelerator; a batch is all that shares a template."""
     for batch in batches(todo, len(todo)):
         left = {task.key: task for task in batch}
@@ -147,15 +149,19 @@ def _here(todo: Sequence[Task], folder: str | None, width: int | None) -> Iterat
 
 
 def _elsewhere(
-    pool: cf.Executor, queue: list[list[Task]], folder: str | None, width: int | None
-) -> Iterator[Finished]:
+    executor: cf.Executor, queue: list[list[Task]], folder: str | None, width: int | None
+) -> Finished:
     """Compute on an executor, in whatever order it finishes."""
-    futures = {pool.submit(compute, batch, folder, width): batch for batch in queue}
+    futures = {executor.submit(compute, batch, folder, width): batch for batch in queue}
     pending = set(futures)
-    while pending:
-        complete, pending = cf.wait(pending, return_when=cf.FIRST_COMPLETED)
-        for future in complete:
-            yield futures.pop(future), future.exception() or future.result()
+    try:
+        while pending:
+            complete, pending = cf.wait(pending, return_when=cf.FIRST_COMPLETED)
+            for future in complete:
+                yield futures.pop(future), future.exception() or future.result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 def run(
@@ -183,9 +189,9 @@ def run(
     store
         Where results are and go.
     executor
-        Any `concurrent.futures.Executor` (processes, Dask, MPI); default is a thread a core.
+        Any `concurrent.futures.Executor` (processes, Dask, MPI); default is a process a core.
     workers
-        Threads of the default executor.
+        Processes of the default executor; by default one a core, or fewer for little work.
     width
         Realizations that are advanced together, if vectorized; by default the width that
         memory allows and a short measurement finds best.  Else realizations that go to a worker
@@ -243,12 +249,12 @@ def run(
         if together and executor is None:
             results = _here(todo, folder, width)
         else:
-            pool = executor
-            if pool is None:
-                pool = cf.ThreadPoolExecutor(workers or available_cores())
-                stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            if executor is None:
+                executor = pool(workers or default_workers(work - ready))
+                stack.callback(executor.shutdown, wait=False)
             size = QUEUE * (width or LANES) if together else width or 1
-            results = _elsewhere(pool, batches(todo, size), folder, width if together else 1)
+            results = _elsewhere(executor, batches(todo, size), folder, width if together else 1)
+        stack.enter_context(contextlib.closing(results))
         for batch, result in results:
             if isinstance(result, BaseException):
                 failures.extend(_failure(task, result) for task in batch)

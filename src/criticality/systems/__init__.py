@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import criticality.engine  # noqa: F401  before jax is loaded
 from criticality.base import System
 from criticality.systems.dropout import DropoutNetwork
 
