@@ -12,17 +12,13 @@ from __future__ import annotations
 import concurrent.futures as cf
 import itertools
 import multiprocessing
-from collections.abc import Callable
 from functools import partial
 
-import jax
 import torch
 from torch import nn
 
-from benchmarks import parts, rivals
+from benchmarks import ours, parts, rivals
 from benchmarks.rivals import Work
-from criticality import data, keys
-from criticality.engine import programs
 from criticality.systems import DropoutNetwork
 
 WORK = Work()
@@ -32,20 +28,12 @@ PASSES, IMAGES = 4, 10_000
 LATER_FLOP = 2 * sum(a * b for a, b in itertools.pairwise(WORK.sizes[1:]))
 
 
-def ours() -> Callable[[], float]:
+def our_time() -> float:
     """Seconds an image."""
-    system = DropoutNetwork(p_eval=RATES, passes=PASSES)
-    arrays = programs.on_device("mnist", data.load("mnist").arrays())
-    states = [system.begin(keys.root(f"{core:016x}"), arrays) for core in range(parts.CORES)]
-    observe = jax.jit(system.observe)
-
-    def seconds() -> float:
-        wall = parts.on_every_core(
-            lambda core: jax.block_until_ready(observe(states[core], arrays))
-        )
-        return wall / (parts.CORES * len(RATES) * PASSES * IMAGES)
-
-    return seconds
+    wall = parts.timed(
+        lambda: list(ours.crew().map(ours.evaluation, [(RATES, PASSES)] * parts.CORES))
+    )
+    return wall / (parts.CORES * len(RATES) * PASSES * IMAGES)
 
 
 def plain(rates: tuple[float, ...] = FEW) -> float:
@@ -89,7 +77,7 @@ def measure(repeats: int) -> list[parts.Row]:
     with cf.ProcessPoolExecutor(parts.CORES, context, rivals.one_thread) as pool:
         contenders = {
             "peak": parts.peak,
-            "criticality, one network a core": ours(),
+            "criticality, one network a core": our_time,
             "PyTorch loop, 1 process": plain,
             f"PyTorch loop, {parts.CORES} processes": partial(plain_on_every_core, pool),
             "PyTorch loop, 1 process, first layer once": first_layer_once,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import concurrent.futures as cf
 import datetime
 import importlib.metadata
 import json
@@ -73,12 +72,6 @@ def timed(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def on_every_core(work: Callable[[int], Any]) -> float:
-    """Wall time of `work(core)` in one thread for each core."""
-    with cf.ThreadPoolExecutor(CORES) as pool:
-        return timed(lambda: list(pool.map(work, range(CORES))))
 
 
 def interleaved(contenders: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:

@@ -21,10 +21,9 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from benchmarks import parts, rivals
-from criticality import Study, data
+from benchmarks import ours, parts, rivals
+from criticality import Study
 from criticality.base import Task
-from criticality.engine import ensemble
 from criticality.systems import SYSTEMS
 
 DEMO = Path(__file__).parent.parent / "examples" / "demo.toml"
@@ -33,20 +32,13 @@ DEMO = Path(__file__).parent.parent / "examples" / "demo.toml"
 def measure(realizations: int) -> list[parts.Row]:
     """Give the table: trainings an hour, their ratio, and whether losses are equal."""
     study = Study.from_toml(DEMO, SYSTEMS)
-    tasks, mnist = study.tasks(), data.load("mnist")
-    assert realizations <= study.realizations * parts.CORES
+    tasks = study.tasks()
 
-    def ours(point: list[Task]) -> list[np.ndarray]:
-        found: dict[int, np.ndarray] = {}
+    def run_crew(point: list[Task]) -> list[np.ndarray]:
+        found = ours.crew().map(ours.realization, point[: parts.CORES])
+        return [result["loss"] for result in found]
 
-        def one(core: int) -> None:
-            (result,) = ensemble.realize([point[core]], mnist.arrays())
-            found[core] = result["loss"]
-
-        parts.on_every_core(one)
-        return list(found.values())
-
-    ours(tasks[: parts.CORES])  # compiles
+    run_crew(tasks)  # compiles
     rivals.samples("train"), rivals.samples("test")
     seconds: dict[str, list[float]] = {"criticality": [], "PyTorch": []}
     differences = []
@@ -58,7 +50,7 @@ def measure(realizations: int) -> list[parts.Row]:
         )
 
         def run_ours(point: list[Task] = point, mine: list = mine) -> None:
-            mine.extend(ours(point))
+            mine.extend(run_crew(point))
 
         def run_theirs(
             system=system, work=work, number: int = number, theirs: list = theirs

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import parts, rivals
+from benchmarks import ours, parts, rivals
 from benchmarks.rivals import Work
 from criticality import data
 from criticality.base import Task, canonical
@@ -33,7 +33,7 @@ NETWORKS = (8, 64)  # in an ensemble
 ADAM_BYTES = 24  # of memory traffic for a parameter and a step, at least
 
 
-def ours(work: Work, width: int = 1) -> Callable[[], float]:
+def our_time(work: Work, width: int = 1) -> Callable[[], float]:
     """Seconds a step and network: one realization on each core, or `width` in lanes."""
     mnist = data.load("mnist")
     network = canonical(
@@ -58,7 +58,7 @@ def ours(work: Work, width: int = 1) -> Callable[[], float]:
             for r in range(count)
         ]
         if width == 1:
-            return parts.on_every_core(lambda core: ensemble.realize([tasks[core]], mnist.arrays()))
+            return parts.timed(lambda: list(ours.crew().map(ours.realization, tasks)))
         return parts.timed(lambda: ensemble.realize(tasks, mnist.arrays(), width))
 
     def seconds() -> float:
@@ -76,7 +76,7 @@ def loop_on_every_core(pool: cf.Executor, work: Work, steps: int) -> float:
 def contenders(work: Work, pool: cf.Executor) -> dict[str, Callable[[], float]]:
     """Seconds a step and network of everybody on this processor."""
     found: dict[str, Callable[[], float]] = {
-        "criticality, one network a core": ours(work),
+        "criticality, one network a core": our_time(work),
         "PyTorch loop, 1 process": lambda: rivals.plain_loop(work, 300) / 300,
         f"PyTorch loop, {parts.CORES} processes": partial(loop_on_every_core, pool, work, 300),
     }
@@ -140,7 +140,7 @@ def accelerator(repeats: int) -> list[parts.Row]:
         ]
         width = ensemble.best_width(many, mnist.arrays())
         all_ = {
-            "lanes": ours(work, width),
+            "lanes": our_time(work, width),
             "PyTorch loop": lambda work=work: rivals.plain_loop(work, 300, "cuda") / 300,
         }
         times = parts.interleaved(all_, repeats)

@@ -139,3 +139,18 @@ def test_a_rate_is_kept_to_32_bits_and_never_drops_everything():
     assert int(masks.threshold(0.1)) == int(float(rate) * 2**32)
     assert int(masks.threshold(1 - 1e-12)) == (1 << 32) - (1 << 8)
     assert np.isfinite(masks.dropout(jnp.ones(8), masks.threshold(1 - 1e-12), seed_pair(0))).all()
+
+
+def test_dropout_passes_gradients_back_as_its_definition_says():
+    z = jax.random.normal(jax.random.key(1), (30, 40))
+    slope = jax.random.normal(jax.random.key(2), z.shape)
+    level, seed = masks.threshold(0.3), seed_pair(12)
+
+    def defined(z):
+        keep = bits.words(seed, z.shape) >= level
+        return jnp.sum(slope * jnp.where(keep, jax.nn.relu(z) / (1 - 0.3), 0))
+
+    def ours(z):
+        return jnp.sum(slope * masks.dropout(jax.nn.relu(z), level, seed))
+
+    np.testing.assert_allclose(jax.grad(ours)(z), jax.grad(defined)(z), rtol=1e-6)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 GOLDEN = 0x9E3779B9  # 2^32 / golden ratio, odd: successive counters land far apart
 ROUNDS = 6  # of the permutation; see `permuted`
+WALKS = 3  # of its cycles, without a look at whether they are needed: looking costs more
 
 
 def seeds(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -83,4 +84,6 @@ def permuted(index: jax.Array, size: jax.Array, seed: jax.Array) -> jax.Array:
         return jnp.where(x < size, x, bijection(x))
 
     first = bijection(index.astype(jnp.uint32))
+    for _ in range(WALKS):
+        first = walk(first)
     return jax.lax.while_loop(lambda x: jnp.any(x >= size), walk, first)

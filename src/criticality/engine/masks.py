@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -17,18 +19,41 @@ def threshold(rate: ArrayLike) -> jax.Array:
     return (jnp.minimum(jnp.asarray(rate, jnp.float32), HIGHEST) * LEVELS).astype(jnp.uint32)
 
 
+@jax.custom_vjp
 def dropout(h: jax.Array, level: jax.Array, seed: jax.Array) -> jax.Array:
     """Drop each unit independently and rescale the others by 1 / (1 - rate).
+
+    The gradient is that after a ReLU: a unit that is 0 passes nothing back, so the mask is read
+    off the output and need not be kept.
 
     Parameters
     ----------
     h
-        float32 activations, any shape.
+        float32 activations after a ReLU, any shape.
     level
         uint32 scalar from `threshold`.
     seed
         uint32 [2]; another seed is an independent mask.
     """
-    keep = bits.words(seed, h.shape) >= level
-    scale = 1 / (1 - level.astype(h.dtype) / LEVELS)
-    return jnp.where(keep, h * scale, 0)
+    return _dropped(h, level, seed)
+
+
+def _dropped(h: jax.Array, level: jax.Array, seed: jax.Array) -> jax.Array:
+    return jnp.where(bits.words(seed, h.shape) >= level, h * _scale(level), 0)
+
+
+def _scale(level: jax.Array) -> jax.Array:
+    return 1 / (1 - level.astype(jnp.float32) / LEVELS)
+
+
+def _forward(h: jax.Array, level: jax.Array, seed: jax.Array) -> Any:
+    out = _dropped(h, level, seed)
+    return out, (out, level)
+
+
+def _backward(kept: tuple[jax.Array, jax.Array], slope: jax.Array) -> Any:
+    out, level = kept
+    return jnp.where(out > 0, slope * _scale(level), 0), None, None
+
+
+dropout.defvjp(_forward, _backward)
