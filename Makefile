@@ -35,8 +35,12 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# PyTorch is what we are compared with; its CPU build is enough where there is no GPU.
 bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.evaluate
+	$(BIN)/python -m benchmarks.study
 	$(BIN)/python -m benchmarks.scaling
 
 # Only for maintainers: choose newer versions of everything.

@@ -80,8 +80,12 @@ def measure(realizations: int) -> list[parts.Row]:
     rows.append(parts.row("criticality against the PyTorch loop, whole study", "x", [ratio]))
     by_point = [b / a for a, b in zip(*seconds.values(), strict=True)]
     rows.append(parts.row("the same, by point", "x", by_point))
-    mean = float(np.mean(differences))
-    rows.append(parts.row("mean difference of log loss over grid and p_eval", "nat/nat", [mean]))
+    for i in (0, len(study.system.p_eval) // 2, -1):
+        values = [float(difference[i]) for difference in differences]
+        mean, error = np.mean(values), stats.sem(values)
+        name = f"difference of log loss at p_eval = {study.system.p_eval[i]:g}, by point"
+        one = parts.row(name, "mean and standard error", values)
+        rows.append(one | {"median": mean, "quartiles": [mean - error, mean + error]})
     least = min(1.0, float(p.min() * len(p)))
     rows.append(parts.row("least p of equal log loss, Bonferroni over p_eval", "1", [least]))
     return rows

@@ -28,7 +28,7 @@ from criticality.engine import ensemble, programs
 from criticality.systems import DropoutNetwork
 
 WORKS = [Work(), Work(batch=64), Work(width=50), Work(width=200)]
-SHORT, LONG = 2, 8  # epochs
+SHORT, LONG = 2, 22  # epochs
 NETWORKS = (8, 64)  # in an ensemble
 ADAM_BYTES = 24  # of memory traffic for a parameter and a step, at least
 
