@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures as cf
+from contextlib import ExitStack
 from functools import cache
 from typing import Any
 
@@ -17,8 +19,10 @@ from criticality.systems import DropoutNetwork
 
 @cache
 def crew() -> cf.Executor:
-    """Worker processes, one a core, as `criticality run` has them."""
-    return pool(available_cores())
+    """Worker processes, one a core, as `criticality run` has them, until this process ends."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(pool(available_cores()))
 
 
 def realization(task: Task) -> lanes.Result:

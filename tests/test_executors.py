@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from criticality import InputError, RunError, run
+from criticality.engine import lanes
 
 
 class Serial(cf.Executor):
@@ -44,7 +45,7 @@ def serial(tiny_study, tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_threads(tiny_study, tmp_path, serial, workers):
+def test_one_thread_and_two_processes(tiny_study, tmp_path, serial, workers):
     xr.testing.assert_identical(run(tiny_study, tmp_path / "s", workers=workers), serial)
 
 
@@ -87,6 +88,26 @@ def test_a_failed_task_is_named_and_the_others_are_kept(tiny_study, tmp_path, se
     assert (seen[-1].done, seen[-1].failed) == (7, 1)
     assert len(list((tmp_path / "s" / "results").iterdir())) == 7
     xr.testing.assert_identical(run(tiny_study, tmp_path / "s"), serial)
+
+
+def test_a_failure_in_a_lane_is_told_once_and_what_was_measured_is_kept(
+    tiny_study, tmp_path, monkeypatch
+):
+    real, calls = lanes.Ensemble.advance, []
+
+    def failing(self, state):
+        calls.append(1)
+        if len(calls) == 6:  # the first batch of lanes has been measured
+            raise MemoryError("no room")
+        return real(self, state)
+
+    monkeypatch.setattr(lanes.Ensemble, "advance", failing)
+    seen = []
+    with pytest.raises(RunError, match=r"6 of 8 tasks failed[\s\S]*MemoryError"):
+        run(tiny_study, tmp_path / "s", width=2, vectorize=True, watch=seen.append)
+    assert (seen[-1].done, seen[-1].failed) == (2, 6)
+    monkeypatch.undo()
+    assert run(tiny_study, tmp_path / "s").loss.notnull().all()
 
 
 def test_progress_counts_tasks_and_work(tiny_study, tmp_path):

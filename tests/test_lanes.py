@@ -92,6 +92,13 @@ def test_results_come_as_they_are_measured_not_at_the_end(rounds):
     assert len(rounds) < 9
 
 
+def test_a_finished_realization_is_measured_in_time(monkeypatch):
+    monkeypatch.setattr(lanes, "PATIENCE_S", 0.0)
+    stream = ensemble.stream(countdowns([1, 9, 9, 9]), {}, width=4)
+    assert next(stream)[0] == 0
+    stream.close()
+
+
 MIXED = [
     canonical(DropoutNetwork.tiny(), p_train=p, n_train=n, max_epochs=e)
     for p, n, e in [
@@ -165,6 +172,7 @@ print(*(value.tobytes().hex() for _, value in sorted(result.items())))
 def test_compiled_programs_are_kept_and_give_the_same_bits(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     environment["XDG_CACHE_HOME"] = str(tmp_path)
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
     def printed(**more):
         command = [sys.executable, "-c", CACHED]
@@ -180,6 +188,11 @@ def test_compiled_programs_are_kept_and_give_the_same_bits(tmp_path):
     stamps = [path.stat().st_mtime_ns for path in kept]
     assert printed() == first
     assert [path.stat().st_mtime_ns for path in kept] == stamps
+    for path in kept:  # as a process leaves them that is killed while it writes
+        path.write_bytes(path.read_bytes()[:100])
+    assert printed() == first  # clears the folder
+    assert printed() == first
+    assert all(path.stat().st_size > 100 for path in kept)
     elsewhere = tmp_path / "elsewhere"
     assert printed(JAX_COMPILATION_CACHE_DIR=str(elsewhere)) == first
     assert list(elsewhere.iterdir())

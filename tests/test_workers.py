@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -35,8 +36,9 @@ def children(process: int) -> set[int]:
     """Processes below a process, at any depth."""
     found: set[int] = set()
     for task in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found |= {child} | children(child)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in map(int, task.read_text().split()):
+                found |= {child} | children(child)
     return found
 
 
@@ -45,7 +47,24 @@ def test_a_script_without_a_guard_runs_once(tmp_path):
     assert out.splitlines() == ["once", "0 0", "1 0", "2 0", "3 0", "4 0", "True"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks into /proc")
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition, seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return bool(condition())
+
+
+PROC = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks into /proc")
+
+
+@PROC
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_workers_leave_with_their_parent(tmp_path, end):
     process = started(tmp_path, 2_000)
@@ -55,20 +74,63 @@ def test_workers_leave_with_their_parent(tmp_path, end):
     family = children(process.pid)
     assert len(family) >= 2
     process.send_signal(end)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and any(Path(f"/proc/{p}").exists() for p in family):
-        time.sleep(0.2)
-    left = [p for p in family if Path(f"/proc/{p}").exists()]
+    gone = wait_until(lambda: not any(map(alive, family)))
     process.kill()
     process.communicate()
-    for p in left:
-        os.kill(p, signal.SIGKILL)
-    assert not left
+    assert gone
 
 
+BUSY = """
+import time
+from criticality.study import workers
+
+try:
+    with workers.pool(2) as pool:
+        futures = [pool.submit(time.sleep, 60) for _ in range(12)]
+        pool.submit(int).done()
+        print("busy", flush=True)
+        if ENDS:
+            raise OSError("disk full")
+        for future in futures:
+            future.result()
+except (OSError, KeyboardInterrupt):
+    print("stopped", flush=True)
+"""
+
+
+@PROC
+@pytest.mark.parametrize("ends", [True, False], ids=["error", "interrupt"])
+def test_long_trainings_are_not_waited_for(tmp_path, ends):
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY.replace("ENDS", str(ends))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "busy\n"
+    if not ends:
+        assert wait_until(lambda: len(children(process.pid)) >= 2)
+        process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    out, error = process.communicate(timeout=60)
+    assert time.monotonic() - start < 20  # of 12 minutes of sleep for each of two workers
+    assert out == "stopped\n"
+    assert not error
+
+
+def compute_threads() -> int:
+    """Threads of XLA's pool in this process, once it has computed something."""
+    import jax.numpy as jnp
+
+    jnp.ones(3).sum().block_until_ready()
+    names = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+    return sum(name.startswith("tf_XLAEigen") for name in names)
+
+
+@PROC
 def test_a_worker_computes_in_one_thread():
     with workers.pool(2) as pool:
-        assert {pool.submit(os.getenv, "NPROC").result() for _ in range(4)} == {"1"}
+        assert {pool.submit(compute_threads).result() for _ in range(4)} == {1}
         assert all(pool.submit(os.getpid).result() != os.getpid() for _ in range(4))
     with workers.pool(1) as pool:
         assert pool.submit(os.getpid).result() == os.getpid()

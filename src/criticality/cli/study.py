@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -110,7 +111,7 @@ def run(
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
     width: Annotated[
         int | None,
-        typer.Option(help="Realizations advanced together; measured by default."),
+        typer.Option(help="Realizations in a batch (1), or in lanes if vectorized (measured)."),
     ] = None,
     vectorize: Annotated[
         bool | None,
@@ -160,18 +161,19 @@ def run(
             display.close()
             say(f"interrupted; what is done is in {store}, and the same command goes on from it")
             sys.stdout.flush()
-            # Threads that are training cannot be stopped, and they hold nothing that is not in
-            # the store or cheap to do again: do not wait for them.
+            # A thread that is training cannot be stopped, and it holds nothing that is not in the
+            # store or cheap to do again: do not wait for it.
             os._exit(130)
     _report_status(Store(store), as_json)
 
 
 def _dry_run(plan: Any, store: Any, workers: int | None, as_json: bool) -> None:
     from criticality.study.cost import estimate, human_size, human_time
-    from criticality.study.workers import available_cores
+    from criticality.study.workers import default_workers
 
-    count = workers or available_cores()
-    cost = estimate(plan, store, count)
+    alone = estimate(plan, store)
+    count = workers or default_workers(alone.work)
+    cost = dataclasses.replace(alone, seconds=alone.seconds / count)
     if as_json:
         write_json({**vars(cost), "workers": count})
         return

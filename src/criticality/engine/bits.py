@@ -2,7 +2,7 @@
 
 Dropout needs a random bit for every unit, sample and step, more numbers than everything else in
 training together.  A cryptographic-strength generator (threefry) then costs as much as the matrix
-products, so masks and mini-batches use an integer hash seeded from a `jax.random` key.
+products, so masks, subsets and mini-batches use an integer hash seeded from a `jax.random` key.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Mapping a system, which is written for one realization, over many.
 
 On a CPU one realization at a time fills a core: its parameters and Adam moments stay in cache,
-where those of a wide batch do not.  Cores work on different realizations through threads (a
-compiled program releases the interpreter lock).  On an accelerator the wide batch is right.
+where those of a wide batch do not; other cores have processes of their own (`study.workers`).  On
+an accelerator the wide batch is right.
 """
 
 from __future__ import annotations

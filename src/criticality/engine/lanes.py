@@ -1,8 +1,9 @@
 """Many realizations advanced together by `vmap`, each in a lane; what an accelerator wants.
 
 A lane whose realization has finished is given the next one of the queue, so that early stopping
-idles nothing: the finished state moves to a waiting room, and is measured when that is full, since
-measuring is as wide as training.  Once the queue is empty, idle lanes repeat a busy one.
+idles nothing: the finished state moves to a waiting room, and is measured when that is full or a
+minute has passed, since measuring is as wide as training.  Once the queue is empty, idle lanes
+repeat a busy one.
 
 One call advances every lane by one unit (an epoch).  A mini-batch loop is as long as the longest
 among the lanes, so the queue is best sorted by size; the order does not change any number.
@@ -31,6 +32,7 @@ Lane = Any  # a tuple of the same values and the system's state
 
 FIRST_WIDTH = 16  # tried, and then doubled while that pays
 WORTHWHILE = 1.1  # gain in throughput
+PATIENCE_S = 60.0  # that a finished realization waits for others, at most, to be measured
 MEMORY_SHARE = 0.7  # of the device; the rest is for fragmentation and others
 
 
@@ -111,11 +113,11 @@ class Ensemble:
 
     def bytes_a_lane(self, lanes: Lane) -> float:
         """Memory of a lane at most: busy before and after, waiting, new, and at work."""
-        programs = (
+        wide = (
             self._program(_advance, lanes, self.data),
             self._program(_observe, lanes, self.data),
         )
-        work = max(program.memory_analysis().temp_size_in_bytes for program in programs)
+        work = max(program.memory_analysis().temp_size_in_bytes for program in wide)
         state = sum(x.nbytes for x in jax.tree.leaves(lanes))
         return float(work + 4 * state) / self.width
 
@@ -135,7 +137,7 @@ def stream(
     busy: dict[int, int] = dict(enumerate(first))  # lane -> realization
     waiting: list[int] = []  # realizations that have finished, by place in the waiting room
     room = ensemble.begin([realizations[0]])
-    used = rounds = 0
+    used, rounds, looked = 0, 0, time.monotonic()
     while busy:
         flags = ensemble.finished(lanes)
         done = [lane for lane in busy if flags[lane]]
@@ -147,7 +149,10 @@ def stream(
             waiting += [busy.pop(lane) for lane in leaving]
             if len(waiting) == width:
                 yield from zip(waiting, ensemble.observe(room, width), strict=True)
-                waiting = []
+                waiting, looked = [], time.monotonic()
+        if waiting and time.monotonic() - looked > PATIENCE_S:
+            yield from zip(waiting, ensemble.observe(room, len(waiting)), strict=True)
+            waiting, looked = [], time.monotonic()
         free = [lane for lane in range(width) if lane not in busy]
         if free and queue:
             taken, queue = queue[: len(free)], queue[len(free) :]

@@ -15,7 +15,7 @@ HIGHEST = 1 - 2.0**-24  # float32 below 1
 
 
 def threshold(rate: ArrayLike) -> jax.Array:
-    """Dropout rate in [0, 1), to float32 precision, as uint32 in units of 2^-32: exactly."""
+    """Dropout rate in [0, 1) as uint32 in units of 2^-32: to float32 precision, or finer."""
     return (jnp.minimum(jnp.asarray(rate, jnp.float32), HIGHEST) * LEVELS).astype(jnp.uint32)
 
 

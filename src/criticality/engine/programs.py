@@ -12,12 +12,15 @@ import logging
 import platform
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from threadpoolctl import threadpool_limits
 
 from criticality import data as sources
 from criticality.base import System, axes
@@ -42,17 +45,16 @@ def device_name() -> str:
     return f"{device.platform}: {device.device_kind}"
 
 
-def product_rate(repeats: int = 50) -> float:
-    """FLOP/s of the first layer's matrix product in one worker: the best of short timings."""
-    a, b = jnp.ones((128, 784)), jnp.ones((784, 100))
-    multiply = jax.jit(jnp.matmul)
-    multiply(a, b).block_until_ready()
+def product_rate(size: int = 512, repeats: int = 8) -> float:
+    """FLOP/s of a float32 matrix product on one core: the best of short timings."""
+    a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
     times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        multiply(a, b).block_until_ready()
-        times.append(time.perf_counter() - start)
-    return 2 * 128 * 784 * 100 / min(times)
+    with threadpool_limits(1):
+        for _ in range(repeats):
+            start = time.perf_counter()
+            a @ a
+            times.append(time.perf_counter() - start)
+    return 2 * size**3 / min(times)
 
 
 def split(system: System) -> tuple[System, Traced]:
@@ -88,7 +90,9 @@ def compiled(form: System, name: str, function: Callable[..., Any], arguments: A
             _cache_on_disk()
             start = time.perf_counter()
             lowered = jax.jit(function).lower(*arguments)
-            _programs[label] = lowered.compile()
+            with warnings.catch_warnings(record=True) as said:
+                _programs[label] = lowered.compile()
+            _heed(said)
             _seconds.append(time.perf_counter() - start)
             log.info("compiled %s: %s in %.1f s", type(form).name, name, _seconds[-1])
         return _programs[label]
@@ -114,6 +118,21 @@ def _cache_on_disk() -> None:
         log.warning("compiled programs are not kept: %s", error)
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))  # type: ignore[no-untyped-call]
+
+
+def _heed(said: list[warnings.WarningMessage]) -> None:
+    """Clear a cache of which something could not be read: JAX would warn of it for ever."""
+    for warning in said:
+        if "persistent compilation cache" not in str(warning.message):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+            continue
+        folder = Path(str(jax.config.jax_compilation_cache_dir))  # type: ignore[attr-defined]
+        if sources.cache_folder() in folder.parents:
+            for file in folder.glob("*-cache"):
+                file.unlink(missing_ok=True)
+            log.warning("a compiled program in %s was damaged; all are made again", folder)
 
 
 def _processor() -> str:

@@ -145,23 +145,25 @@ def _here(todo: Sequence[Task], folder: str | None, width: int | None) -> Finish
                 del left[task.key]
                 yield [task], [(task, outcome)]
         except Exception as error:
-            yield list(left.values()), error
+            # without its traceback, which would keep what is on the device
+            yield list(left.values()), error.with_traceback(None)
 
 
 def _elsewhere(
     executor: cf.Executor, queue: list[list[Task]], folder: str | None, width: int | None
 ) -> Finished:
     """Compute on an executor, in whatever order it finishes."""
-    futures = {executor.submit(compute, batch, folder, width): batch for batch in queue}
+    futures: dict[cf.Future[list[tuple[Task, Outcome]]], list[Task]] = {}
+    for batch in queue:
+        try:
+            futures[executor.submit(compute, batch, folder, width)] = batch
+        except cf.BrokenExecutor as error:  # a worker was killed; the others went with it
+            yield batch, error
     pending = set(futures)
-    try:
-        while pending:
-            complete, pending = cf.wait(pending, return_when=cf.FIRST_COMPLETED)
-            for future in complete:
-                yield futures.pop(future), future.exception() or future.result()
-    finally:
-        for future in pending:
-            future.cancel()
+    while pending:
+        complete, pending = cf.wait(pending, return_when=cf.FIRST_COMPLETED)
+        for future in complete:
+            yield futures.pop(future), future.exception() or future.result()
 
 
 def run(
@@ -191,7 +193,8 @@ def run(
     executor
         Any `concurrent.futures.Executor` (processes, Dask, MPI); default is a process a core.
     workers
-        Processes of the default executor; by default one a core, or fewer for little work.
+        Processes of the default executor; by default one a core, or fewer for little work.  Lanes
+        on an accelerator are advanced by this process alone.
     width
         Realizations that are advanced together, if vectorized; by default the width that
         memory allows and a short measurement finds best.  Else realizations that go to a worker
@@ -249,11 +252,12 @@ def run(
         if together and executor is None:
             results = _here(todo, folder, width)
         else:
+            queue = batches(todo, QUEUE * (width or LANES) if together else width or 1)
             if executor is None:
-                executor = pool(workers or default_workers(work - ready))
-                stack.callback(executor.shutdown, wait=False)
-            size = QUEUE * (width or LANES) if together else width or 1
-            results = _elsewhere(executor, batches(todo, size), folder, width if together else 1)
+                # two processes do not share the memory of one accelerator
+                most = 1 if programs.accelerated() else default_workers(work - ready)
+                executor = stack.enter_context(pool(min(workers or most, len(queue) or 1)))
+            results = _elsewhere(executor, queue, folder, width if together else 1)
         stack.enter_context(contextlib.closing(results))
         for batch, result in results:
             if isinstance(result, BaseException):

@@ -12,6 +12,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 WORTHWHILE = 5e11  # FLOP, some five seconds of a core: about what starting a process costs
 WATCH_S = 1.0
@@ -27,22 +29,32 @@ def default_workers(work: float) -> int:
     return max(1, min(available_cores(), int(work / WORTHWHILE)))
 
 
-def pool(workers: int) -> cf.Executor:
-    """Executor of so many worker processes, or of one thread of this one.
+@contextmanager
+def pool(workers: int) -> Iterator[cf.Executor]:
+    """Executor of so many worker processes, or of one thread of this one; stopped at the end.
 
     The processes do not import the caller's script again, as those of the standard library would.
+    What they are still computing at the end is not waited for.
     """
     if workers == 1:
-        return cf.ThreadPoolExecutor(1)
+        thread = cf.ThreadPoolExecutor(1)
+        try:
+            yield thread
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)
+        return
     from loky.process_executor import ProcessPoolExecutor
 
-    executor: cf.Executor = ProcessPoolExecutor(
+    processes = ProcessPoolExecutor(
         workers,
         initializer=_begin,
         initargs=(os.getpid(),),
         env={"NPROC": "1"},  # read by XLA: threads of its pool
     )
-    return executor
+    try:
+        yield processes
+    finally:
+        processes.shutdown(wait=True, kill_workers=True)
 
 
 def _begin(parent: int) -> None:

@@ -194,7 +194,7 @@ class DropoutNetwork:
 
     def validate(self) -> None:
         """Raise `InputError` for more samples than there are, or rates that are one to us."""
-        if len({np.float32(rate) for rate in self.p_eval}) < len(self.p_eval):
+        if len({int(np.float32(rate) * masks.LEVELS) for rate in self.p_eval}) < len(self.p_eval):
             raise InputError(
                 f"p_eval = {list(self.p_eval)}: rates that are one number in 32 bits are the same."
             )
