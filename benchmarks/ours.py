@@ -36,7 +36,7 @@ def _untrained(rates: tuple[float, ...], passes: int) -> tuple[Any, ...]:
     """Compiled evaluation, a network, and the data."""
     system = DropoutNetwork(p_eval=rates, passes=passes)
     arrays = programs.on_device("mnist", data.load("mnist").arrays())
-    state = system.begin(keys.root(f"{1:016x}"), arrays)
+    state = system.begin(keys.root(keys.words(f"{1:016x}")), arrays)
     return jax.jit(system.observe), state, arrays
 
 

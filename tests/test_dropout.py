@@ -18,7 +18,9 @@ TINY = dataclasses.replace(DropoutNetwork.tiny(), n_train=90, batch_size=32, max
 
 
 def root(realization=0, system=TINY):
-    return keys.root(Task(system=system, seed=0, realization=realization, checksum="").lineage)
+    return keys.root(
+        keys.words(Task(system=system, seed=0, realization=realization, checksum="").lineage)
+    )
 
 
 def trained(system=TINY, realization=0):

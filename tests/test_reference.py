@@ -480,7 +480,7 @@ def test_a_training_without_dropout_agrees_epoch_by_epoch(rng: np.random.Generat
     arrays = {k: jnp.asarray(v) for k, v in mnist.arrays().items()}
     arrays |= {k: arrays[k][:100] for k in ("train_x", "train_y")}
     # This root has the loss fall, stagnate for 5 epochs, fall again, and stagnate for 7.
-    state = system.begin(keys.root(f"{14:016x}"), arrays)
+    state = system.begin(keys.root(keys.words(f"{14:016x}")), arrays)
     start = [np.asarray(p).T for p in jax.tree.leaves(state.fit.params)]
     order = np.asarray(state.order)
     advance, validation = jax.jit(system.advance), []

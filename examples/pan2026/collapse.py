@@ -1,6 +1,6 @@
 """Finite-size scaling across the eumentia-dementia line, at several training rates (Fig. 4).
 
-    criticality run examples/pan2026/line.toml --store STORE    # ten minutes on two cores
+    criticality run examples/pan2026/line.toml --store STORE    # four minutes on two cores
     python examples/pan2026/collapse.py STORE OUT
 
 Where to look is fixed before any collapse: points within 0.125 of the line where alpha = 0, and

@@ -7,7 +7,7 @@ worker, nor the rest of the grid.  Independent uses of randomness draw from name
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +17,22 @@ Stream = Literal["initialization", "subset", "batches", "training masks", "evalu
 STREAMS: tuple[str, ...] = get_args(Stream)
 
 
-def root(lineage: str) -> jax.Array:
-    """Root key of one realization.
+def words(lineage: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """State uint32 [2] of the root key of one realization: the first 64 bits of its lineage.
+
+    Two of N realizations share one with probability N^2 / 2^65.
 
     Parameters
     ----------
     lineage
-        A sha256 hex digest; its first 64 bits become the state of a threefry key.
-
-    Returns
-    -------
-    jax.Array
-        A scalar typed key.  Two of N realizations share one with probability N^2 / 2^65.
+        A sha256 hex digest.
     """
-    words = np.frombuffer(bytes.fromhex(lineage[:16]), dtype=">u4").astype(np.uint32)
-    key: jax.Array = jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
+    return np.frombuffer(bytes.fromhex(lineage[:16]), dtype=">u4").astype(np.uint32)
+
+
+def root(state: jax.typing.ArrayLike) -> jax.Array:
+    """Root key of one realization, a scalar typed threefry key, from its `words`."""
+    key: jax.Array = jax.random.wrap_key_data(jnp.asarray(state), impl="threefry2x32")
     return key
 
 

@@ -21,14 +21,14 @@ from criticality.engine.lanes import Result
 
 
 def _whole(
-    form: System, traced: programs.Traced, key: jax.Array, data: Any
+    form: System, traced: programs.Traced, words: jax.Array, data: Any
 ) -> dict[str, jax.Array]:
     """One whole realization as a single traced computation."""
     system = dataclasses.replace(form, **traced)
     state = jax.lax.while_loop(
         lambda state: ~system.finished(state),
         lambda state: system.advance(state, data),
-        system.begin(key, data),
+        system.begin(keys.root(words), data),
     )
     return system.observe(state, data)
 
@@ -42,7 +42,7 @@ def _prepared(
     if any(other != form for other, _ in parts):
         raise ValueError("tasks of one batch must differ in traced controls only")
     realizations = [
-        (traced, keys.root(task.lineage)) for (_, traced), task in zip(parts, tasks, strict=True)
+        (traced, keys.words(task.lineage)) for (_, traced), task in zip(parts, tasks, strict=True)
     ]
     return form, realizations, programs.on_device(tasks[0].checksum, data)
 

@@ -22,11 +22,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from criticality import keys
 from criticality.base import System
 from criticality.engine import programs
 
 log = logging.getLogger("criticality")
-Realization = tuple[programs.Traced, jax.Array]  # values of the traced controls, and root key
+# values of the traced controls, and state of the root key: on the host, where stacking is cheap
+Realization = tuple[programs.Traced, np.ndarray[Any, np.dtype[np.uint32]]]
 Result = dict[str, np.ndarray[Any, Any]]
 Lane = Any  # a tuple of the same values and the system's state
 
@@ -36,8 +38,8 @@ PATIENCE_S = 60.0  # that a finished realization waits for others, at most, to b
 MEMORY_SHARE = 0.7  # of the device; the rest is for fragmentation and others
 
 
-def _begin(form: System, traced: programs.Traced, key: jax.Array, data: Any) -> Lane:
-    return traced, dataclasses.replace(form, **traced).begin(key, data)
+def _begin(form: System, traced: programs.Traced, words: jax.Array, data: Any) -> Lane:
+    return traced, dataclasses.replace(form, **traced).begin(keys.root(words), data)
 
 
 def _finished(form: System, lane: Lane) -> Any:
@@ -86,8 +88,8 @@ class Ensemble:
         """Lanes with new realizations; spare lanes repeat the first."""
         spare = [realizations[0]] * (self.width - len(realizations))
         every = [*realizations, *spare]
-        traced = jax.tree.map(lambda *x: jnp.stack(x), *(traced for traced, _ in every))
-        return self._run(_begin, traced, jnp.stack([key for _, key in every]), self.data)
+        traced, states = jax.tree.map(lambda *x: np.stack(x), *every)
+        return self._run(_begin, traced, states, self.data)
 
     def finished(self, lanes: Lane) -> np.ndarray[Any, Any]:
         """Which lanes have nothing left to advance, bool [width]."""

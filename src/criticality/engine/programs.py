@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -26,7 +25,7 @@ from criticality import data as sources
 from criticality.base import System, axes
 
 log = logging.getLogger("criticality")
-Traced = dict[str, jax.Array]  # a scalar for each control that is not static
+Traced = dict[str, Any]  # a scalar array for each control that is not static
 
 _programs: dict[Any, Any] = {}
 _seconds: list[float] = []  # that compiling each of them took
@@ -62,8 +61,8 @@ def split(system: System) -> tuple[System, Traced]:
     names = [name for name, axis in axes(system).items() if not axis.static]
     fields = {f.name: f.default for f in dataclasses.fields(system)}
     form = dataclasses.replace(system, **{name: fields[name] for name in names})
-    kinds = {name: jnp.int32 if isinstance(fields[name], int) else jnp.float32 for name in names}
-    return form, {name: jnp.asarray(getattr(system, name), kinds[name]) for name in names}
+    kinds = {name: np.int32 if isinstance(fields[name], int) else np.float32 for name in names}
+    return form, {name: np.asarray(getattr(system, name), kinds[name]) for name in names}
 
 
 def template(system: System) -> System:
