@@ -102,7 +102,7 @@ def measure(repeats: int) -> list[parts.Row]:
 
 
 def main() -> None:
-    options = parts.arguments(__doc__)
+    options = parts.arguments(__doc__, repeats=7)
     parts.report(measure(options.repeats), options.json)
 
 

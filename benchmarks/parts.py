@@ -105,11 +105,11 @@ def absent(what: str) -> Row:
     return {"what": what, "unit": "not measured", "median": None, "quartiles": None, "n": 0}
 
 
-def arguments(doc: str, **more: int) -> argparse.Namespace:
-    """Command-line options: repeats, JSON, and those given with their defaults."""
+def arguments(doc: str, **counts: int) -> argparse.Namespace:
+    """Command-line options: JSON, and the counts given with their defaults."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--json", action="store_true")
-    for name, default in {"repeats": 7, **more}.items():
+    for name, default in counts.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
     return parser.parse_args()
 

@@ -157,7 +157,7 @@ def accelerator(repeats: int) -> list[parts.Row]:
 
 
 def main() -> None:
-    options = parts.arguments(__doc__)
+    options = parts.arguments(__doc__, repeats=7)
     parts.report(measure(options.repeats), options.json)
 
 
