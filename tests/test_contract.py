@@ -14,6 +14,8 @@ from criticality.systems import SYSTEMS
 GOLDEN_KEYS = {
     # A changed key orphans every stored result: raise `version` and say so in CHANGELOG.md.
     "dropout": "f8aba5a9d596713cac92d9829bee3452db3878195a1d88c9bf9c0b7dd03e161e",
+    "pruning": "5cc8ce70a5b475cff4348932bfb0611f6cc1bd10189247d6f3ef783d09850886",
+    "topology": "ae5b8e5641684834d466b8b5e14b5ab5be5d21cc4674f3fb49b9f8db06143156",
 }
 EVERY = pytest.mark.parametrize("kind", SYSTEMS.values(), ids=SYSTEMS)
 
@@ -48,11 +50,10 @@ def test_alone_as_in_a_sequence_bit_for_bit(together):
         assert_identical(ensemble.realize([task], arrays_for(system))[0], result)
 
 
-@pytest.mark.parametrize("width", [2, 3, 5])
-def test_a_wide_batch_is_the_same_computation(together, width):
+def test_a_wide_batch_is_the_same_computation(together):
     # vmap may round a sum in another order, so not bit for bit
     system, results = together
-    batch = ensemble.realize(tasks(system)[:2], arrays_for(system), width=width)
+    batch = ensemble.realize(tasks(system)[:2], arrays_for(system), width=3)
     for one, other in zip(batch, results[:2], strict=True):
         for name in one:
             np.testing.assert_allclose(one[name], other[name], rtol=1e-5, err_msg=name)

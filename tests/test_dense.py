@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +12,13 @@ import pytest
 from criticality.engine import dense
 
 SIZES = (20, 12, 12, 10)
+SHAPES = [(n_out, n_in) for n_in, n_out in itertools.pairwise(SIZES)]
 MANTISSA = {"float32": 23, "tensorfloat32": 10, "bfloat16": 7}  # bits of each format
 
 
 @pytest.fixture
 def network() -> tuple[dense.Params, jax.Array]:
-    params = dense.initialize(jax.random.key(0), SIZES, "standard")
+    params = dense.initialize(jax.random.key(0), SHAPES, "standard")
     return params, jax.random.uniform(jax.random.key(1), (7, SIZES[0]))
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from criticality import data, keys
 from criticality.base import Task
-from criticality.engine import bits, masks
-from criticality.systems import DropoutNetwork, dropout
+from criticality.engine import bits, masks, samples
+from criticality.systems import DropoutNetwork
 
 ARRAYS = jax.device_put(data.load("synthetic").arrays())
 TINY = dataclasses.replace(DropoutNetwork.tiny(), n_train=90, batch_size=32, max_epochs=3)
@@ -70,7 +70,7 @@ def test_every_epoch_has_its_own_order_of_samples(seen):
 
 def test_every_rate_pass_chunk_and_layer_of_an_evaluation_has_its_own_mask(seen, monkeypatch):
     state = TINY.begin(root(), ARRAYS)
-    monkeypatch.setattr(dropout, "CHUNK", 250)
+    monkeypatch.setattr(samples, "CHUNK", 250)
     system = dataclasses.replace(TINY, p_eval=(0.2, 0.5, 0.7), passes=3)
     system.observe(state, ARRAYS)
     jax.effects_barrier()
@@ -101,7 +101,7 @@ def test_the_means_do_not_depend_on_the_size_of_a_chunk(monkeypatch):
     system = dataclasses.replace(TINY, p_eval=(0.0,), passes=1)
     state = trained(system)
     whole = system.observe(state, ARRAYS)
-    monkeypatch.setattr(dropout, "CHUNK", 40)
+    monkeypatch.setattr(samples, "CHUNK", 40)
     parts = system.observe(state, ARRAYS)
     np.testing.assert_allclose(parts["loss"], whole["loss"], rtol=1e-5)
     np.testing.assert_array_equal(parts["accuracy"], whole["accuracy"])

@@ -11,13 +11,18 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
 
 from criticality import InputError, RunError, Store, Study, run
+from criticality.base import Observable, control
+from criticality.study.cost import result_bytes
 from criticality.study.run import _provenance
 from criticality.study.store import DamagedError
 from criticality.systems import DropoutNetwork
@@ -273,6 +278,112 @@ def test_a_result_says_where_it_comes_from(tiny_study, tmp_path):
         assert entry.attributes[name]
     assert float(entry.attributes["wall_seconds"]) > 0
     assert len(entry.attributes["data"]) == 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshots:
+    """As a system that gives its weights at many times."""
+
+    name: ClassVar[str] = "snapshots"
+    version: ClassVar[int] = 1
+    source: ClassVar[str] = "a system with a large result"
+    observables: ClassVar[tuple[Observable, ...]] = (
+        Observable(name="weight", dims=("time", "link"), unit="1", doc="weights"),
+        Observable(name="norm", dims=("time",), unit="1", doc="something small"),
+        Observable(name="count", dims=(), unit="1", doc="of the times"),
+    )
+
+    times: int = control(100, symbol="t", doc="times", interval="[0, inf)", inner=True)
+    links: int = control(10_100, symbol="l", doc="links", interval="[0, inf)", inner=True)
+
+    def validate(self):
+        pass
+
+    def inner(self):
+        return {"time": tuple(range(self.times)), "link": tuple(range(self.links))}
+
+    def work(self):
+        return 1.0
+
+    def arrays(self, zeros: float):
+        rng = np.random.default_rng(0)
+        shape = (self.times, self.links)
+        words = rng.integers(0, 2**32, shape, dtype=np.uint32) & np.uint32(0xBFFFFFFF)  # finite
+        weight = np.where(rng.random(shape) < zeros, np.float32(0), words.view(np.float32))
+        return {"weight": weight, "norm": weight[:, 0], "count": np.int32(self.times)}
+
+
+def written(path: Path, system: Snapshots, zeros: float) -> tuple[Store, Study, dict]:
+    study, store = Study(system=system), Store(path)
+    store.begin(study.plan())
+    arrays = system.arrays(zeros)
+    (task,) = study.tasks()
+    store.write(task, arrays, {"device": "none", "wall_seconds": 1.0})
+    return store, study, arrays
+
+
+def test_large_arrays_are_compressed_and_come_back_bit_for_bit(tmp_path):
+    store, _, arrays = written(tmp_path / "s", Snapshots(), zeros=0.95)
+    (file,) = (tmp_path / "s" / "results").iterdir()
+    assert file.stat().st_size < arrays["weight"].nbytes / 6
+    ds = store.open()
+    np.testing.assert_array_equal(ds["weight"][0], arrays["weight"])
+    np.testing.assert_array_equal(ds["norm"][0], arrays["norm"])
+    assert ds["weight"].dtype == np.float32  # more than a million of them
+    assert ds["norm"].dtype == ds["count"].dtype == np.float64
+    with xr.open_dataset(file, engine="h5netcdf") as plain:
+        np.testing.assert_array_equal(plain["weight"], arrays["weight"])
+        assert plain["weight"].encoding["zlib"]
+        assert not plain["norm"].encoding["zlib"]
+
+
+def test_only_what_is_asked_for_is_opened(tmp_path):
+    store, study, arrays = written(tmp_path / "s", Snapshots(), zeros=0.5)
+    ds = store.open(observables=["norm"])
+    assert set(ds.data_vars) == {"norm"}
+    assert set(ds.coords) == {"realization", "time"}
+    np.testing.assert_array_equal(ds["norm"][0], arrays["norm"])
+    assert not store.open(study.plan(), observables=()).data_vars
+    xr.testing.assert_identical(store.open()[["norm"]].drop_vars("link", errors="ignore"), ds)
+    with pytest.raises(InputError, match=r"unknown observable 'nrom'; did you mean 'norm'"):
+        store.open(observables=["nrom"])
+
+
+def test_what_is_done_is_told_without_decoding_but_with_the_seal(tmp_path, monkeypatch):
+    store, study, _ = written(tmp_path / "s", Snapshots(), zeros=0.5)
+    (key,) = [task.key for task in study.tasks()]
+
+    def decoded(*_):
+        raise AssertionError("an array was read")
+
+    monkeypatch.setattr(h5py.Dataset, "__array__", decoded)
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", decoded)
+    assert store.survey([key]) == ([key], [], [])
+    ((entry,), damaged) = store.entries()
+    assert entry.attributes["key"] == key
+    assert not damaged
+    file = store.file(key)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert store.survey([key]) == ([], [], [key])
+    assert store.entries() == ([], [file])
+
+
+@pytest.mark.parametrize("shape", [(1, 17_000), (1_000, 17), (100, 300), (30, 20_000), (2, 2)])
+def test_the_size_on_disk_is_foretold_from_above(tmp_path, shape):
+    times, links = shape
+    _, study, arrays = written(tmp_path / "s", Snapshots(times=times, links=links), zeros=0.0)
+    (file,) = (tmp_path / "s" / "results").iterdir()
+    assert file.stat().st_size > 0.8 * arrays["weight"].nbytes  # hardly compressible
+    assert file.stat().st_size <= result_bytes(study.tasks()[0])
+
+
+def test_a_directory_in_which_a_run_is_just_beginning_is_admitted(tiny_study, tmp_path):
+    for name in ("checkpoints", "results"):
+        (tmp_path / name).mkdir()
+    run(tiny_study, tmp_path)
+    assert len(contents(tmp_path)) == 8
 
 
 STUDY = """

@@ -13,7 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Stream = Literal["initialization", "subset", "batches", "training masks", "evaluation masks"]
+# a new one goes to the end: its place is what counts
+Stream = Literal[
+    "initialization",
+    "subset",
+    "batches",
+    "training masks",
+    "evaluation masks",
+    "fine-tuning",
+    "pruning",
+    "topology",
+]
 STREAMS: tuple[str, ...] = get_args(Stream)
 
 

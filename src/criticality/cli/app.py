@@ -70,14 +70,38 @@ def write_json(content: Any) -> None:
 PLANE = ("p_train", "n_train", "p_eval")
 
 
+def expect_system(store: Path, command: str, *allowed: str) -> str:
+    """Give the name of a store's system.
+
+    Raises
+    ------
+    InputError
+        If the command is for others.
+    """
+    from criticality.study.store import Store
+
+    name = str(Store(store).plan()["system"])
+    if name not in allowed:
+        other = {"dropout": "phases", "pruning": "threshold", "topology": "figures"}.get(name)
+        hint = f"; `criticality {other}` is for it" if other else ""
+        raise InputError(
+            f"{store}: holds results of {name}{hint}; `criticality {command}` is for "
+            f"{' or '.join(allowed)}."
+        )
+    return name
+
+
 def open_results(
-    store: Path, select: list[str] | None, keep: tuple[str, ...] = PLANE
+    store: Path,
+    select: list[str] | None,
+    keep: tuple[str, ...] = PLANE,
+    observables: tuple[str, ...] | None = None,
 ) -> xr.Dataset:
     """Open what a store holds, at the chosen values; single-valued axes but `keep` are dropped."""
     from criticality.study.store import Store
 
     results = Store(store)
-    ds = results.open()
+    ds = results.open(observables=observables)
     total, done = results.total(), len(results.entries()[0])
     if done < total:
         say(f"not finished: {done} of {total} tasks are done")

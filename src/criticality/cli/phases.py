@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from criticality.base import InputError
-from criticality.cli.app import Json, Select, StoreDir, app, open_results, write, write_json
+from criticality.cli.app import (
+    Json,
+    Select,
+    StoreDir,
+    app,
+    expect_system,
+    open_results,
+    write,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from criticality.cli.figures import Page
 
 
 @app.command()
@@ -29,6 +40,7 @@ def phases(
 
     if not sigmas > 0:
         raise InputError(f"--sigmas {sigmas}: expected a positive number.")
+    expect_system(store, "phases", "dropout")
     ds = open_results(store, select)
     found = phase_diagram(ds, thresholds=Thresholds(sigmas=sigmas), draws=draws, seed=seed)
     names = ("alpha", "alpha_error", "chi2_dof", "fit_probability", "loss", "accuracy")
@@ -84,25 +96,10 @@ def phases(
     write(f"\n{found.attrs['realizations']} realizations; errors: {found.attrs['error_method']}")
 
 
-@app.command()
-def figures(
-    store: StoreDir,
-    out: Annotated[Path, typer.Option(help="Directory for the figures.")],
-    select: Select = None,
-    p_train: Annotated[
-        float | None, typer.Option(help="Training rate of the crossing; default: where one is.")
-    ] = None,
-    p_eval: Annotated[
-        float | None, typer.Option(help="Evaluation rate of the scaling; default: near 0.8.")
-    ] = None,
-    file_format: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
-    as_json: Json = False,
+def draw_pages(
+    store: Path, select: list[str] | None, page: Page, p_train: float | None, p_eval: float | None
 ) -> None:
     """Draw the phase diagram, the scaling with size, and the crossing."""
-    if file_format not in ("png", "pdf", "svg"):
-        raise InputError(f"--format {file_format}: expected png, pdf or svg.")
-    from matplotlib.figure import Figure
-
     from criticality import figures as draw
     from criticality.analysis.phases import phase_diagram
 
@@ -111,36 +108,17 @@ def figures(
     crossing = found["p_train"].values[found["boundary_status"].values == "crossing"]
     rate = _measured(ds, "p_train", p_train, crossing[0] if len(crossing) else 0.0)
     probe = _measured(ds, "p_eval", p_eval, 0.8)
-    pages: dict[str, Figure] = {}
-
-    def page(name: str, columns: int, width: float) -> Any:
-        pages[name] = Figure(figsize=(width, 4.2), layout="constrained")
-        return pages[name].subplots(1, columns)
-
-    panels = page("phase_diagram", 3, 13)
+    panels = page("phase_diagram", 3, 13)[0]
     draw.phase_map(found, panels[0])
     draw.accuracy_map(found, panels[1])
     draw.exponent_map(found, panels[2])
-    panels = page("scaling", 2, 11)
+    panels = page("scaling", 2, 11)[0]
     draw.against_control(ds, probe, panels[0])
     draw.against_size(ds, found, probe, ax=panels[1])
-    panels = page("crossing", 3, 15)
+    panels = page("crossing", 3, 15)[0]
     draw.against_probe(ds, found, rate, "loss", panels[0])
     draw.crossing(ds, found, rate, panels[1])
     draw.against_probe(ds, found, rate, "accuracy", panels[2])
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        files = {}
-        for name, figure in pages.items():
-            files[name] = str(out / f"{name}.{file_format}")
-            figure.savefig(files[name], dpi=160)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error}).") from error
-    if as_json:
-        write_json(files)
-    else:
-        for file in files.values():
-            write(file)
 
 
 def _measured(ds: xr.Dataset, name: str, wanted: float | None, default: float) -> float:

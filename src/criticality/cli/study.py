@@ -156,6 +156,7 @@ def run(
                 vectorize=vectorize,
                 data_dir=data_dir,
                 watch=display.update,
+                observables=(),
             )
         except KeyboardInterrupt:
             display.close()
@@ -194,7 +195,7 @@ def status(store: StoreDir, as_json: Json = False) -> None:
 def _report_status(store: Any, as_json: bool) -> None:
     plan = store.plan()
     entries, damaged = store.entries()
-    total = store.total()
+    total, begun = store.total(), store.begun()
     seconds, compiling = (
         sum(float(entry.attributes.get(name, 0)) for entry in entries)
         for name in ("wall_seconds", "compile_seconds")
@@ -207,6 +208,7 @@ def _report_status(store: Any, as_json: bool) -> None:
         "grid": plan["grid"],
         "total": total,
         "done": len(entries),
+        "begun": begun,
         "damaged": [str(path) for path in damaged],
         "missing": total - len(entries),
         "core_seconds": round(seconds, 1),
@@ -224,5 +226,7 @@ def _report_status(store: Any, as_json: bool) -> None:
         f"{len(entries)} of {total} tasks done in {seconds / 3600:.2f} core hours, "
         f"of which {compiling:.0f} s compiling"
     )
+    if begun:
+        write(f"{begun} more begun; the next run goes on from their checkpoints")
     for path in damaged:
         write(f"cannot be read; if it is this study's, the next run computes it again: {path}")

@@ -8,7 +8,7 @@ samples too.  A training step of the demo takes 16 % less time than with the axe
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -26,28 +26,29 @@ ROUNDED: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-def initialize(key: jax.Array, sizes: Sequence[int], scheme: str) -> Params:
-    """Random parameters for layers of the given sizes.
+def initialize(key: jax.Array, shapes: Sequence[tuple[int, ...]], scheme: str) -> Params:
+    """Random parameters for layers whose weights have the given shapes.
 
     Parameters
     ----------
     key
         A `jax.random` key.
-    sizes
-        D, W, ..., W, K.
+    shapes
+        [out, in] of every layer, or [out, in, ...] with the places of a convolution's kernel.
     scheme
         "he": weights N(0, 2/in), biases 0 [He et al. 2015].  "standard": weights and biases
         uniform within 1/sqrt(in), as deep-learning frameworks do by default.
     """
     layers = []
-    for layer, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+    for layer, shape in enumerate(shapes):
+        n_out, n_in = shape[0], math.prod(shape[1:])
         key_w, key_b = jax.random.split(jax.random.fold_in(key, layer))
         if scheme == "he":
-            w = jax.random.normal(key_w, (n_out, n_in)) * jnp.sqrt(2 / n_in)
+            w = jax.random.normal(key_w, shape) * jnp.sqrt(2 / n_in)
             b = jnp.zeros(n_out)
         else:
             bound = float(n_in) ** -0.5
-            w = jax.random.uniform(key_w, (n_out, n_in), minval=-bound, maxval=bound)
+            w = jax.random.uniform(key_w, shape, minval=-bound, maxval=bound)
             b = jax.random.uniform(key_b, (n_out,), minval=-bound, maxval=bound)
         layers.append((w, b))
     return tuple(layers)
@@ -67,7 +68,7 @@ def _product(a: jax.Array, b: jax.Array, contract: tuple[int, int], precision: s
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _from_data(w: jax.Array, x: jax.Array, precision: str) -> jax.Array:
+def from_data(w: jax.Array, x: jax.Array, precision: str) -> jax.Array:
     """Product w x^T, [out, samples], for data x [samples, in], which need no gradient."""
     return _product(w, x, (1, 1), precision)
 
@@ -79,13 +80,13 @@ def _from_data_backward(precision: str, x: jax.Array, slope: jax.Array) -> tuple
     return _product(rows, x, (0, 0), precision), None
 
 
-_from_data.defvjp(
+from_data.defvjp(
     lambda w, x, precision: (_product(w, x, (1, 1), precision), x), _from_data_backward
 )
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _from_units(w: jax.Array, h: jax.Array, precision: str) -> jax.Array:
+def from_units(w: jax.Array, h: jax.Array, precision: str) -> jax.Array:
     """Product w h, [out, samples], for activations h [in, samples]."""
     return _product(w, h, (1, 0), precision)
 
@@ -97,7 +98,7 @@ def _from_units_backward(
     return _product(slope, h, (1, 1), precision), _product(w, slope, (0, 0), precision)
 
 
-_from_units.defvjp(
+from_units.defvjp(
     lambda w, h, precision: (_product(w, h, (1, 0), precision), (w, h)), _from_units_backward
 )
 
@@ -108,7 +109,7 @@ def preactivations(params: Params, x: jax.Array, precision: str) -> jax.Array:
     Dropout never touches the input, so these serve all rates and passes of an evaluation.
     """
     w, b = params[0]
-    return _from_data(w, x, precision) + b[:, None]
+    return from_data(w, x, precision) + b[:, None]
 
 
 def logits(
@@ -123,5 +124,5 @@ def logits(
     """
     for layer, (w, b) in enumerate(params[1:]):
         h = jax.nn.relu(z)
-        z = _from_units(w, drop(h, layer) if drop else h, precision) + b[:, None]
+        z = from_units(w, drop(h, layer) if drop else h, precision) + b[:, None]
     return z

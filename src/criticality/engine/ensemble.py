@@ -8,34 +8,90 @@ an accelerator the wide batch is right.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from criticality import keys
 from criticality.base import System, Task
-from criticality.engine import lanes, programs
-from criticality.engine.lanes import Result
+from criticality.engine import checkpoint, lanes, programs
+from criticality.engine.checkpoint import Checkpoints
+from criticality.engine.lanes import Realization, Result
+
+SLICE_S = 2.0  # that the device computes without a word, about
+LONGEST = np.int32(2**30)  # slice; of advances that take no time
 
 
-def _whole(
-    form: System, traced: programs.Traced, words: jax.Array, data: Any
-) -> dict[str, jax.Array]:
-    """One whole realization as a single traced computation."""
+def _begin(form: System, traced: programs.Traced, words: jax.Array, data: Any) -> Any:
+    return dataclasses.replace(form, **traced).begin(keys.root(words), data)
+
+
+def _slice(
+    form: System, traced: programs.Traced, state: Any, count: jax.Array, data: Any
+) -> tuple[Any, jax.Array, jax.Array]:
+    """State after `count` advances or fewer, how many they were, and whether it is finished."""
     system = dataclasses.replace(form, **traced)
-    state = jax.lax.while_loop(
-        lambda state: ~system.finished(state),
-        lambda state: system.advance(state, data),
-        system.begin(keys.root(words), data),
-    )
-    return system.observe(state, data)
+
+    def going(carry: tuple[Any, jax.Array]) -> Any:
+        state, done = carry
+        return (done < count) & ~system.finished(state)
+
+    def step(carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        state, done = carry
+        return system.advance(state, data), done + 1
+
+    state, done = jax.lax.while_loop(going, step, (state, jnp.int32(0)))
+    return state, done, system.finished(state)
+
+
+def _observe(form: System, traced: programs.Traced, state: Any, data: Any) -> dict[str, jax.Array]:
+    return dataclasses.replace(form, **traced).observe(state, data)
+
+
+def _one(form: System, realization: Realization, data: Any, number: int, kept: Checkpoints) -> Any:
+    """Observables of one whole realization.
+
+    It is advanced in slices, each a program without a round trip to the host, which double until
+    they take `SLICE_S`: where they end changes no number, and there it can be saved.
+    """
+
+    def program(function: Callable[..., Any], *arguments: Any, donate: tuple[int, ...] = ()) -> Any:
+        def of_form(*arguments: Any) -> Any:
+            return function(form, *arguments)
+
+        name = f"{function.__name__.strip('_')} of one realization"
+        return programs.compiled(form, name, of_form, arguments, donate)
+
+    traced, words = jax.device_put(realization)
+    kept.wait()
+    begun, advances = time.monotonic(), 0
+    state = program(_begin, traced, words, data)(traced, words, data)
+    if kept.there(number) and (found := kept.load(number, checkpoint.leaves(state))):
+        state = checkpoint.restored(state, found)
+    count, finished = np.int32(1), False
+    # the state is donated: it may be large, and the new one takes its place in memory
+    advance = program(_slice, traced, state, count, data, donate=(1,))
+    while not finished:
+        start = time.monotonic()
+        state, done, finished = advance(traced, state, count, data)
+        advances += int(done)  # waits
+        now = time.monotonic()
+        if kept.due():
+            kept.save([(number, checkpoint.leaves(state), advances, now - begun)])
+        if now - start < SLICE_S / 2:
+            count = min(2 * count, LONGEST)
+        elif now - start > 2 * SLICE_S:
+            count = max(count // 2, np.int32(1))
+    return program(_observe, traced, state, data)(traced, state, data)
 
 
 def _prepared(
     tasks: Sequence[Task], data: Mapping[str, Any]
-) -> tuple[System, list[lanes.Realization], Any]:
+) -> tuple[System, list[Realization], Any]:
     """Template of all tasks, what each adds to it, and the data on the device."""
     parts = [programs.split(task.system) for task in tasks]
     form = parts[0][0]
@@ -53,7 +109,10 @@ def best_width(tasks: Sequence[Task], data: Mapping[str, Any]) -> int:
 
 
 def stream(
-    tasks: Sequence[Task], data: Mapping[str, Any], width: int = 1
+    tasks: Sequence[Task],
+    data: Mapping[str, Any],
+    width: int = 1,
+    kept: Checkpoints | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Compute realizations that share a template, and give each as soon as it is there.
 
@@ -64,8 +123,9 @@ def stream(
     data
         Arrays of the data set that has the tasks' checksum.
     width
-        Realizations advanced together; with 1 they come one after another, each in a program
-        without a round trip to the host.
+        Realizations advanced together; with 1 they come one after another.
+    kept
+        Where states of these tasks are saved, and those of an interrupted run are.
 
     Yields
     ------
@@ -73,17 +133,12 @@ def stream(
         Place in `tasks`, and observables, each in its declared inner dimensions.
     """
     form, realizations, arrays = _prepared(tasks, data)
+    kept = kept or Checkpoints(None, tasks)
     if width > 1:
-        yield from lanes.stream(form, realizations, arrays, width)
+        yield from lanes.stream(form, realizations, arrays, width, kept)
         return
-
-    def whole(*arguments: Any) -> dict[str, jax.Array]:
-        return _whole(form, *arguments)
-
     for number, realization in enumerate(realizations):
-        arguments = (*realization, arrays)
-        program = programs.compiled(form, "one realization", whole, arguments)
-        out = program(*arguments)
+        out = _one(form, realization, arrays, number, kept)
         yield number, {name: np.asarray(value) for name, value in out.items()}
 
 

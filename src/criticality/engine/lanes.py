@@ -15,7 +15,7 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -24,7 +24,8 @@ import numpy as np
 
 from criticality import keys
 from criticality.base import System
-from criticality.engine import programs
+from criticality.engine import checkpoint, programs
+from criticality.engine.checkpoint import Checkpoints
 
 log = logging.getLogger("criticality")
 # values of the traced controls, and state of the root key: on the host, where stacking is cheap
@@ -125,7 +126,7 @@ class Ensemble:
 
 
 def stream(
-    form: System, realizations: Sequence[Realization], data: Any, width: int
+    form: System, realizations: Sequence[Realization], data: Any, width: int, kept: Checkpoints
 ) -> Iterator[tuple[int, Result]]:
     """Compute realizations in lanes, and give (number, observables) of each as it is measured.
 
@@ -133,13 +134,19 @@ def stream(
     nothing else: not on the neighbours, nor on the lane.
     """
     ensemble = Ensemble(form, width, data)
+    born: dict[int, tuple[int, float]] = {}  # realization -> round and time
+
+    def begun(numbers: Sequence[int]) -> Lane:
+        born.update(dict.fromkeys(numbers, (rounds, time.monotonic())))
+        return _resumed(ensemble.begin([realizations[i] for i in numbers]), numbers, kept)
+
+    used, rounds, looked = 0, 0, time.monotonic()
     queue = list(range(len(realizations)))
     first, queue = queue[:width], queue[width:]
-    lanes = ensemble.begin([realizations[i] for i in first])
+    lanes = begun(first)
     busy: dict[int, int] = dict(enumerate(first))  # lane -> realization
     waiting: list[int] = []  # realizations that have finished, by place in the waiting room
     room = ensemble.begin([realizations[0]])
-    used, rounds, looked = 0, 0, time.monotonic()
     while busy:
         flags = ensemble.finished(lanes)
         done = [lane for lane in busy if flags[lane]]
@@ -158,8 +165,7 @@ def stream(
         free = [lane for lane in range(width) if lane not in busy]
         if free and queue:
             taken, queue = queue[: len(free)], queue[len(free) :]
-            fresh = ensemble.begin([realizations[i] for i in taken])
-            lanes = ensemble.move(list(enumerate(free[: len(taken)])), lanes, fresh)
+            lanes = ensemble.move(list(enumerate(free[: len(taken)])), lanes, begun(taken))
             busy |= dict(zip(free, taken, strict=False))
             continue  # some systems have nothing to advance
         if busy:
@@ -168,10 +174,45 @@ def stream(
                 lanes = ensemble.move([(model, lane) for lane in free], lanes, lanes)
             lanes = ensemble.advance(lanes)
             used, rounds = used + len(busy), rounds + 1
+            if kept.due():
+                _save(lanes, busy, rounds, born, kept)
     if waiting:
         yield from zip(waiting, ensemble.observe(room, len(waiting)), strict=True)
     if rounds:
         log.info("%d lanes, busy %.0f %% of the time", width, 100 * used / (rounds * width))
+
+
+def _resumed(lanes: Lane, numbers: Sequence[int], kept: Checkpoints) -> Lane:
+    """Lanes with the states that were saved of the realizations `numbers` in place of new ones."""
+    saved = [(lane, number) for lane, number in enumerate(numbers) if kept.there(number)]
+    if not saved:
+        return lanes
+    every = {name: x.copy() for name, x in checkpoint.leaves(lanes[1]).items()}
+    for lane, number in saved:
+        found = kept.load(number, {name: x[lane] for name, x in every.items()}) or {}
+        for name, x in found.items():
+            every[name][lane] = x
+    return lanes[0], checkpoint.restored(lanes[1], every)
+
+
+def _save(
+    lanes: Lane,
+    busy: Mapping[int, int],
+    rounds: int,
+    born: Mapping[int, tuple[int, float]],
+    kept: Checkpoints,
+) -> None:
+    """Save the state of every busy lane; the time that has passed is shared among them."""
+    every, now = checkpoint.leaves(lanes[1]), time.monotonic()
+    kept.save(
+        (
+            number,
+            {name: x[lane] for name, x in every.items()},
+            rounds - born[number][0],
+            (now - born[number][1]) / len(busy),
+        )
+        for lane, number in busy.items()
+    )
 
 
 def device_bytes() -> float:

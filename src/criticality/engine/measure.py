@@ -1,4 +1,4 @@
-"""What is read off logits: cross-entropy, Eq. (2), and accuracy, Eq. (3), of Pan et al."""
+"""What is read off logits: cross-entropy, accuracy [Pan et al., Eqs. (2), (3)], entropies."""
 
 from __future__ import annotations
 
@@ -25,3 +25,28 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Whether the most probable class is the true one, bool [samples]."""
     return jnp.argmax(logits, axis=0) == labels
+
+
+def outcome_entropy(logits: jax.Array) -> jax.Array:
+    """Entropy of the softmax of each sample in nats, float32 [samples]; Eq. (2) of Pesce et al."""
+    p = jax.nn.softmax(logits, axis=0)
+    mean: jax.Array = jnp.sum(p * logits, axis=0)
+    return jax.nn.logsumexp(logits, axis=0) - mean
+
+
+def predicted(logits: jax.Array) -> jax.Array:
+    """Whether a class is the predicted one, bool [K, samples]."""
+    return jnp.arange(logits.shape[0])[:, None] == jnp.argmax(logits, axis=0)
+
+
+def prediction_entropy(counts: jax.Array) -> jax.Array:
+    """Entropy in nats of how often each class is predicted; Eq. (1) of Pesce et al.
+
+    Parameters
+    ----------
+    counts
+        int [K].
+    """
+    share = counts / counts.sum()
+    terms = -share * jnp.log(jnp.where(counts > 0, share, 1))
+    return jnp.sum(jnp.where(counts > 0, terms, 0))

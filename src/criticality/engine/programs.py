@@ -70,7 +70,13 @@ def template(system: System) -> System:
     return split(system)[0]
 
 
-def compiled(form: System, name: str, function: Callable[..., Any], arguments: Any) -> Any:
+def compiled(
+    form: System,
+    name: str,
+    function: Callable[..., Any],
+    arguments: Any,
+    donate: tuple[int, ...] = (),
+) -> Any:
     """Compile a function of one template for arguments of these shapes, once a process.
 
     Parameters
@@ -79,6 +85,8 @@ def compiled(form: System, name: str, function: Callable[..., Any], arguments: A
         Template and what the program does; with the shapes, they name the program.
     function, arguments
         What is compiled, and what it will be called with.
+    donate
+        Places of arguments that a call uses up: results take their memory.
     """
     shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(arguments))
     label = (form, name, shapes)
@@ -88,7 +96,7 @@ def compiled(form: System, name: str, function: Callable[..., Any], arguments: A
         if label not in _programs:
             _cache_on_disk()
             start = time.perf_counter()
-            lowered = jax.jit(function).lower(*arguments)
+            lowered = jax.jit(function, donate_argnums=donate).lower(*arguments)
             with warnings.catch_warnings(record=True) as said:
                 _programs[label] = lowered.compile()
             _heed(said)

@@ -1,6 +1,6 @@
 """Figures: (numbers, ax) -> Axes.  Nothing is fitted, saved or set globally here.
 
-Figure numbers are those of Pan, Aggarwal and Pixley.
+Figure numbers are those of Pan, Aggarwal and Pixley; in `pruning`, of Pesce, He and Caldarelli.
 """
 
 from criticality.figures.phases import (
@@ -11,6 +11,18 @@ from criticality.figures.phases import (
     crossing,
     exponent_map,
     phase_map,
+)
+from criticality.figures.pruning import (
+    against_density,
+    degree_distribution,
+    evolution_map,
+    evolution_profile,
+    layers,
+    order_parameter,
+    threshold_scan,
+    topology_accuracy,
+    topology_training,
+    weight_scatter,
 )
 from criticality.figures.scaling import (
     collapsed,
@@ -24,15 +36,25 @@ from criticality.figures.scaling import (
 __all__ = [
     "accuracy_map",
     "against_control",
+    "against_density",
     "against_probe",
     "against_size",
     "collapsed",
     "crossing",
     "curves",
+    "degree_distribution",
     "evidence",
+    "evolution_map",
+    "evolution_profile",
     "exponent_map",
     "exponents",
+    "layers",
     "objective",
+    "order_parameter",
     "phase_map",
     "residuals",
+    "threshold_scan",
+    "topology_accuracy",
+    "topology_training",
+    "weight_scatter",
 ]

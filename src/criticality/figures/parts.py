@@ -23,3 +23,18 @@ def outside_legend(ax: Axes, title: str) -> None:
         fontsize="small",
         title_fontsize="small",
     )
+
+
+def reference(ax: Axes, value: float, name: str, below: bool = False) -> None:
+    """Draw a dotted line at a known value, named at its left end, above or below."""
+    ax.axhline(value, color="0.5", lw=0.8, ls=":", zorder=0)
+    ax.annotate(
+        name,
+        (0, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(3, -2 if below else 2),
+        textcoords="offset points",
+        va="top" if below else "baseline",
+        fontsize="small",
+        color="0.35",
+    )

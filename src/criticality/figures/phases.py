@@ -20,7 +20,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from criticality.analysis.phases import Phase
 from criticality.analysis.stats import Array, with_error
-from criticality.figures.parts import MARKERS, axes, outside_legend
+from criticality.figures.parts import MARKERS, axes, outside_legend, reference
 
 # Told apart in colour-blind vision and, by lightness, in grey print.
 COLOURS = {
@@ -90,7 +90,7 @@ def against_control(ds: xr.Dataset, p_eval: float, ax: Axes | None = None) -> Ax
     """Draw the loss against the training rate, a curve for each size (Fig. 3a)."""
     ax = axes(ax)
     _curves(ds["loss"].sel(p_eval=p_eval), "p_train", ax)
-    _reference(ax, math.log(10), r"$\ln 10$")
+    reference(ax, math.log(10), r"$\ln 10$")
     ax.set_title(rf"$p_\mathrm{{eval}}={p_eval:g}$", fontsize="medium")
     _log(ax)
     return ax
@@ -144,9 +144,9 @@ def against_probe(
     _mark(phases, p_train, ax)
     if observable == "loss":
         _log(ax)
-        _reference(ax, math.log(10), r"$\ln 10$")
+        reference(ax, math.log(10), r"$\ln 10$")
     else:
-        _reference(ax, 0.1, "chance")
+        reference(ax, 0.1, "chance")
         ax.set_ylim(0, 1)
     ax.set_title(rf"$p_\mathrm{{train}}={p_train:g}$", fontsize="medium")
     return ax
@@ -163,7 +163,7 @@ def crossing(ds: xr.Dataset, phases: xr.Dataset, p_train: float, ax: Axes | None
     centre = xr.apply_ufunc(np.exp, xr.apply_ufunc(np.log, means).mean(dim="n_train"))
     _curves((loss / centre).rename("loss"), "p_eval", ax)
     _mark(phases, p_train, ax)
-    _reference(ax, 1.0, "")
+    reference(ax, 1.0, "")
     _log(ax)
     ax.set_ylabel("loss / geometric mean over sizes")
     ax.set_title(rf"$p_\mathrm{{train}}={p_train:g}$", fontsize="medium")
@@ -289,20 +289,6 @@ def _mark(phases: xr.Dataset, p_train: float, ax: Axes) -> None:
             va="top",
         )
         ax.set_xlim(left, right)
-
-
-def _reference(ax: Axes, value: float, name: str) -> None:
-    """Draw a dotted line at a known value, named at its left end."""
-    ax.axhline(value, color="0.5", lw=0.8, ls=":", zorder=0)
-    ax.annotate(
-        name,
-        (0, value),
-        xycoords=("axes fraction", "data"),
-        xytext=(3, 2),
-        textcoords="offset points",
-        fontsize="small",
-        color="0.35",
-    )
 
 
 def _mean(array: xr.DataArray, dims: tuple[str, ...]) -> tuple[Array, Array]:

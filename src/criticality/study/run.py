@@ -12,7 +12,7 @@ import platform
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ import xarray as xr
 from criticality import data
 from criticality.base import DataError, InputError, RunError, Task
 from criticality.engine import ensemble, lanes, programs
+from criticality.engine.checkpoint import Checkpoints
 from criticality.study.plan import Study
 from criticality.study.store import Store
 from criticality.study.workers import default_workers, pool
@@ -83,7 +84,7 @@ def _provenance() -> dict[str, str]:
 
 
 def stream(
-    batch: Sequence[Task], folder: str | None, width: int | None
+    batch: Sequence[Task], folder: str | None, width: int | None, checkpoints: str | None = None
 ) -> Iterator[tuple[Task, Outcome]]:
     """Compute tasks that share a template, and give each as soon as it is there.
 
@@ -95,18 +96,23 @@ def stream(
         Where to look for data sets first.
     width
         Realizations advanced together; None measures what is best.
+    checkpoints
+        Folder where states of long realizations are kept, and those of an interrupted run are.
     """
     name: str | None = getattr(batch[0].system, "dataset", None)
     arrays = data.load(name, folder).arrays() if name else {}
     start, compiling = time.perf_counter(), programs.compile_seconds()
     together = width or ensemble.best_width(batch, arrays)
-    for number, result in ensemble.stream(batch, arrays, together):
+    kept = Checkpoints(checkpoints, batch)
+    for number, result in ensemble.stream(batch, arrays, together, kept):
         seconds = time.perf_counter() - start
+        resumed, earlier = kept.earlier.get(number, (0, 0.0))
         stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         about = {
             **_provenance(),
             "lanes": together,
-            "wall_seconds": seconds,
+            "wall_seconds": seconds + earlier,
+            "resumed_after": resumed,  # advances, by a run that was interrupted
             "compile_seconds": programs.compile_seconds() - compiling,  # of these
             "created": stamp,
         }
@@ -115,10 +121,10 @@ def stream(
 
 
 def compute(
-    batch: Sequence[Task], folder: str | None, width: int | None
+    batch: Sequence[Task], folder: str | None, width: int | None, checkpoints: str | None = None
 ) -> list[tuple[Task, Outcome]]:
     """All that `stream` gives; what an executor is given."""
-    return list(stream(batch, folder, width))
+    return list(stream(batch, folder, width, checkpoints))
 
 
 def batches(tasks: Sequence[Task], size: int) -> list[list[Task]]:
@@ -136,12 +142,14 @@ def batches(tasks: Sequence[Task], size: int) -> list[list[Task]]:
 Finished = Generator[tuple[list[Task], list[tuple[Task, Outcome]] | BaseException]]
 
 
-def _here(todo: Sequence[Task], folder: str | None, width: int | None) -> Finished:
+def _here(
+    todo: Sequence[Task], folder: str | None, width: int | None, checkpoints: str
+) -> Finished:
     """Compute in this thread, on an accelerator; a batch is all that shares a template."""
     for batch in batches(todo, len(todo)):
         left = {task.key: task for task in batch}
         try:
-            for task, outcome in stream(batch, folder, width):
+            for task, outcome in stream(batch, folder, width, checkpoints):
                 del left[task.key]
                 yield [task], [(task, outcome)]
         except Exception as error:
@@ -150,13 +158,17 @@ def _here(todo: Sequence[Task], folder: str | None, width: int | None) -> Finish
 
 
 def _elsewhere(
-    executor: cf.Executor, queue: list[list[Task]], folder: str | None, width: int | None
+    executor: cf.Executor,
+    queue: list[list[Task]],
+    folder: str | None,
+    width: int | None,
+    checkpoints: str,
 ) -> Finished:
     """Compute on an executor, in whatever order it finishes."""
     futures: dict[cf.Future[list[tuple[Task, Outcome]]], list[Task]] = {}
     for batch in queue:
         try:
-            futures[executor.submit(compute, batch, folder, width)] = batch
+            futures[executor.submit(compute, batch, folder, width, checkpoints)] = batch
         except cf.BrokenExecutor as error:  # a worker was killed; the others went with it
             yield batch, error
     pending = set(futures)
@@ -176,8 +188,12 @@ def run(
     vectorize: bool | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     watch: Callable[[Progress], None] | None = None,
+    observables: Collection[str] | None = None,
 ) -> xr.Dataset:
     """Compute what is missing of a study, and give all of it as a labelled data set.
+
+    Realizations that take long are saved every half minute, and go on from there after an
+    interruption.
 
     Results depend on control values, study seed and realization number alone: not on order,
     workers, interruptions, or the rest of the grid.  On one kind of CPU they are the same bit for
@@ -206,6 +222,8 @@ def run(
         Where to look for data sets first.
     watch
         Called with a `Progress` at the start and after every task.
+    observables
+        Names of those to give; default is all.
 
     Returns
     -------
@@ -232,6 +250,9 @@ def run(
         if needed:
             data.load(needed, folder)  # verified before anything is written
     done, missing, damaged = store.survey(tasks)
+    for key in done:  # killed between a result and its checkpoint
+        store.forget(key)
+    checkpoints = str(store.checkpoints.absolute())  # a worker may stand in another directory
     for key in damaged:
         log.warning("%s is damaged; it is computed again", store.file(key))
     todo = [tasks[key] for key in (*missing, *damaged)]
@@ -250,14 +271,15 @@ def run(
     finished = len(done)
     with contextlib.ExitStack() as stack:
         if together and executor is None:
-            results = _here(todo, folder, width)
+            results = _here(todo, folder, width, checkpoints)
         else:
             queue = batches(todo, QUEUE * (width or LANES) if together else width or 1)
             if executor is None:
                 # two processes do not share the memory of one accelerator
                 most = 1 if programs.accelerated() else default_workers(work - ready)
                 executor = stack.enter_context(pool(min(workers or most, len(queue) or 1)))
-            results = _elsewhere(executor, queue, folder, width if together else 1)
+            lane_count = width if together else 1
+            results = _elsewhere(executor, queue, folder, lane_count, checkpoints)
         stack.enter_context(contextlib.closing(results))
         for batch, result in results:
             if isinstance(result, BaseException):
@@ -273,7 +295,7 @@ def run(
             f"{len(failures)} of {len(tasks)} tasks failed; the others are in {store.path}, and "
             f"the same command tries these again:\n  " + "\n  ".join(failures[:10])
         )
-    return store.open(study.plan())
+    return store.open(study.plan(), observables)
 
 
 def _failure(task: Task, error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
     DIR/study.json           the plan; grows when the study is extended
     DIR/results/<key>.nc     one netCDF file a task, complete or absent, sealed by its sha256
+    DIR/checkpoints/         states of what is being computed, by the engine
 
 A file appears by temporary file, fsync and rename, so an interrupted run leaves whole files only.
 What is done is judged from the files.
@@ -9,14 +10,12 @@ What is done is judged from the files.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import io
 import itertools
 import json
 import os
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,19 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from criticality.base import InputError, Observable, RunError, Task, axes, controls
+from criticality.base import InputError, Observable, RunError, Task, axes, controls, unknown
+from criticality.engine import files
 
 FORMAT = 1
-SEAL = hashlib.sha256().digest_size
+PACKED = 65_536  # bytes above which an array is compressed: pruned weights are mostly zero
+CHUNK = 2**20  # bytes that are compressed together
+LARGE = 1_000_000  # numbers in an array above which it is opened as it was stored, in 4 bytes
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A result: its coordinates in the grid, its attributes, its arrays."""
+    """A result: its coordinates in the grid, its attributes, those of its arrays that were read."""
 
     point: dict[str, Any]
     attributes: dict[str, Any]
@@ -105,7 +107,7 @@ class Store:
             raise InputError(f"{self.path}: is a file; a store is a directory.")
         if not (self.path / "study.json").exists():
             # what another run that is just beginning has made already is no obstacle
-            ours = ("results", "study.json")
+            ours = ("results", "checkpoints", "study.json")
             if not all(item.name.startswith(ours) for item in self.path.iterdir()):
                 raise InputError(f"{self.path}: not empty and not a store; name a new directory.")
             return new
@@ -158,7 +160,7 @@ class Store:
             (self.path / "results").mkdir(parents=True, exist_ok=True)
             # other runs may begin on the same store at this moment: who comes second must see
             # what the first one wrote
-            with _replacing(manifest, exclusive=first) as temporary:
+            with files.replacing(manifest, exclusive=first) as temporary:
                 temporary.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
         except FileExistsError:
             self.begin(plan)
@@ -182,7 +184,7 @@ class Store:
         path = self.file(key)
         if not path.exists():
             return False
-        attributes, _ = _read(path)
+        attributes, _ = _read(path, ())
         if attributes["key"] != key:
             raise DamagedError(f"{path}: not the result of task {key}")
         return True
@@ -209,14 +211,32 @@ class Store:
                 **provenance,
             },
         )
+        packed = {name: _packing(x) for name, x in result.variables.items() if x.nbytes > PACKED}
         target = self.file(task.key)
         try:
-            with _replacing(target) as temporary:
-                result.to_netcdf(temporary, engine="h5netcdf")
+            with files.replacing(target) as temporary:
+                result.to_netcdf(temporary, engine="h5netcdf", encoding=packed)
                 content = temporary.read_bytes()
-                temporary.write_bytes(content + _seal(content))
+                temporary.write_bytes(content + files.seal([content]))
         except Exception as error:  # a full disk comes as one of many exception types
             raise RunError(f"{target}: cannot be written ({error}); the rest is kept.") from error
+        self.forget(task.key)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder in which the engine keeps states of what it computes."""
+        return self.path / "checkpoints"
+
+    def forget(self, key: str) -> None:
+        """Remove the checkpoint of a task, and what a killed process has left of one."""
+        with contextlib.suppress(OSError):  # it is in nobody's way
+            for path in self.checkpoints.glob(f"{key[:32]}*"):
+                path.unlink(missing_ok=True)
+
+    def begun(self) -> int:
+        """Count the tasks that have a checkpoint and no result (yet)."""
+        saved = self.checkpoints.glob(f"*{files.CHECKPOINT}")
+        return sum(not self.file(path.stem).exists() for path in saved)
 
     def survey(self, keys: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
         """Sort task keys into done, missing and damaged."""
@@ -231,17 +251,20 @@ class Store:
         return done, missing, damaged
 
     def entries(self) -> tuple[list[Entry], list[Path]]:
-        """Whole results that belong to the plan, and the paths of files that cannot be read."""
-        return self._entries(self.plan())
+        """Whole results of the plan, without arrays, and the paths of files that cannot be read."""
+        damaged: list[Path] = []
+        return list(self._entries(self.plan(), (), damaged)), damaged
 
-    def _entries(self, plan: Mapping[str, Any]) -> tuple[list[Entry], list[Path]]:
+    def _entries(
+        self, plan: Mapping[str, Any], names: Collection[str] | None, damaged: list[Path]
+    ) -> Iterator[Entry]:
+        """Results that belong to a plan, one by one, with the observables `names` (None: all)."""
         swept = {name: set(values) for name, values in plan["grid"].items()}
         fixed = {name: value for name, value in plan["controls"].items() if name not in swept}
         same = {name: plan[name] for name in ("system", "version", "seed")}
-        entries, damaged = [], []
         for path in sorted((self.path / "results").glob("*.nc")):
             try:
-                attributes, arrays = _read(path)
+                attributes, arrays = _read(path, names)
             except DamagedError:
                 damaged.append(path)
                 continue
@@ -254,46 +277,60 @@ class Store:
                 and all(point.get(name) == value for name, value in fixed.items())
             ):
                 where = {name: point[name] for name in swept} | {"realization": number}
-                entries.append(Entry(where, attributes, arrays))
-        return entries, damaged
+                yield Entry(where, attributes, arrays)
 
-    def open(self, study: Mapping[str, Any] | None = None) -> xr.Dataset:
+    def open(
+        self,
+        study: Mapping[str, Any] | None = None,
+        observables: Collection[str] | None = None,
+    ) -> xr.Dataset:
         """Open the results as one data set.
 
         Parameters
         ----------
         study
             A plan (`Study.plan()`) within the store's; default is all that the store holds.
+        observables
+            Names of those to load; default is all.
 
         Returns
         -------
         xarray.Dataset
             Float64 observables with dims (outer axes..., realization, inner dims...); NaN marks
-            what is not computed (yet).  Units, symbols and long names are attributes.
+            what is not computed (yet).  An observable of float32 with more than a million numbers
+            in each result stays float32.  Units, symbols and long names are attributes.
 
         Raises
         ------
         InputError
-            If this is no store, or no result is in it.
+            If this is no store, no result is in it, or an observable is unknown.
         """
         plan = dict(study or self.plan())
         outer: dict[str, list[Any]] = dict(plan["grid"])
         outer["realization"] = list(range(plan["realizations"]))
         shape = tuple(len(values) for values in outer.values())
-        entries, damaged = self._entries(plan)
-        if not entries:
+        damaged: list[Path] = []
+        entries = self._entries(plan, observables, damaged)
+        first = next(entries, None)
+        if first is None:
             found = f"{len(damaged)} damaged file(s) and no result" if damaged else "no result yet"
             raise InputError(f"{self.path}: {found}; `criticality run` computes what is missing.")
         labels = {
             "realization": ["realization", "1", "independent realization"],
-            **json.loads(entries[0].attributes["axes"]),
+            **json.loads(first.attributes["axes"]),
         }
-        described = json.loads(entries[0].attributes["observables"])
-        inner = {dim: entries[0].arrays[dim] for dims, _, _ in described.values() for dim in dims}
+        described = json.loads(first.attributes["observables"])
+        for name in observables or ():
+            if name not in described:
+                raise unknown("observable", name, described, str(self.path))
+        if observables is not None:
+            described = {name: about for name, about in described.items() if name in observables}
+        inner = {dim: first.arrays[dim] for dims, _, _ in described.values() for dim in dims}
         arrays = {
-            name: np.full(shape + entries[0].arrays[name].shape, np.nan) for name in described
+            name: np.full(shape + first.arrays[name].shape, np.nan, _opened(first.arrays[name]))
+            for name in described
         }
-        for entry in entries:
+        for entry in itertools.chain([first], entries):
             index = tuple(outer[name].index(value) for name, value in entry.point.items())
             for name, array in arrays.items():
                 array[index] = entry.arrays[name]
@@ -320,8 +357,15 @@ def _values(plan: Mapping[str, Any], name: str) -> list[Any]:
     return values
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-    """Attributes and arrays of a result file.
+def _opened(x: np.ndarray[Any, Any]) -> np.dtype[Any]:
+    """Type in which a stored array is opened."""
+    return np.dtype(np.float32 if x.dtype == np.float32 and x.size > LARGE else np.float64)
+
+
+def _read(
+    path: Path, names: Collection[str] | None
+) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+    """Attributes of a result file, and the observables `names` (None: all) with their inner axes.
 
     Raises
     ------
@@ -329,25 +373,28 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
         If it is not bit for bit as it was written.
     """
     try:
-        content = path.read_bytes()
-        # before anything else looks at it: HDF5 may loop without end on a damaged file
-        if _seal(content[:-SEAL]) != content[-SEAL:]:
-            raise ValueError("not as it was written")
-        with h5py.File(io.BytesIO(content), "r") as file:
+        # checked before anything else looks at it: HDF5 may loop without end on a damaged file
+        with h5py.File(io.BytesIO(files.unsealed(path)), "r") as file:
             attributes = {
                 name: value.item() if isinstance(value, np.ndarray | np.generic) else value
                 for name, value in file.attrs.items()
                 if not name.startswith("_NC")
             }
-            arrays = {name: np.asarray(values) for name, values in file.items()}
-    except (OSError, ValueError) as error:
+            described = json.loads(attributes["observables"])
+            dims = {name: dims for name, (dims, _, _) in described.items()}
+            chosen = dims if names is None else dims.keys() & names
+            wanted = {*chosen, *(dim for name in chosen for dim in dims[name])}
+            arrays = {name: np.asarray(file[name]) for name in wanted}
+    except (OSError, ValueError, KeyError) as error:
         raise DamagedError(f"{path}: cannot be read ({error})") from error
     return attributes, arrays
 
 
-def _seal(content: bytes) -> bytes:
-    """sha256 of a result; it follows the netCDF part of the file, where readers do not look."""
-    return hashlib.sha256(content).digest()
+def _packing(x: xr.Variable) -> dict[str, Any]:
+    """How a large array is compressed: in chunks along its first axis, say of snapshots."""
+    rows = max(1, min(len(x), CHUNK * len(x) // x.nbytes))
+    chunks = (rows, *x.shape[1:])
+    return {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}
 
 
 def _units(observable: Observable) -> dict[str, str]:
@@ -356,27 +403,3 @@ def _units(observable: Observable) -> dict[str, str]:
 
 def _label(symbol: str, unit: str, doc: str) -> dict[str, str]:
     return {"units": unit, "long_name": doc, "symbol": symbol}
-
-
-@contextmanager
-def _replacing(path: Path, exclusive: bool = False) -> Iterator[Path]:
-    """Temporary path beside `path` that takes its place, synced, if the block succeeds.
-
-    `exclusive` raises FileExistsError, and changes nothing, if something is at `path` by then.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        yield temporary
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        if exclusive:
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                raise
-            except OSError:  # a file system without hard links
-                temporary.replace(path)
-        else:
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

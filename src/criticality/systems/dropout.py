@@ -7,6 +7,7 @@ has lost a number (batch size, patience, validation size), the default is our ch
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -18,10 +19,9 @@ import numpy as np
 from criticality import keys
 from criticality.base import InputError, Observable, control
 from criticality.data import NAMES, PIXELS, TEST_SAMPLES, TRAINING_SAMPLES
-from criticality.engine import bits, dense, fit, masks, measure
+from criticality.engine import bits, dense, fit, masks, measure, samples
 
 CLASSES = 10
-CHUNK = 256  # samples, at most, that are measured together: their activations stay in cache
 TYPICAL_EPOCHS = 40  # before early stopping, for estimates of work only
 
 
@@ -222,12 +222,12 @@ class DropoutNetwork:
         """Initialise the parameters and draw the training and validation subsets."""
         pool, pixels = data["train_x"].shape
         sizes = (pixels, *[self.width] * self.depth, CLASSES)
+        shapes = [(n_out, n_in) for n_in, n_out in itertools.pairwise(sizes)]
         params = dense.initialize(
-            keys.stream(key, "initialization"), sizes, scheme=self.initialization
+            keys.stream(key, "initialization"), shapes, scheme=self.initialization
         )
-        subset = bits.seeds(keys.stream(key, "subset"), (2 * bits.ROUNDS,))
-        order = bits.permuted(jnp.arange(pool), jnp.asarray(pool), subset)
-        return State(fit.begin(params, self.learning_rate), key, order.astype(jnp.int32))
+        order = samples.order(keys.stream(key, "subset"), pool)
+        return State(fit.begin(params, self.learning_rate), key, order)
 
     def _first(self, params: dense.Params, pixels: jax.Array) -> jax.Array:
         """First-layer pre-activations [W, samples] from grey values uint8 [samples, D]."""
@@ -244,18 +244,14 @@ class DropoutNetwork:
 
     def advance(self, state: State, data: Any) -> State:
         """Train for one epoch: every sample of the subset once, in a fresh random order."""
-        shuffle = bits.seeds(
-            jax.random.fold_in(keys.stream(state.key, "batches"), state.fit.epoch),
-            (2 * bits.ROUNDS,),
-        )
         drop_seeds = bits.seeds(keys.stream(state.key, "training masks"), (self.depth, 2))
         level = masks.threshold(self.p_train)
         count = jnp.asarray(self.n_train, jnp.int32)
+        shuffle = keys.stream(state.key, "batches")
+        mini_batch = samples.mini_batch(shuffle, state.fit.epoch, count, self.batch_size)
 
         def loss(params: dense.Params, batch: jax.Array, step: jax.Array) -> jax.Array:
-            slot = batch * self.batch_size + jnp.arange(self.batch_size, dtype=jnp.int32)
-            used = slot < count  # the last mini-batch may not be full
-            chosen = bits.permuted(jnp.where(used, slot, 0), count, shuffle)
+            chosen, used = mini_batch(batch)
             sample = state.order[self.n_validation + chosen]
             seeds = bits.reseed(drop_seeds, step)
             logits = self._logits(
@@ -269,17 +265,16 @@ class DropoutNetwork:
         held_out = state.order[: self.n_validation]
 
         def validate(params: dense.Params) -> jax.Array:
-            def one_chunk(chunk: tuple[jax.Array, jax.Array]) -> jax.Array:
-                slot, used = chunk
+            def one_chunk(slot: jax.Array, used: jax.Array) -> jax.Array:
                 sample = held_out[slot]
                 logits = self._logits(params, self._first(params, data["train_x"][sample]))
                 entropy = measure.cross_entropy(logits, data["train_y"][sample])
                 return jnp.sum(jnp.where(used, entropy, 0))
 
-            total: jax.Array = jax.lax.map(one_chunk, _chunks(self.n_validation)).sum()
+            total: jax.Array = samples.total(one_chunk, self.n_validation)
             return total / self.n_validation
 
-        batches = (count + self.batch_size - 1) // self.batch_size
+        batches = samples.mini_batches(count, self.batch_size)
         return state._replace(
             fit=fit.epoch(state.fit, jax.grad(loss), validate, batches, self.plateau)
         )
@@ -295,8 +290,8 @@ class DropoutNetwork:
         on the value of the rate and the number of the pass, not on the grid that they stand in.
         """
         params = state.fit.best if self.restore_best else state.fit.params
-        samples = data["test_y"].shape[0]
-        slots, used = _chunks(samples)
+        tested = data["test_y"].shape[0]
+        slots, used = samples.chunks(tested)
         labels = data["test_y"][slots]
         z = jax.lax.map(lambda slot: self._first(params, data["test_x"][slot]), slots)
         root = keys.stream(state.key, "evaluation masks")
@@ -315,7 +310,7 @@ class DropoutNetwork:
                 return jnp.sum(jnp.where(used[i], entropy, 0)), jnp.sum(used[i] & right)
 
             entropy, right = jax.lax.map(one_chunk, jnp.arange(len(slots)))
-            return entropy.sum() / samples, right.sum().astype(jnp.float32) / samples
+            return entropy.sum() / tested, right.sum().astype(jnp.float32) / tested
 
         levels = masks.threshold(jnp.asarray(self.p_eval, jnp.float32))
         grid = jnp.repeat(levels, self.passes), jnp.tile(jnp.arange(self.passes), len(self.p_eval))
@@ -328,13 +323,3 @@ class DropoutNetwork:
             "epochs": state.fit.epoch,
             "validation_loss": final,
         }
-
-
-def _chunks(samples: int) -> tuple[jax.Array, jax.Array]:
-    """Split sample numbers into chunks of equal size: int32 [chunks, size], and which are used.
-
-    Where the sizes do not come out even, the last number fills the last chunk, unused.
-    """
-    chunks = -(-samples // CHUNK)
-    slot = jnp.arange(chunks * -(-samples // chunks), dtype=jnp.int32).reshape(chunks, -1)
-    return jnp.minimum(slot, samples - 1), slot < samples

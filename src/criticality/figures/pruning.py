@@ -1,0 +1,455 @@
+"""Pruning: performance, structure, the evolution of weights, critical exponents, topologies.
+
+Figure numbers are those of Pesce, He and Caldarelli.  `ds` is a study's results (`Store.open`);
+the other arguments are what `criticality.analysis.pruning` and `.evolution` give.  Densities of
+edges are drawn in percent; bands and bars are standard errors over realizations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import LogNorm
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from numpy.typing import ArrayLike
+
+from criticality.analysis.evolution import evolution_metric
+from criticality.analysis.pruning import CriticalPoint, outer_points
+from criticality.analysis.stats import Array, with_error
+from criticality.figures.parts import MARKERS, axes, outside_legend, reference
+
+# Okabe and Ito's, told apart in colour-blind vision; line styles tell them apart in grey print
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+TOPOLOGIES = ("pruned", "same\ndegrees", "random\nin layers", "random")
+LABELS = {
+    "accuracy": "test accuracy",
+    "loss": "test cross-entropy (nat)",
+    "prediction_entropy": "prediction entropy (nat)",
+    "outcome_entropy": "outcome entropy (nat)",
+    "conducting": "remaining edges that conduct (%)",
+    "edges": "remaining edges of the layer (%)",
+    "live_units": "live units (%)",
+    "density": "remaining edges (%)",
+}
+RANGE = 1e-5  # of the greatest, below which an Evolution Metric is not shown
+MOST = math.log(10)  # nat: entropy of ten equally frequent classes
+
+
+def against_density(ds: xr.Dataset, observable: str = "accuracy", ax: Axes | None = None) -> Axes:
+    """Draw an observable against the remaining edges, a curve for each outer point (Fig. 1)."""
+    ax = axes(ax)
+    for number, (at, one) in enumerate(outer_points(ds)):
+        swept = [value for name, value in at.items() if name in ds.dims]
+        label = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in swept)
+        rho = one["density"].mean("realization").values
+        _curve(100 * rho, _rows(one[observable], "step"), ax, *_style(number), label=label or None)
+    _percent_axis(ax)
+    ax.set_ylabel(LABELS[observable])
+    if observable.endswith("entropy"):
+        ax.set_ylim(-0.05, 1.1 * MOST)
+    if observable != "accuracy":
+        reference(ax, MOST, r"$\ln 10$")
+    else:
+        ax.set_ylim(0, 1.02)
+        reference(ax, 0.1, "1/10", below=True)
+    if observable == "loss":
+        ax.set_yscale("log")
+        _plain(ax.yaxis)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def layers(
+    ds: xr.Dataset,
+    observable: Literal["conducting", "edges", "live_units"] = "conducting",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the structure of each layer against the remaining edges of the network.
+
+    "conducting": share of the layer's remaining edges on a path from input to output; "edges" and
+    "live_units": share of what the dense network has.
+    """
+    ax = axes(ax)
+    values, along = ds[observable], "unit_layer" if observable == "live_units" else "layer"
+    whole = ds["edges"] if observable == "conducting" else values.isel(step=0)
+    share = (100 * values / whole.where(whole > 0)).transpose("realization", "step", along)
+    numbers = ds[along].values
+    rho = ds["density"].mean("realization").values
+    for number, colour, style in zip(numbers, _shades(len(numbers)), STYLES * 4, strict=False):
+        name = {0: "input", int(numbers[-1]): "output"}.get(int(number), str(number))
+        label = name if along == "unit_layer" else str(number)
+        _curve(100 * rho, share.sel({along: number}).values, ax, colour, style, label=label)
+    _percent_axis(ax)
+    ax.set(ylabel=LABELS[observable], ylim=(-2, 104))
+    outside_legend(ax, "units" if along == "unit_layer" else "layer")
+    return ax
+
+
+def weight_scatter(
+    later: ArrayLike,
+    earlier: ArrayLike,
+    remaining: ArrayLike,
+    densities: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw weights of two steps against each other, with the identity (Fig. 2).
+
+    Parameters
+    ----------
+    later, earlier
+        [weights]: at steps t > t'.
+    remaining
+        bool [weights]: at the later step.  Others that were not zero at the earlier one are
+        crosses.
+    densities
+        Of the later and the earlier step, for the title.
+    """
+    ax = axes(ax)
+    new, old = np.asarray(later, float), np.asarray(earlier, float)
+    kept = np.asarray(remaining, bool)
+    gone = ~kept & (old != 0)
+    size = 6 if len(new) < 5000 else 3
+    ax.plot(old[kept], new[kept], ".", ms=size, color=COLOURS[0], mew=0, alpha=0.6, rasterized=True,
+            label=f"remain ({kept.sum():,})")  # fmt: skip
+    ax.plot(old[gone], np.zeros(gone.sum()), "x", ms=4, mew=0.7, color=COLOURS[1], rasterized=True,
+            label=f"pruned ({gone.sum():,})")  # fmt: skip
+    largest = 1.05 * max(float(np.abs(w).max(initial=1e-12)) for w in (new, old))
+    ax.plot([-largest, largest], [-largest, largest], color="k", lw=0.8, zorder=1.5)
+    ax.set(xlim=(-largest, largest), ylim=(-largest, largest), aspect="equal")
+    ax.set(xlabel="earlier weight $w_{t'}$", ylabel="later weight $w_t$")
+    found = evolution_metric(new, old, kept)
+    ax.text(0.96, 0.05, rf"$\mathrm{{EM}} = {_scientific(found)}$" "\n"
+            rf"adjusted $R^2 = {1 - found:.4f}$",
+            transform=ax.transAxes, ha="right", fontsize="small")  # fmt: skip
+    ax.legend(loc="upper left", frameon=False, fontsize="small", markerscale=1.6, handletextpad=0.2)
+    if densities is not None:
+        first, second = (f"{100 * rho:.3g} %" for rho in reversed(densities))
+        ax.set_title(f"{first} → {second} of the edges", fontsize="medium")
+    return ax
+
+
+def evolution_profile(
+    profile: xr.DataArray, density: ArrayLike | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw the Evolution Metric at a fixed lag, of the network and of each layer (Fig. 3).
+
+    Parameters
+    ----------
+    profile
+        (realization, part, step or snapshot): `ds["evolution"]`, or what `evolution_profile`
+        gives.
+    density
+        [steps]; by default the coordinate `snapshot`.
+    """
+    ax = axes(ax)
+    along = next(str(d) for d in profile.dims if d not in ("realization", "part"))
+    rho = profile[along].values if density is None else np.asarray(density, float)
+    parts = profile["part"].values
+    looks = zip(("k", *_shades(len(parts) - 1)), ("-", *STYLES[1:] * 4), strict=False)
+    for part, (colour, style) in reversed(list(zip(parts, looks, strict=False))):
+        values = _rows(profile.sel(part=part), along)
+        label = "network" if part == 0 else f"layer {part}"
+        # the first step has moved from nowhere
+        values = np.where(values > 0, values, np.nan)
+        _curve(100 * rho, values, ax, colour, style, label=label, lw=1.6 if part == 0 else 1.0)
+    _percent_axis(ax)
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, high * RANGE), high)
+    lag = profile.attrs.get("lag")
+    unit = profile.attrs.get("lag_unit", "step")
+    between = f"{lag} {unit}s apart" if lag and lag > 1 else f"one {unit} apart"
+    ax.set_ylabel(f"Evolution Metric, {between}")
+    handles, names = ax.get_legend_handles_labels()
+    ax.legend(handles[::-1], names[::-1], frameon=False, fontsize="small")
+    return ax
+
+
+def evolution_map(found: xr.DataArray, part: int = 0, ax: Axes | None = None) -> Axes:
+    """Draw the Evolution Metric between all pairs of snapshots (Fig. 3), mean over realizations.
+
+    One flat cell a pair; hatched where there is no value.  Colours span five decades at most: less
+    is rounding.
+    """
+    ax = axes(ax)
+    mean = found.sel(part=part).mean("realization").sortby(["snapshot", "other"])
+    mean = mean.where((mean["snapshot"] > 0) & (mean["other"] > 0), drop=True)
+    edges = _cell_edges(100 * mean["snapshot"].values)
+    values = mean.transpose("other", "snapshot").values
+    positive = values[np.isfinite(values) & (values > 0)]
+    top = positive.max(initial=1e-9)
+    low = max(positive.min(initial=top), top * RANGE)
+    values = np.where(values < low, low / 10, values)  # a logarithm has no place for 0
+    cmap = matplotlib.colormaps["cividis"].with_extremes(under="w", bad=(0, 0, 0, 0))
+    mesh = ax.pcolormesh(
+        edges,
+        edges,
+        np.ma.masked_invalid(values),
+        norm=LogNorm(low, top),
+        cmap=cmap,
+        shading="flat",
+        rasterized=True,
+    )
+    ax.patch.set(hatch="////", edgecolor="0.7", facecolor="w")
+    ax.set(xscale="log", yscale="log", aspect="equal")
+    for axis in (ax.xaxis, ax.yaxis):
+        _plain(axis)
+    ax.set(xlabel=LABELS["density"], ylabel=LABELS["density"])
+    figure = ax.get_figure()
+    assert figure is not None
+    name = "network" if part == 0 else f"layer {part}"
+    figure.colorbar(mesh, ax=ax, label=f"Evolution Metric, {name} (white: below)", pad=0.02)
+    return ax
+
+
+def order_parameter(point: CriticalPoint, ax: Axes | None = None) -> Axes:
+    """Draw the order parameter against the distance from the critical density, Eqs. (3), (4).
+
+    Circles: mean over networks, with the fit; grey: each network against its own critical
+    density.
+    """
+    ax = axes(ax)
+    ax.set(xscale="log", yscale="log")
+    name = LABELS[point.observable].removeprefix("test ")
+    offset = f" $-$ {point.offset:.3g}" if point.offset else ""
+    ax.set(xlabel=r"distance $\rho - \rho_c$ (% of edges)", ylabel=name + offset)
+    fit = point.fit
+    own = point.single("p_c").values if point.each else np.array([])
+    for rho_c, y in zip(own, point.samples, strict=False):
+        x = 100 * (point.density - rho_c)
+        here = (x > 0) & (y > 0)
+        ax.plot(x[here], y[here], "-", color="0.75", lw=0.7, zorder=0)
+    if fit is None or not math.isfinite(fit.p_c):
+        ax.set_title(", ".join(point.flags), fontsize="medium")
+        return ax
+    x = 100 * (point.density - fit.p_c)
+    mean = point.samples.mean(axis=0)
+    error = point.samples.std(axis=0, ddof=1) / np.sqrt(len(point.samples))
+    here = (x > 0) & (mean > 0)
+    lower = np.minimum(error, 0.999 * np.abs(mean))  # a bar to below zero has no end here
+    colour = COLOURS[0]
+    ax.errorbar(x[here], mean[here], (lower[here], error[here]), fmt="o", ms=4, lw=1, capsize=1.5,
+                color=colour, mfc=colour if point.resolved else "w")  # fmt: skip
+    line = np.geomspace(x[here].min(), x[here].max(), 50) if here.any() else np.array([1.0])
+    law = fit.amplitude * (line / 100) ** fit.beta
+    ax.plot(line, law, "-" if point.resolved else ":", color="k", lw=1, zorder=3)
+    for axis in (ax.xaxis, ax.yaxis):
+        _plain(axis)
+    beta = rf"$\beta = {with_error(fit.beta, fit.errors[1])}$"
+    rho_c = rf"$\rho_c = {with_error(100 * fit.p_c, 100 * fit.errors[0])}$ %"
+    ax.set_title(f"{rho_c}, {beta}", fontsize="medium")
+    if point.flags:
+        ax.text(0.97, 0.04, "\n".join(point.flags), transform=ax.transAxes, ha="right",
+                fontsize="small", color="0.35")  # fmt: skip
+    return ax
+
+
+def threshold_scan(
+    points: Sequence[CriticalPoint],
+    name: Literal["beta", "p_c"] = "beta",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the exponent, or the critical density, against the greatest distance that is fitted.
+
+    It must not drift where the power law holds.  Open: flagged; bands: mean over networks that
+    are fitted alone.
+    """
+    ax = axes(ax)
+    which, factor = {"p_c": (0, 100.0), "beta": (1, 1.0)}[name]
+    for number, point in enumerate(points):
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        label = LABELS[point.observable].removeprefix("test ").removesuffix(" (nat)")
+        alone = point.single(name)
+        if alone.n > 1:
+            low, high = (factor * (alone.mean + s * alone.error) for s in (-1, 1))
+            ax.axhspan(low, high, color=colour, alpha=0.2, lw=0, zorder=0)
+        for fit in point.scan:
+            if not math.isfinite(fit.p_c):
+                continue
+            x = 100 * min(fit.window[1], point.density[-1] - fit.p_c)
+            ax.errorbar(x, factor * getattr(fit, name), factor * fit.errors[which], fmt=marker,
+                        ms=4.5, lw=1, capsize=2, color=colour, mfc="w" if fit.flags else colour,
+                        label=label)  # fmt: skip
+            label = ""
+    ax.set_xscale("log")
+    _plain(ax.xaxis)
+    text = {"beta": r"exponent $\beta$", "p_c": r"critical density $\rho_c$ (% of edges)"}[name]
+    ax.set(xlabel=r"greatest distance $\rho - \rho_c$ (% of edges)", ylabel=text)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize="small"
+        )
+    return ax
+
+
+def topology_accuracy(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Draw the accuracies of the topologies after training, a point for each network (Fig. 4).
+
+    Lines join what was made from one pruned network; bars are means and standard errors.  Beside
+    them, the pruned and fine-tuned network itself, and the dense one.
+    """
+    ax = axes(ax)
+    columns = [*ds["accuracy"].isel(epoch=-1).transpose("topology", "realization").values]
+    names = [TOPOLOGIES[int(n)] for n in ds["topology"].values]
+    for other, text in (("pruned_accuracy", "fine-\ntuned"), ("dense_accuracy", "dense")):
+        if other in ds:
+            columns.append(ds[other].transpose("realization").values)
+            names.append(text)
+    rows = np.array(columns)
+    aside = np.linspace(-0.12, 0.12, rows.shape[1]) if rows.shape[1] > 1 else np.zeros(1)
+    compared = ds.sizes["topology"]
+    for r, shift in enumerate(aside):
+        places = np.arange(len(rows)) + shift
+        ax.plot(places[:compared], rows[:compared, r], color="0.8", lw=0.6, zorder=0)
+    for number, values in enumerate(rows):
+        colour = COLOURS[number] if number < compared else "0.35"
+        marker = MARKERS[number]
+        ax.plot(number + aside, values, marker, ms=5, mew=0, alpha=0.7, color=colour)
+        mean, error = _mean(values[:, None])
+        ax.errorbar(number + 0.27, mean[0], error[0], fmt="_", ms=9, color="k", capsize=2, lw=1.2)
+    ax.set_xticks(range(len(names)), names, fontsize="small")
+    ax.set(ylabel=LABELS["accuracy"], ylim=(0, 1.02), xlim=(-0.5, len(names) - 0.3))
+    reference(ax, 0.1, "1/10", below=True)
+    return ax
+
+
+def topology_training(
+    ds: xr.Dataset, observable: Literal["accuracy", "loss"] = "accuracy", ax: Axes | None = None
+) -> Axes:
+    """Draw how each topology trains from the pruned initial weights (Fig. 4)."""
+    ax = axes(ax)
+    epochs = ds["epoch"].values
+    for number, topology in enumerate(ds["topology"].values):
+        values = _rows(ds[observable].sel(topology=topology), "epoch")
+        label = TOPOLOGIES[int(topology)].replace("\n", " ")
+        _curve(epochs, values, ax, *_style(number), label=label, lw=1.3)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="epoch", ylabel=LABELS[observable])
+    if observable == "accuracy":
+        ax.set_ylim(0, 1.02)
+        reference(ax, 0.1, "1/10", below=True)
+    else:
+        ax.set_yscale("log")
+        _plain(ax.yaxis)
+        reference(ax, MOST, r"$\ln 10$")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def degree_distribution(
+    distributions: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    direction: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw shares of units against their degree, one set of points for each name.
+
+    Parameters
+    ----------
+    distributions
+        name -> (degrees, shares).  Degree 0 stands on its own at the left.
+    direction
+        "in", "out" or nothing, for the label.
+    """
+    ax = axes(ax)
+    for number, (name, (degrees, shares)) in enumerate(distributions.items()):
+        k, share = np.asarray(degrees, float), np.asarray(shares, float)
+        here = share > 0
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        ax.plot(k[here], share[here], marker, ms=4, color=colour, mfc="none", mew=1, label=name)
+    ax.set_xscale("symlog", linthresh=1, linscale=0.4)
+    ax.set_xlim(left=-0.2)
+    ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    text = f"{direction}-degree $k$" if direction else "degree $k$"
+    ax.set(xlabel=text, ylabel="share of units $P(k)$")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+# --- parts -----------------------------------------------------------------------------------
+
+
+def _style(number: int) -> tuple[str, Any]:
+    return COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
+
+
+def _shades(number: int) -> list[Any]:
+    return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.88, max(number, 1))))
+
+
+def _rows(array: xr.DataArray, along: str) -> Array:
+    """Values [realizations, steps]."""
+    values: Array = array.transpose("realization", along).values
+    return values
+
+
+def _mean(values: Array) -> tuple[Array, Array]:
+    """Mean over realizations and its standard error; NaN where there are none, or one."""
+    there = np.isfinite(values)
+    n = there.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(there, values, 0).sum(axis=0) / n
+        square = np.where(there, (values - mean) ** 2, 0).sum(axis=0)
+        error = np.sqrt(square / (n - 1) / n)
+    return mean, error
+
+
+def _curve(
+    x: Array,
+    values: Array,
+    ax: Axes,
+    colour: Any,
+    style: Any,
+    label: str | None = None,
+    lw: float = 1.2,
+) -> None:
+    """Mean over realizations [realizations, points] with a band of its standard error."""
+    mean, error = _mean(values)
+    ax.plot(x, mean, ls=style, lw=lw, color=colour, label=label)
+    ax.fill_between(x, mean - error, mean + error, color=colour, alpha=0.25, lw=0)
+
+
+def _percent_axis(ax: Axes) -> None:
+    ax.set_xscale("log", nonpositive="mask")
+    _plain(ax.xaxis)
+    ax.set_xlabel(LABELS["density"])
+
+
+def _plain(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis, at 1, 2 and 5 if it is short."""
+    ax = axis.axes  # whose limits follow the data; those of the axis may be old
+    low, high = ax.get_xlim() if axis is ax.xaxis else ax.get_ylim()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if low > 0 and high < 100 * low else (1,)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _cell_edges(values: Array) -> Array:
+    """Edges of cells about positive values: geometric means of neighbours."""
+    logs = np.log(values)
+    if len(logs) < 2:
+        alone: Array = np.exp(logs[0] + np.array([-0.5, 0.5]))
+        return alone
+    inner = (logs[1:] + logs[:-1]) / 2
+    ends = np.array([2 * logs[0] - inner[0], 2 * logs[-1] - inner[-1]])
+    edges: Array = np.exp(np.concatenate([ends[:1], inner, ends[1:]]))
+    return edges
+
+
+def _scientific(value: float) -> str:
+    """Write a number with two digits; a power of ten where it is small."""
+    if not math.isfinite(value) or value == 0 or value >= 0.01:
+        return f"{value:.2g}" if math.isfinite(value) else r"\mathrm{undefined}"
+    power = math.floor(math.log10(value))
+    return rf"{value / 10**power:.1f}\times 10^{{{power}}}"
