@@ -40,6 +40,7 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.evaluate
+	$(BIN)/python -m benchmarks.prune
 	$(BIN)/python -m benchmarks.study
 	$(BIN)/python -m benchmarks.scaling
 

@@ -289,9 +289,9 @@ def critical_point(
 
     Measured on made-up curves with rho_c scattering by 2 %: of true power laws 95 % are resolved,
     of smooth crossovers 4 % with 6 networks, none with 12, and up to 17 % with 3.  The mean over
-    networks fitted alone is 2 to 4 times closer to the truth than the fit of the mean curve, and
-    its standard error covers it in 50, 60 and 80 % for 3, 6 and 12 networks; that of the fit, which
-    the scatter of rho_c biases, in 60, 60 and 40 %.
+    networks fitted alone is 1.4 to 3.2 times closer to the truth than the fit of the mean curve,
+    and its standard error, of nominally 68 %, covers it in some 50, 60 and 80 % for 3, 6 and 12
+    networks; that of the fit, which the scatter of rho_c biases, in 70, 45 and 35 %.
 
     Parameters
     ----------
