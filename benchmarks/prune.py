@@ -36,7 +36,7 @@ from criticality.base import canonical
 from criticality.engine import programs
 from criticality.systems import PruningNetwork
 
-CHUNK = 1_000  # test images at once
+CHUNKS = {"fc4": 1_000, "cnn5": 250}  # test images at once: the fastest of some for PyTorch
 CLASSES = 10
 Span = tuple[float, float]  # beginning and end, by a clock that all processes share
 
@@ -45,7 +45,7 @@ def systems(channels: int) -> dict[str, PruningNetwork]:
     """Give what is pruned; the number of steps sets how long a turn takes."""
     common = PruningNetwork(final_density=0.05, snapshots=(0.05, 1.0))
     return {
-        "FC4": canonical(common, steps=20, updates=100),
+        "FC4": canonical(common, steps=12, updates=100),
         "CNN5": canonical(
             common, architecture="cnn5", width=64, channels=channels, steps=2, updates=20
         ),
@@ -79,7 +79,7 @@ def our_steps(system: PruningNetwork, number: int) -> tuple[Span, dict[str, Any]
 
 
 def network(system: PruningNetwork) -> nn.Sequential:
-    """Module of the same shape."""
+    """Give a module of the same shape."""
     shapes = system.network().shapes
     layers: list[nn.Module] = []
     for before, shape in zip((None, *shapes), shapes, strict=False):
@@ -113,8 +113,10 @@ class Masks:
         gone = int((flat == 0).sum())
         score[flat == 0] = -1
         flat[score.topk(gone + count, largest=False, sorted=False).indices] = 0
-        ends = flat.split([weight.numel() for weight in self.weights])
-        self.masks = [part.view_as(weight) for part, weight in zip(ends, self.weights, strict=True)]
+        split = flat.split([weight.numel() for weight in self.weights])
+        self.masks = [
+            part.view_as(weight) for part, weight in zip(split, self.weights, strict=True)
+        ]
         self.apply()
 
     @torch.no_grad()
@@ -154,10 +156,10 @@ def batches(pool: int, size: int) -> Iterator[torch.Tensor]:
 
 
 @torch.no_grad()
-def measured(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, float]:
+def measured(model: nn.Module, x: torch.Tensor, y: torch.Tensor, chunk: int) -> dict[str, float]:
     """Accuracy, loss and both entropies on the whole test set."""
     right, loss, entropy, predicted = 0, 0.0, 0.0, torch.zeros(CLASSES)
-    for pixels, labels in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
+    for pixels, labels in zip(x.split(chunk), y.split(chunk), strict=True):
         log_p = log_softmax(model(pixels), 1)
         guess = log_p.argmax(1)
         right += int((guess == labels).sum())
@@ -191,15 +193,17 @@ def torch_steps(
             cross_entropy(model(x[batch]), y[batch]).backward()
             optimizer.step()
             way.apply()
-        found.append(measured(model, *test) | {"edges": way.remaining()})
+        found.append(
+            measured(model, *test, CHUNKS[system.architecture]) | {"edges": way.remaining()}
+        )
     return (start, time.monotonic()), found
 
 
 def on_every_core(
-    pool: Callable[[], cf.Executor], steps: Callable[[PruningNetwork, int], Any], of: PruningNetwork
+    pool: cf.Executor, steps: Callable[[PruningNetwork, int], Any], of: PruningNetwork
 ) -> float:
     """Seconds a step and network, one network on each core, from first beginning to last end."""
-    found = pool().map(partial(steps, of), range(parts.CORES))
+    found = pool.map(partial(steps, of), range(parts.CORES))
     starts, ends = zip(*(span for span, _ in found), strict=True)
     return (max(ends) - min(starts)) / parts.CORES / of.steps
 
@@ -212,15 +216,12 @@ def one_by_one(steps: Callable[[PruningNetwork, int], Any], of: PruningNetwork) 
 
 def contenders(system: PruningNetwork, pool: cf.Executor) -> dict[str, Callable[[], float]]:
     """Seconds a step and network of everybody."""
-    found = {
-        "criticality, one network a core": partial(on_every_core, ours.crew, our_steps, system)
-    }
+    mine = partial(on_every_core, ours.crew(), our_steps, system)
+    found = {"criticality, one network a core": mine}
     for name, kind in {"PyTorch loop": Masks, "torch.nn.utils.prune": TorchPrune}.items():
-        steps = partial(torch_steps, kind)
+        steps, every = partial(torch_steps, kind), f"{name}, {parts.CORES} processes"
         found[f"{name}, 1 process"] = partial(one_by_one, steps, system)
-        found[f"{name}, {parts.CORES} processes"] = partial(
-            on_every_core, lambda: pool, steps, system
-        )
+        found[every] = partial(on_every_core, pool, steps, system)
     return found
 
 

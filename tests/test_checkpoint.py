@@ -383,7 +383,9 @@ def test_a_run_goes_on_from_checkpoints_and_removes_them(interrupt, tmp_path, ti
         run(tiny_study, store, executor=Serial())
     assert store.begun() == 1
     (left,) = store.checkpoints.iterdir()
-    left.with_name(f"{left.name}.9-abcd.tmp").write_bytes(b"what a kill leaves")
+    killed = left.with_name(f"{left.name}.9-abcd.tmp")
+    killed.write_bytes(b"what a kill leaves")
+    os.utime(killed, (0, 0))
     interrupt(None)
     xr.testing.assert_identical(run(tiny_study, store, executor=Serial()), whole)
     assert store.begun() == 0

@@ -400,6 +400,7 @@ def test_accuracy_survives_the_first_half_and_is_chance_without_edges():
     [
         ({"schedule": "geometric", "final_density": 0.0}, "never ends"),
         ({"schedule": "focused", "focus": 0.1, "final_density": 0.2}, "less than focus"),
+        ({"schedule": "focused", "steps": 1}, "2 or more"),
         ({"snapshots": (0.05, 1.0)}, "below final_density"),
         ({"n_train": 5_000}, "n_train <= 3900"),
         ({"criterion": "magnitud"}, "did you mean 'magnitude'"),

@@ -25,7 +25,7 @@ from criticality.base import Observable, control
 from criticality.study.cost import result_bytes
 from criticality.study.run import _provenance
 from criticality.study.store import DamagedError
-from criticality.systems import DropoutNetwork
+from criticality.systems import DropoutNetwork, PruningNetwork
 
 
 def with_grid(study: Study, **grid) -> Study:
@@ -443,3 +443,17 @@ def test_interrupt_leaves_a_resumable_store_and_exits_130(tmp_path):
     assert "Traceback" not in said
     assert len(Store(tmp_path / "s").entries()[0]) >= 2
     assert not Store(tmp_path / "s").entries()[1]
+
+
+def test_observables_of_different_sizes_are_left_out_or_refused(tmp_path, caplog):
+    network = dataclasses.replace(PruningNetwork.tiny(), updates=0, max_epochs=1)
+    ds = run(Study(system=network, grid={"width": [4, 6]}), tmp_path / "s")
+    assert "weights" not in ds
+    assert "weights is not over the same snapshot and weight" in caplog.text
+    assert np.isfinite(ds["accuracy"]).all()
+    store = Store(tmp_path / "s")
+    with pytest.raises(InputError, match=r"weights .*\(width\); open one value"):
+        store.open(observables=["accuracy", "weights"])
+    one = Study(system=dataclasses.replace(network, width=4)).plan()
+    narrow = {**one, "grid": {"width": [4]}}
+    assert store.open(narrow, ["weights"])["weights"].sizes["weight"] == 64 * 4 + 2 * 16 + 40

@@ -8,8 +8,10 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from criticality import data, keys
+from criticality import InputError, data, keys
+from criticality.base import canonical
 from criticality.engine import networks
 from criticality.systems import TopologyNetwork
 from criticality.systems.topology import TOPOLOGIES
@@ -110,3 +112,8 @@ def test_convolutions_keep_the_degrees_of_channels():
         np.testing.assert_array_equal(table_a.sum(axis=0), table_b.sum(axis=0))
         np.testing.assert_array_equal(table_a.sum(axis=1), table_b.sum(axis=1))
     assert any((a != b).any() for a, b in zip(pruned, swapped, strict=True))
+
+
+def test_a_density_that_leaves_no_edge_is_an_error():
+    with pytest.raises(InputError, match="not one of 1176 edges"):
+        canonical(TINY, density=1e-5)

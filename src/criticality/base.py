@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 import operator
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -98,7 +98,7 @@ class System(Protocol):
     def validate(self) -> None:
         """Raise `InputError` for values that each are allowed but not together."""
 
-    def inner(self) -> dict[str, tuple[float, ...]]:
+    def inner(self) -> Mapping[str, Sequence[float]]:
         """Coordinates of the inner dimensions, in the order in which observables have them."""
 
     def work(self) -> float:

@@ -42,15 +42,18 @@ def evolution_metric(
     -------
     float
         0 if nothing moved, 1 if the prediction is as bad as the mean; NaN for two weights or fewer,
-        or weights that are all equal.
+        or weights that are all equal, or not all finite.
     """
     if target not in TARGETS:
         raise unknown("target", str(target), TARGETS, "evolution_metric")
     kept = np.asarray(remaining, bool)
     new, old = np.asarray(later, float)[kept], np.asarray(earlier, float)[kept]
     goal = new if target == "later" else old
-    n, total = len(goal), float(np.sum((goal - goal.mean()) ** 2)) if len(goal) else 0.0
-    if n <= 2 or total <= 0:
+    n = len(goal)
+    if n <= 2 or not np.isfinite(new).all() or not np.isfinite(old).all():
+        return float("nan")
+    total = float(np.sum((goal - goal.mean()) ** 2))
+    if total <= 0:
         return float("nan")
     return float(np.sum((new - old) ** 2)) / total * (n - 1) / (n - 2)
 
@@ -62,8 +65,7 @@ def evolution_map(ds: xr.Dataset, target: Target = "later") -> xr.DataArray:
     ----------
     ds
         `weights` (realization, snapshot, weight), `removed` (realization, weight), `snapshot_step`
-        (realization, snapshot) and `edges` (realization, step, layer) of one outer point.  It is
-        read one realization at a time, so that it may be larger than the memory.
+        (realization, snapshot) and `edges` (realization, step, layer) of one outer point.
     target
         As of `evolution_metric`.
 

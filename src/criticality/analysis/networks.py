@@ -14,12 +14,48 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from criticality.analysis.stats import Array
 from criticality.base import InputError
 
 Mask = NDArray[np.bool_]
 Shape = tuple[int, ...]  # of the weights of a layer: (out, in), or (out, in, 3, 3)
+
+
+def layer_shapes(units: ArrayLike, edges: ArrayLike) -> list[Shape]:
+    """Shapes of the layers of a dense network.
+
+    Parameters
+    ----------
+    units
+        [layers + 1], the inputs first; channels count as units.
+    edges
+        [layers], weights of each.
+
+    Returns
+    -------
+    list[Shape]
+        (out, in), or (out, in, k) where k edges join each pair of units: positions in a kernel, or
+        the pixels of a channel that feeds a fully-connected layer.
+
+    Raises
+    ------
+    InputError
+        If a layer does not join all its pairs of units alike.
+    """
+    counts = [int(n) for n in np.asarray(units)]
+    shapes: list[Shape] = []
+    for number, count in enumerate(np.asarray(edges, int).tolist()):
+        pair = counts[number + 1], counts[number]
+        each, rest = divmod(count, math.prod(pair)) if all(pair) else (0, 1)
+        if rest or not each:
+            raise InputError(
+                f"layer {number + 1} has {count} edges; expected a multiple of {pair[0]} x "
+                f"{pair[1]}, the units that it joins"
+            )
+        shapes.append(pair if each == 1 else (*pair, each))
+    return shapes
 
 
 def masks(removed: ArrayLike, shapes: Sequence[Shape], step: int) -> list[Mask]:
@@ -142,6 +178,32 @@ def degree_distribution(samples: Sequence[ArrayLike]) -> DegreeDistribution:
         cumulative_error=error(tails),
         n=n,
     )
+
+
+def random_tail(degree: ArrayLike, shape: Shape, side: int, edges: ArrayLike) -> Array:
+    """Expected share of units with degree k or more, if edges lie at random.
+
+    Parameters
+    ----------
+    degree
+        int [degrees], k.
+    shape
+        Of the weights of a layer.
+    side
+        0 for in-degrees of the units above, 1 for out-degrees of those below.
+    edges
+        int [realizations], or one number, that remain in the layer.
+
+    Returns
+    -------
+    Array
+        [degrees], P(K >= k), mean over realizations.  K is hypergeometric: so many edges are drawn
+        from all places in the layer, and counted in those of one unit.
+    """
+    total = math.prod(shape)
+    k, drawn = np.asarray(degree)[:, None], np.atleast_1d(np.asarray(edges))
+    tail: Array = stats.hypergeom.sf(k - 1, total, drawn, total // shape[side]).mean(axis=1)
+    return tail
 
 
 @dataclass(frozen=True, kw_only=True)

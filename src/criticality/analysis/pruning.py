@@ -204,7 +204,8 @@ def order_parameter(
         By default 0 for the entropy.  For the accuracy it is the mean over all steps whose
         predictions fall into one class: the share of a class in the test set, which one differs
         from network to network (0.1135 if always the most frequent one of MNIST, 0.1 for
-        balanced data).  If there is no such step, 1/10 is assumed.
+        balanced data).  If there is no such step, 1/10 is assumed.  One that is given is at least
+        0, and below 1 for the accuracy.
 
     Returns
     -------
@@ -216,10 +217,14 @@ def order_parameter(
     Raises
     ------
     InputError
-        For another observable, one that is missing, or dims that are left over.
+        For another observable, one that is missing, dims that are left over, or such an offset.
     """
     if observable not in OBSERVABLES:
         raise unknown("observable", str(observable), OBSERVABLES, "order parameter")
+    most = 1.0 if observable == "accuracy" else np.inf
+    if offset is not None and not 0 <= offset < most:
+        name = "chance" if observable == "accuracy" else "offset"
+        raise InputError(f"{name} = {offset:g}: expected 0 <= {name} < {most:g}.")
     arrays = {}
     for name in ("density", *OBSERVABLES):
         if name not in ds:
@@ -298,7 +303,7 @@ def critical_point(
     ds, observable, offset
         As of `order_parameter`.
     densities
-        (least, greatest) density of the window, where it shall be another.
+        (least, greatest) density of the window, where it shall be another; 1 is the dense network.
     points
         Bins of the window.
     draws, seed, level
@@ -309,10 +314,10 @@ def critical_point(
     if points < 8:
         raise InputError(f"points = {points}: expected 8 or more.")
     low, high = densities
-    if any(end is not None and not end > 0 for end in densities) or (
+    if any(end is not None and not 0 < end <= 1 for end in densities) or (
         low is not None and high is not None and not low < high
     ):
-        raise InputError(f"densities = {densities}: expected 0 < least < greatest.")
+        raise InputError(f"densities = {densities}: expected 0 < least < greatest <= 1.")
     density, values, chance, source = order_parameter(ds, observable, offset)
     found = _collapse(density, values, chance)
     assumed = ("chance assumed",) if source == "assumed" else ()

@@ -6,12 +6,13 @@ import json
 import math
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from criticality.base import DataError, InputError, RunError
+from criticality.base import DataError, InputError, RunError, unknown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -97,27 +98,50 @@ def open_results(
     keep: tuple[str, ...] = PLANE,
     observables: tuple[str, ...] | None = None,
 ) -> xr.Dataset:
-    """Open what a store holds, at the chosen values; single-valued axes but `keep` are dropped."""
+    """Open what a store holds, at the chosen values; single-valued axes but `keep` are dropped.
+
+    Raises
+    ------
+    InputError
+        As `Store.open`, or for a choice of an axis in `keep` that is not swept, or of no value.
+    """
     from criticality.study.store import Store
 
     results = Store(store)
-    ds = results.open(observables=observables)
-    total, done = results.total(), len(results.entries()[0])
-    if done < total:
-        say(f"not finished: {done} of {total} tasks are done")
-    for choice in select or []:
-        name, _, text = choice.partition("=")
-        if name not in ds.dims:
-            from criticality.base import unknown
-
-            raise unknown("axis", name, [str(d) for d in ds.dims], "--select")
-        found = [v for v in ds[name].values if str(v).lower() == text.lower() or _same(v, text)]
-        if not found:
-            values = ", ".join(str(v) for v in ds[name].values)
-            raise InputError(f"--select {choice}: {name} has the values {values}.")
-        ds = ds.sel({name: found[0]})
+    plan, (entries, _) = results.plan(), results.entries()
+    total = results.total()
+    if entries and len(entries) < total:
+        say(f"not finished: {len(entries)} of {total} tasks are done")
+    choices = [(choice, *choice.partition("=")[::2]) for choice in select or []]
+    for choice, name, text in choices:
+        if name in plan["grid"]:
+            plan["grid"][name] = [_value(choice, name, text, plan["grid"][name])]
+    grid = plan["grid"]
+    try:
+        ds = results.open(plan, observables)
+    except InputError as error:
+        swept = ", ".join(name for name, values in grid.items() if len(values) > 1)
+        there = any(all(e.point[n] in values for n, values in grid.items()) for e in entries)
+        if swept and there:
+            raise InputError(f"{error} Use --select AXIS=VALUE with one of: {swept}.") from error
+        raise
+    free = [str(d) for d in ds.dims if d not in keep or d in grid or d == "realization"]
+    for choice, name, text in choices:
+        if name not in free:
+            raise unknown("axis", name, free, "--select")
+        ds = ds.sel({name: _value(choice, name, text, ds[name].values)})
+        free.remove(name)
     keep = (*keep, "realization", "pass")
     return ds.squeeze([dim for dim, n in ds.sizes.items() if n == 1 and dim not in keep])
+
+
+def _value(choice: str, name: str, text: str, values: Iterable[Any]) -> Any:
+    """Find the value of an axis that `choice` means."""
+    for value in values:
+        if str(value).lower() == text.lower() or _same(value, text):
+            return value
+    listed = ", ".join(map(str, values))
+    raise InputError(f"--select {choice}: {name} has the values {listed}.")
 
 
 def _same(value: Any, text: str) -> bool:

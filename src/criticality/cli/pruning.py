@@ -6,9 +6,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
-from criticality.base import unknown
+from criticality.base import InputError, unknown
 from criticality.cli.app import (
     Json,
     Select,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from criticality.cli.figures import Page
 
 OBSERVABLES = ("accuracy", "prediction_entropy")
+NEAR = 0.01  # density whose degrees are drawn: about where networks collapse
 CURVES = (*OBSERVABLES, "outcome_entropy", "loss")
 LAYERS = ("edges", "conducting", "live_units")
 WEIGHTS = ("weights", "removed", "snapshot_step")
@@ -55,6 +57,8 @@ def threshold(
     """Find the density at which pruned networks collapse, and its exponents."""
     if observable not in (*OBSERVABLES, "both"):
         raise unknown("value for --observable:", observable, (*OBSERVABLES, "both"))
+    if chance is not None and observable == "prediction_entropy":
+        raise InputError(f"--chance {chance:g}: is for the accuracy; the entropy has none.")
     expect_system(store, "threshold", "pruning")
     from criticality.analysis.pruning import critical_point, outer_points
 
@@ -151,7 +155,7 @@ def _open(store: Path, select: list[str] | None, observables: tuple[str, ...]) -
 
 
 def pruning_pages(store: Path, select: list[str] | None, page: Page) -> None:
-    """Draw performance, structure, exponents and, where weights were kept, their evolution."""
+    """Draw performance, structure, degrees, exponents and, where weights were kept, these."""
     from criticality import figures as draw
     from criticality.analysis.pruning import critical_points, outer_points
 
@@ -164,6 +168,7 @@ def pruning_pages(store: Path, select: list[str] | None, page: Page) -> None:
     for row, (_, one) in zip(page("structure", 3, 14, titles), parts, strict=True):
         for ax, name in zip(row, LAYERS, strict=True):
             draw.layers(one, name, ax)  # type: ignore[arg-type]
+    _degree_page(store, select, page)
     for number, row in enumerate(page("threshold", 4, 17, titles)):
         pair = found[2 * number : 2 * number + 2]
         for ax, point in zip(row[:2], pair, strict=True):
@@ -171,6 +176,43 @@ def pruning_pages(store: Path, select: list[str] | None, page: Page) -> None:
         draw.threshold_scan(pair, "p_c", row[2])
         draw.threshold_scan(pair, "beta", row[3])
     _weight_pages(store, select, page, [point.collapse.half.mean for point in found[::2]])
+
+
+def _degree_page(store: Path, select: list[str] | None, page: Page) -> None:
+    from criticality.analysis.pruning import outer_points
+
+    ds = _open(store, select, ("accuracy", "density", "edges", "live_units", "removed"))
+    parts = list(outer_points(ds))
+    steps, titles = [], []
+    for at, one in parts:
+        rho = one["density"].mean("realization").values
+        away = np.abs(np.log(np.where(rho > 0, rho, np.nan) / NEAR))
+        steps.append(int(np.nanargmin(away)))
+        place = _title(at)
+        titles.append(f"{place + ': ' if place else ''}{100 * rho[steps[-1]]:.3g} % of the edges")
+    rows = page("degrees", 2, 10, titles)
+    for row, (_, one), step in zip(rows, parts, steps, strict=True):
+        _degrees(one, step, row)
+
+
+def _degrees(ds: xr.Dataset, step: int, row: Any) -> None:
+    """Draw in- and out-degrees of each layer after a step, over realizations."""
+    from criticality import figures as draw
+    from criticality.analysis import networks
+
+    ds = ds.isel(realization=np.isfinite(ds["removed"].values).all(axis=1))
+    dense = ds.isel(realization=0, step=0)  # all units are alive
+    shapes = networks.layer_shapes(dense["live_units"].values, dense["edges"].values)
+    each = [networks.masks(removed, shapes, step) for removed in ds["removed"].values]
+    for side, (ax, direction) in enumerate(zip(row, ("in", "out"), strict=True)):
+        found, random = {}, {}
+        for number, (shape, layer) in enumerate(zip(shapes, zip(*each, strict=True), strict=True)):
+            name = f"layer {number + 1}"
+            samples = [networks.degrees(mask)[side] for mask in layer]
+            found[name] = networks.degree_distribution(samples)
+            edges = [mask.sum() for mask in layer]
+            random[name] = networks.random_tail(found[name].degree, shape, side, edges)
+        draw.degree_distribution(found, random, direction, ax)
 
 
 def _weight_pages(store: Path, select: list[str] | None, page: Page, half: list[float]) -> None:
@@ -203,8 +245,9 @@ def _scatters(ds: xr.Dataset, half: float, row: Any) -> None:
     densities = one["snapshot"].values
     collapse = int((densities > half).sum()) if math.isfinite(half) else len(densities) // 2
     last = len(densities) - 1
+    collapse = min(collapse, last - 1)  # it may be below all snapshots
     removed = one["removed"].values
-    for ax, late in zip(row, (1, max(collapse - 1, 1), min(collapse + 1, last)), strict=True):
+    for ax, late in zip(row, (1, max(collapse - 1, 1), max(collapse + 1, 1)), strict=True):
         later, earlier = one.isel(snapshot=late), one.isel(snapshot=late - 1)
         draw.weight_scatter(
             later["weights"].values,

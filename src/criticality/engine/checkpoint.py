@@ -99,6 +99,10 @@ class Checkpoints:
                 steps.append(before + advances)
                 self._write(number, found, (steps[-1], already + seconds))
         except OSError as error:
+            assert self.folder is not None
+            if isinstance(error, FileNotFoundError) and self.folder.is_dir():
+                self.wait()  # another run has finished this task, and removed what there was of it
+                return
             if str(self.folder) not in _refused:
                 _refused.add(str(self.folder))
                 log.warning("no checkpoints, so an interruption would cost more: %s", error)

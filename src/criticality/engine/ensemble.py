@@ -72,6 +72,7 @@ def _one(form: System, realization: Realization, data: Any, number: int, kept: C
     state = program(_begin, traced, words, data)(traced, words, data)
     if kept.there(number) and (found := kept.load(number, checkpoint.leaves(state))):
         state = checkpoint.restored(state, found)
+        del found  # it may be large
     count, finished = np.int32(1), False
     # the state is donated: it may be large, and the new one takes its place in memory
     advance = program(_slice, traced, state, count, data, donate=(1,))

@@ -21,6 +21,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from numpy.typing import ArrayLike
 
 from criticality.analysis.evolution import evolution_metric
+from criticality.analysis.networks import DegreeDistribution
 from criticality.analysis.pruning import CriticalPoint, outer_points
 from criticality.analysis.stats import Array, with_error
 from criticality.figures.parts import MARKERS, axes, outside_legend, reference
@@ -50,7 +51,8 @@ def against_density(ds: xr.Dataset, observable: str = "accuracy", ax: Axes | Non
         swept = [value for name, value in at.items() if name in ds.dims]
         label = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in swept)
         rho = one["density"].mean("realization").values
-        _curve(100 * rho, _rows(one[observable], "step"), ax, *_style(number), label=label or None)
+        values = _rows(one[observable], "step")
+        _curve(_percent(rho), values, ax, *_style(number), label=label or None)
     _percent_axis(ax)
     ax.set_ylabel(LABELS[observable])
     if observable.endswith("entropy"):
@@ -63,8 +65,9 @@ def against_density(ds: xr.Dataset, observable: str = "accuracy", ax: Axes | Non
     if observable == "loss":
         ax.set_yscale("log")
         _plain(ax.yaxis)
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, fontsize="small")
+    curves = len(ax.get_legend_handles_labels()[0])
+    if curves:
+        _legend_above(ax, min(curves, 3))
     return ax
 
 
@@ -87,7 +90,7 @@ def layers(
     for number, colour, style in zip(numbers, _shades(len(numbers)), STYLES * 4, strict=False):
         name = {0: "input", int(numbers[-1]): "output"}.get(int(number), str(number))
         label = name if along == "unit_layer" else str(number)
-        _curve(100 * rho, share.sel({along: number}).values, ax, colour, style, label=label)
+        _curve(_percent(rho), share.sel({along: number}).values, ax, colour, style, label=label)
     _percent_axis(ax)
     ax.set(ylabel=LABELS[observable], ylim=(-2, 104))
     outside_legend(ax, "units" if along == "unit_layer" else "layer")
@@ -122,14 +125,16 @@ def weight_scatter(
             label=f"remain ({kept.sum():,})")  # fmt: skip
     ax.plot(old[gone], np.zeros(gone.sum()), "x", ms=4, mew=0.7, color=COLOURS[1], rasterized=True,
             label=f"pruned ({gone.sum():,})")  # fmt: skip
-    largest = 1.05 * max(float(np.abs(w).max(initial=1e-12)) for w in (new, old))
+    every = np.abs(np.concatenate([new, old]))  # some may be infinite, where training diverged
+    largest = 1.05 * float(every[np.isfinite(every)].max(initial=1e-12))
     ax.plot([-largest, largest], [-largest, largest], color="k", lw=0.8, zorder=1.5)
     ax.set(xlim=(-largest, largest), ylim=(-largest, largest), aspect="equal")
     ax.set(xlabel="earlier weight $w_{t'}$", ylabel="later weight $w_t$")
     found = evolution_metric(new, old, kept)
-    ax.text(0.96, 0.05, rf"$\mathrm{{EM}} = {_scientific(found)}$" "\n"
-            rf"adjusted $R^2 = {1 - found:.4f}$",
-            transform=ax.transAxes, ha="right", fontsize="small")  # fmt: skip
+    text = rf"$\mathrm{{EM}} = {_scientific(found)}$" "\n" rf"adjusted $R^2 = {1 - found:.4f}$"
+    if not math.isfinite(found):
+        text = "EM undefined"
+    ax.text(0.96, 0.05, text, transform=ax.transAxes, ha="right", fontsize="small")
     ax.legend(loc="upper left", frameon=False, fontsize="small", markerscale=1.6, handletextpad=0.2)
     if densities is not None:
         first, second = (f"{100 * rho:.3g} %" for rho in reversed(densities))
@@ -155,12 +160,15 @@ def evolution_profile(
     rho = profile[along].values if density is None else np.asarray(density, float)
     parts = profile["part"].values
     looks = zip(("k", *_shades(len(parts) - 1)), ("-", *STYLES[1:] * 4), strict=False)
+    if not _moves(profile.values, ax):
+        return ax
     for part, (colour, style) in reversed(list(zip(parts, looks, strict=False))):
         values = _rows(profile.sel(part=part), along)
         label = "network" if part == 0 else f"layer {part}"
         # the first step has moved from nowhere
         values = np.where(values > 0, values, np.nan)
-        _curve(100 * rho, values, ax, colour, style, label=label, lw=1.6 if part == 0 else 1.0)
+        lw = 1.6 if part == 0 else 1.0
+        _curve(_percent(rho), values, ax, colour, style, label=label, lw=lw)
     _percent_axis(ax)
     ax.set_yscale("log")
     low, high = ax.get_ylim()
@@ -183,11 +191,13 @@ def evolution_map(found: xr.DataArray, part: int = 0, ax: Axes | None = None) ->
     ax = axes(ax)
     mean = found.sel(part=part).mean("realization").sortby(["snapshot", "other"])
     mean = mean.where((mean["snapshot"] > 0) & (mean["other"] > 0), drop=True)
-    edges = _cell_edges(100 * mean["snapshot"].values)
     values = mean.transpose("other", "snapshot").values
+    if not _moves(values, ax):
+        return ax
+    edges = _cell_edges(100 * mean["snapshot"].values)
     positive = values[np.isfinite(values) & (values > 0)]
-    top = positive.max(initial=1e-9)
-    low = max(positive.min(initial=top), top * RANGE)
+    top = positive.max()
+    low = max(positive.min(), top * RANGE)
     values = np.where(values < low, low / 10, values)  # a logarithm has no place for 0
     cmap = matplotlib.colormaps["cividis"].with_extremes(under="w", bad=(0, 0, 0, 0))
     mesh = ax.pcolormesh(
@@ -285,9 +295,7 @@ def threshold_scan(
     text = {"beta": r"exponent $\beta$", "p_c": r"critical density $\rho_c$ (% of edges)"}[name]
     ax.set(xlabel=r"greatest distance $\rho - \rho_c$ (% of edges)", ylabel=text)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(
-            loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize="small"
-        )
+        _legend_above(ax, 2)
     return ax
 
 
@@ -346,33 +354,43 @@ def topology_training(
 
 
 def degree_distribution(
-    distributions: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    found: Mapping[str, DegreeDistribution],
+    random: Mapping[str, ArrayLike] | None = None,
     direction: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw shares of units against their degree, one set of points for each name.
+    """Draw the share of units with degree k or more, a curve for each name.
+
+    A step is a degree.  Units without edges are what is missing to 1 at k = 1.
 
     Parameters
     ----------
-    distributions
-        name -> (degrees, shares).  Degree 0 stands on its own at the left.
+    found
+        name -> distribution.
+    random
+        name -> P(K >= k) at the same degrees, drawn as a thin line: what would be expected.
     direction
         "in", "out" or nothing, for the label.
     """
     ax = axes(ax)
-    for number, (name, (degrees, shares)) in enumerate(distributions.items()):
-        k, share = np.asarray(degrees, float), np.asarray(shares, float)
-        here = share > 0
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        ax.plot(k[here], share[here], marker, ms=4, color=colour, mfc="none", mew=1, label=name)
-    ax.set_xscale("symlog", linthresh=1, linscale=0.4)
-    ax.set_xlim(left=-0.2)
-    ax.set_yscale("log")
+    random = random or {}
+    least = 1.0
+    for name, colour, style in zip(found, _shades(len(found)), STYLES * 4, strict=False):
+        k, share, error = found[name].degree, found[name].cumulative, found[name].cumulative_error
+        here = (k > 0) & (share > 0)
+        least = min(least, share[here].min(initial=least))
+        ax.plot(k[here], share[here], ls=style, lw=1.8, color=colour, label=name)
+        ax.fill_between(k[here], np.maximum(share - error, 1e-12)[here], (share + error)[here],
+                        color=colour, alpha=0.25, lw=0)  # fmt: skip
+        if name in random:
+            ax.plot(k[1:], np.asarray(random[name], float)[1:], ls=style, lw=0.7, color=colour)
+    ax.set(xscale="log", yscale="log", ylim=(0.7 * least, 1.4))
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.set_minor_formatter(NullFormatter())
+        _plain(axis)
     text = f"{direction}-degree $k$" if direction else "degree $k$"
-    ax.set(xlabel=text, ylabel="share of units $P(k)$")
+    ax.set(xlabel=text, ylabel=r"share of units with $K \geq k$")
+    if random:
+        ax.plot([], [], "-", lw=0.7, color="k", label="random")
     ax.legend(frameon=False, fontsize="small")
     return ax
 
@@ -392,6 +410,29 @@ def _rows(array: xr.DataArray, along: str) -> Array:
     """Values [realizations, steps]."""
     values: Array = array.transpose("realization", along).values
     return values
+
+
+def _percent(density: ArrayLike) -> Array:
+    """Densities in percent; NaN for 0, which has no place on a logarithmic axis."""
+    rho = np.asarray(density, float)
+    percent: Array = np.where(rho > 0, 100 * rho, np.nan)
+    return percent
+
+
+def _legend_above(ax: Axes, columns: int) -> None:
+    ax.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, frameon=False, fontsize="small"
+    )
+
+
+def _moves(values: Array, ax: Axes) -> bool:
+    """Whether any Evolution Metric is positive; if none is, the panel says so."""
+    if np.any(values > 0):
+        return True
+    text = "no change" if np.isfinite(values).any() else "no values"
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color="0.35")
+    ax.set(xticks=[], yticks=[])
+    return False
 
 
 def _mean(values: Array) -> tuple[Array, Array]:
@@ -421,7 +462,7 @@ def _curve(
 
 
 def _percent_axis(ax: Axes) -> None:
-    ax.set_xscale("log", nonpositive="mask")
+    ax.set_xscale("log")
     _plain(ax.xaxis)
     ax.set_xlabel(LABELS["density"])
 

@@ -14,7 +14,9 @@ import contextlib
 import io
 import itertools
 import json
+import logging
 import os
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,9 @@ import xarray as xr
 from criticality.base import InputError, Observable, RunError, Task, axes, controls, unknown
 from criticality.engine import files
 
+log = logging.getLogger("criticality")
 FORMAT = 1
+STALE_S = 600  # after which a temporary file is what a killed process has left
 PACKED = 65_536  # bytes above which an array is compressed: pruned weights are mostly zero
 CHUNK = 2**20  # bytes that are compressed together
 LARGE = 1_000_000  # numbers in an array above which it is opened as it was stored, in 4 bytes
@@ -231,7 +235,8 @@ class Store:
         """Remove the checkpoint of a task, and what a killed process has left of one."""
         with contextlib.suppress(OSError):  # it is in nobody's way
             for path in self.checkpoints.glob(f"{key[:32]}*"):
-                path.unlink(missing_ok=True)
+                if path.suffix == files.CHECKPOINT or time.time() - path.stat().st_mtime > STALE_S:
+                    path.unlink(missing_ok=True)  # another run may be writing the others
 
     def begun(self) -> int:
         """Count the tasks that have a checkpoint and no result (yet)."""
@@ -291,7 +296,9 @@ class Store:
         study
             A plan (`Study.plan()`) within the store's; default is all that the store holds.
         observables
-            Names of those to load; default is all.
+            Names of those to load; default is all whose inner coordinates are the same in all
+            results.  The others, as the weights of networks of several widths, are left out with
+            a warning: open them at one value of the axis, by a narrower plan.
 
         Returns
         -------
@@ -303,7 +310,8 @@ class Store:
         Raises
         ------
         InputError
-            If this is no store, no result is in it, or an observable is unknown.
+            If this is no store, no result is in it, or an observable is unknown, or asked for by
+            name where its inner coordinates differ between results.
         """
         plan = dict(study or self.plan())
         outer: dict[str, list[Any]] = dict(plan["grid"])
@@ -332,8 +340,20 @@ class Store:
         }
         for entry in itertools.chain([first], entries):
             index = tuple(outer[name].index(value) for name, value in entry.point.items())
-            for name, array in arrays.items():
-                array[index] = entry.arrays[name]
+            for name in list(arrays):
+                dims = described[name][0]
+                if all(np.array_equal(entry.arrays[dim], inner[dim]) for dim in dims):
+                    arrays[name][index] = entry.arrays[name]
+                    continue
+                reason = (
+                    f"{self.path}: {name} is not over the same {' and '.join(dims)} in all results "
+                    f"of the grid ({', '.join(plan['grid'])})"
+                )
+                if observables is not None:
+                    raise InputError(f"{reason}; open one value of the axis that decides it.")
+                log.warning("%s; it is left out", reason)
+                del arrays[name], described[name]
+        inner = {dim: inner[dim] for dims, _, _ in described.values() for dim in dims}
         fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
         return xr.Dataset(
             {

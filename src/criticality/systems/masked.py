@@ -178,7 +178,7 @@ class MaskedNetwork:
     )
 
     def validate(self) -> None:
-        """Raise `InputError` for more samples than there are, or images too small to halve."""
+        """Raise `InputError` for more samples than there are."""
         pool = TRAINING_SAMPLES[self.dataset]
         if self.n_train + self.n_validation > pool:
             raise InputError(

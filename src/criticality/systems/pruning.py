@@ -5,6 +5,7 @@ Pesce, He and Caldarelli, "Phase transitions in neural networks pruning".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -211,6 +212,8 @@ class PruningNetwork(MaskedNetwork):
                 "final_density = 0: a geometric schedule never ends there; use some 0.001, or "
                 "schedule = 'focused'."
             )
+        if self.schedule == "focused" and self.steps < 2:
+            raise InputError("steps = 1: a focused schedule has two parts; expected 2 or more.")
         if self.schedule == "focused" and self.final_density >= self.focus:
             raise InputError(
                 f"final_density = {self.final_density}: expected less than focus = {self.focus}, "
@@ -236,16 +239,16 @@ class PruningNetwork(MaskedNetwork):
         wanted = np.maximum(np.rint(total[0] * np.array(self.snapshots)), total[-1])
         return np.array([int(np.argmax(total <= count)) for count in wanted])
 
-    def inner(self) -> dict[str, tuple[float, ...]]:
+    def inner(self) -> dict[str, Sequence[float]]:
         """Coordinates of the inner dimensions."""
         layers = len(self.network().shapes)
         return {
-            "step": tuple(range(self.steps + 1)),
-            "layer": tuple(range(1, layers + 1)),
-            "unit_layer": tuple(range(layers + 1)),
-            "part": tuple(range(layers + 1)),
+            "step": range(self.steps + 1),
+            "layer": range(1, layers + 1),
+            "unit_layer": range(layers + 1),
+            "part": range(layers + 1),
             "snapshot": self.snapshots,
-            "weight": tuple(range(sum(self.network().edges))),
+            "weight": range(sum(self.network().edges)),
         }
 
     def work(self) -> float:

@@ -5,6 +5,7 @@ Pesce, He and Caldarelli, "Phase transitions in neural networks pruning", Fig. 4
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from criticality import keys
-from criticality.base import Observable, control
+from criticality.base import InputError, Observable, control
 from criticality.engine import bits, dense, networks, percolation, pruning, rewiring
 from criticality.systems.masked import Fitted, MaskedNetwork
 
 # the inner dimension `topology`, in this order
 TOPOLOGIES = ("pruned", "same degrees", "random in layers", "random")
+LARGEST = 2**31 - 1  # swaps that can be counted
 TRAINING = -1  # number of the stage while the dense network is trained
 
 
@@ -160,14 +162,23 @@ class TopologyNetwork(MaskedNetwork):
             attempts=20,
         )
 
-    def inner(self) -> dict[str, tuple[float, ...]]:
+    def validate(self) -> None:
+        """Raise `InputError` for a density that leaves no edge."""
+        super().validate()
+        if self.counts()[-1].sum() == 0:
+            raise InputError(
+                f"density = {self.density}: not one of {sum(self.network().edges)} edges remains; "
+                f"use a larger one."
+            )
+
+    def inner(self) -> dict[str, Sequence[float]]:
         """Coordinates of the inner dimensions; topologies are numbered as in `TOPOLOGIES`."""
         layers = len(self.network().shapes)
         return {
-            "topology": tuple(range(len(TOPOLOGIES))),
-            "epoch": tuple(range(self.epochs + 1)),
-            "layer": tuple(range(1, layers + 1)),
-            "unit_layer": tuple(range(layers + 1)),
+            "topology": range(len(TOPOLOGIES)),
+            "epoch": range(self.epochs + 1),
+            "layer": range(1, layers + 1),
+            "unit_layer": range(layers + 1),
         }
 
     def work(self) -> float:
@@ -217,13 +228,12 @@ class TopologyNetwork(MaskedNetwork):
             counts = jnp.asarray(self.counts(), jnp.int32)
             now = self.prune(state.now, data, counts[stage + 1], stage + 1)
             now = self.fine_tune(now, data, ~training & ~retraining)
-            last = stage + 1 == self.steps
-            return state._replace(
-                now=now,
-                stage=stage + 1,
-                pruned=self.measure(now.fit.params, data)["accuracy"],
-                masks=jnp.where(last, self._topologies(now, last), state.masks),
+            masks, accuracy = jax.lax.cond(
+                stage + 1 == self.steps,
+                lambda: (self._topologies(now), self.measure(now.fit.params, data)["accuracy"]),
+                lambda: (state.masks, state.pruned),
             )
+            return state._replace(now=now, stage=stage + 1, pruned=accuracy, masks=masks)
 
         def retrain(state: State) -> State:
             network = self.network()
@@ -231,35 +241,39 @@ class TopologyNetwork(MaskedNetwork):
             masks = tuple(networks.split(state.masks[which], network))
             fresh = self.restart(state.now, state.initial, masks, self.learning_rate)
             now = jax.tree.map(lambda a, b: jnp.where(epoch == 0, a, b), fresh, state.now)
-            before = self.measure(now.fit.params, data)
-            now = self.train_epoch(now, data, "batches", retraining)
-            after = self.measure(now.fit.params, data)
-            return state._replace(
-                now=now,
-                stage=stage + 1,
-                **{
-                    name: getattr(state, name)
-                    .at[which, epoch]
-                    .set(before[name])
-                    .at[which, epoch + 1]
-                    .set(after[name])
-                    for name in ("accuracy", "loss")
-                },
+            curves = {"accuracy": state.accuracy, "loss": state.loss}
+
+            def look(params: dense.Params) -> dict[str, jax.Array]:
+                found = self.measure(params, data)
+                return {name: found[name] for name in curves}
+
+            before = jax.lax.cond(
+                epoch == 0,
+                lambda: look(now.fit.params),
+                lambda: {name: curve[which, epoch] for name, curve in curves.items()},
             )
+            now = self.train_epoch(now, data, "batches", retraining)
+            after = look(now.fit.params)
+            for name, curve in curves.items():
+                begun = curve.at[which, epoch].set(before[name])
+                curves[name] = begun.at[which, epoch + 1].set(after[name])
+            accuracy, loss = curves["accuracy"], curves["loss"]
+            return state._replace(now=now, stage=stage + 1, accuracy=accuracy, loss=loss)
 
         branch = jnp.where(training, 0, jnp.where(retraining, 2, 1))
         after: State = jax.lax.switch(branch, (train, prune, retrain), state)
         return after
 
-    def _topologies(self, now: Fitted, active: jax.Array) -> jax.Array:
+    def _topologies(self, now: Fitted) -> jax.Array:
         """Remaining edges of each topology, bool [topologies, weights]."""
         network = self.network()
         seeds = bits.seeds(keys.stream(now.key, "topology"), (3, len(now.masks), 2))
         swapped, shared = [], []
         for layer, mask in enumerate(now.masks):
-            attempts = jnp.where(active, self.attempts * jnp.sum(mask, dtype=jnp.int32), 0)
+            edges = jnp.sum(mask, dtype=jnp.int32)
+            each = jnp.minimum(self.attempts, LARGEST // jnp.maximum(edges, 1))
             table = mask.reshape(len(mask), -1)
-            swapped.append(rewiring.swap_edges(table, seeds[0, layer], attempts)[0])
+            swapped.append(rewiring.swap_edges(table, seeds[0, layer], each * edges)[0])
             shared.append(rewiring.random_mask(seeds[1, layer], mask.size, mask.sum()))
         pruned = networks.joined(now.masks)
         anywhere = rewiring.random_mask(seeds[2, 0], sum(network.edges), pruned.sum())
