@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 SIZES = np.array([600, 300, 200, 100])  # weights of each layer
-UNITS = np.array([40, 30, 20, 15, 10])
+UNITS = np.array([40, 15, 20, 10, 10])
 SNAPSHOTS = np.geomspace(0.002, 1, 12)
 CHANCE, PLATEAU = 0.1, 0.87
 

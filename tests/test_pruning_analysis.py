@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from criticality import InputError
+from criticality.analysis import networks
 from criticality.analysis.evolution import evolution_map, evolution_metric, evolution_profile
 from criticality.analysis.pruning import (
     Spread,
@@ -80,6 +81,15 @@ def history(study):
     return evolution_map(study)
 
 
+def test_weights_that_diverged_have_no_metric():
+    some, everywhere = np.arange(5.0), np.ones(5, bool)
+    for wild in (np.nan, np.inf):
+        bad = np.where(some == 2, wild, some)
+        assert np.isnan(evolution_metric(bad, some, everywhere))
+        assert np.isnan(evolution_metric(some, bad, everywhere))
+        assert evolution_metric(bad, some, some != 2) == 0
+
+
 def test_the_map_holds_the_metric_of_every_pair_and_layer(study, history):
     assert history.dims == ("realization", "part", "snapshot", "other")
     one = study.isel(realization=2)
@@ -148,6 +158,36 @@ def test_evolution_asks_for_what_it_needs(study):
         evolution_map(study.expand_dims(dataset=2))
     with pytest.raises(InputError, match="1199 weights, but layers of 1200"):
         evolution_map(study.isel(weight=slice(1, None)))
+
+
+# --- degrees ---
+
+
+def test_shapes_follow_from_units_and_edges():
+    # 2 channels at 9 positions of a kernel; then 4 pixels of each of 3 channels feed 5 units
+    assert networks.layer_shapes([2, 3, 5, 10], [54.0, 60.0, 50.0]) == [
+        (3, 2, 9), (5, 3, 4), (10, 5)
+    ]  # fmt: skip
+    for units, edges in (([4, 3], [13]), ([4, 0], [0]), ([4, 3], [0])):
+        with pytest.raises(InputError, match="layer 1 has"):
+            networks.layer_shapes(units, edges)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_random_tails_are_those_of_shuffled_edges(side):
+    rng = np.random.default_rng(15)
+    shape, edges = (4, 6, 3), (10, 25)
+    samples = []
+    for drawn in edges:
+        for _ in range(400):
+            mask = rng.permutation(np.arange(72) < drawn).reshape(shape)
+            samples.append(networks.degrees(mask)[side])
+    found = networks.degree_distribution(samples)
+    expected = networks.random_tail(found.degree, shape, side, edges)
+    assert expected[0] == 1
+    assert np.all(np.abs(found.cumulative - expected) <= 4 * found.cumulative_error + 1e-3)
+    other = networks.random_tail(found.degree, shape, 1 - side, edges)
+    assert np.abs(found.cumulative - other).max() > 0.1
 
 
 # --- the collapse, without a model ---
@@ -290,8 +330,14 @@ def test_the_window_can_be_chosen():
     assert 0.007 <= found.density.min() < 0.008
     assert 0.014 < found.density.max() <= 0.015
     assert len(found.density) <= 12
-    with pytest.raises(InputError, match="least < greatest"):
-        critical_point(ds, densities=(0.02, 0.01))
+    for wrong in ((0.02, 0.01), (None, np.inf), (2, None), (1, None), (np.nan, None), (0, None)):
+        with pytest.raises(InputError, match="least < greatest"):
+            critical_point(ds, densities=wrong)
+    for chance in (np.nan, 1.0, -0.1):
+        with pytest.raises(InputError, match="0 <= chance < 1"):
+            critical_point(ds, offset=chance)
+    with pytest.raises(InputError, match="offset = nan"):
+        critical_point(ds, "prediction_entropy", offset=np.nan)
     with pytest.raises(InputError, match="expected 8 or more"):
         critical_point(ds, points=3)
 

@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 
 from criticality import Store, Study, figures
 from criticality.analysis.evolution import evolution_map, evolution_metric, evolution_profile
+from criticality.analysis.networks import degree_distribution
 from criticality.analysis.pruning import critical_points
 from criticality.base import Observable, control
 from criticality.cli import main
+from criticality.cli.pruning import pruning_pages
 from tests import pruning_data as known
 
 STEPS = 400
@@ -80,6 +82,59 @@ def test_a_fully_pruned_network_has_no_place_on_a_logarithmic_axis():
     ax = figures.against_density(ds)
     ax.get_figure().canvas.draw()
     assert 0.5 < ax.get_xlim()[0] < 1  # the last step with edges has 1 %
+    drawn = [figures.layers(ds, "live_units"), ax]
+    profile = ds["evolution"] * 0 + 1
+    drawn.append(figures.evolution_profile(profile, ds["density"].mean("realization")))
+    for ax in drawn:
+        line = next(line for line in ax.lines if len(line.get_xdata()) == 101)
+        assert np.isnan(line.get_xdata()[-1])
+        bands = [c for c in ax.collections if isinstance(c, PolyCollection)]
+        corners = np.concatenate([path.vertices for band in bands for path in band.get_paths()])
+        assert corners[:, 0].min() == pytest.approx(1.0)  # none from 0 across the panel
+
+
+def test_the_legend_is_above_the_curves(ds):
+    ax = figures.against_density(ds)
+    figure = ax.get_figure()
+    figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1
+
+
+def test_weights_that_do_not_move_are_said_not_to():
+    ds = known.pruning(np.random.default_rng(5), (), realizations=2, steps=50)
+    still, nothing = ds["evolution"] * 0, (ds["evolution"] * np.nan).where(ds["step"] > 0, 0)
+    found = evolution_map(ds)
+    diagonal = found.where(found["snapshot"] == found["other"])
+    rho = ds["density"].mean("realization")
+    for ax, text in (
+        (figures.evolution_profile(still, rho), "no change"),
+        (figures.evolution_profile(nothing, rho), "undefined"),
+        (figures.evolution_map(found * 0), "no change"),
+        (figures.evolution_map(diagonal), "undefined"),
+    ):
+        ax.get_figure().canvas.draw()
+        assert [t.get_text() for t in ax.texts] == [f"Evolution Metric: {text}"]
+        assert not ax.lines
+    one = found.where((found["snapshot"] + found["other"]).isin([1 + known.SNAPSHOTS[5]]))
+    figures.evolution_map(one).get_figure().canvas.draw()  # a single value is a range too
+
+
+def test_weights_that_diverged_leave_limits_finite():
+    old = np.array([0.5, -1.0, 2.0, 0.1, np.inf])
+    new = np.array([np.nan, -1.1, 2.1, 0.1, np.inf])
+    ax = figures.weight_scatter(new, old, np.ones(5, bool))
+    assert ax.get_xlim() == pytest.approx((-1.05 * 2.1, 1.05 * 2.1))
+    assert [t.get_text() for t in ax.texts] == ["EM undefined"]
+    ax = figures.weight_scatter(new * np.nan, old * np.nan, np.ones(5, bool))
+    ax.get_figure().canvas.draw()
+
+
+def test_a_network_that_diverged_has_its_panels(one):
+    ds = one.copy(deep=True)
+    ds["loss"] = ds["loss"] * np.nan
+    ax = figures.against_density(ds, "loss")
+    ax.get_figure().canvas.draw()
+    assert np.isnan(ax.lines[0].get_ydata()).all()
 
 
 def test_layers_are_shares_of_what_they_are_shares_of(one):
@@ -201,12 +256,21 @@ def test_topologies_are_compared_network_by_network():
     np.testing.assert_array_equal(curve(ax, "random").get_xdata(), ds["epoch"])
 
 
-def test_degrees_are_points_where_units_have_them():
-    k = np.arange(5)
-    ax = figures.degree_distribution({"pruned": (k, [0.5, 0.3, 0.0, 0.1, 0.1])}, "in")
-    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [0, 1, 3, 4])
-    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [0.5, 0.3, 0.1, 0.1])
+def test_degrees_are_cumulative_with_what_is_random_beside_them():
+    samples = [[0, 1, 1, 3], [1, 1, 2, 3]]
+    found = degree_distribution(samples)
+    tail = [1.0, 0.8, 0.4, 0.1]
+    ax = figures.degree_distribution({"layer 1": found}, {"layer 1": tail}, "in")
+    measured = curve(ax, "layer 1")
+    np.testing.assert_array_equal(measured.get_xdata(), [1, 2, 3])
+    np.testing.assert_allclose(measured.get_ydata(), [7 / 8, 3 / 8, 2 / 8])
+    thin = ax.lines[1]
+    np.testing.assert_array_equal(thin.get_ydata(), tail[1:])
+    np.testing.assert_array_equal(thin.get_color(), measured.get_color())
     assert ax.get_xlabel() == "in-degree $k$"
+    assert curve(ax, "random").get_linewidth() == thin.get_linewidth()
+    ax = figures.degree_distribution({"layer 1": degree_distribution([[0, 0]])})
+    assert len(ax.lines) == 1
 
 
 def test_figures_leave_global_settings_alone(one):
@@ -239,7 +303,7 @@ class Fake:
         return {str(n): tuple(v.values.tolist()) for n, v in coords.items()}
 
 
-def write_store(path, kind, made, values):
+def write_store(path, kind, made, values, asked=None):
     class System(Fake):
         name = kind
 
@@ -250,11 +314,13 @@ def write_store(path, kind, made, values):
         for n, a in inner.items()
     )
     study = Study(
-        system=System(), grid={"criterion": values}, realizations=made.sizes["realization"]
+        system=System(), grid={"criterion": asked or values}, realizations=made.sizes["realization"]
     )
     store = Store(path)
     store.begin(study.plan())
     for task in study.tasks():
+        if task.system.criterion not in values:
+            continue
         where = {"criterion": task.system.criterion, "realization": task.realization}
         store.write(task, {str(n): made[n].sel(where).values for n in made}, {})
     return path
@@ -321,14 +387,56 @@ def test_chance_and_the_window_can_be_given(command, stores):
     assert 0.005 <= min(found["density"]) < max(found["density"]) <= 0.02
 
 
+def test_degrees_are_drawn_near_1_percent_of_the_edges(stores, monkeypatch):
+    rows = {}
+
+    def page(name, columns, width, titles=("",)):
+        axes = Figure().subplots(len(titles), columns, squeeze=False)
+        rows[name] = list(zip(titles, axes, strict=True))
+        return list(axes)
+
+    monkeypatch.setattr("criticality.cli.pruning._weight_pages", lambda *arguments: None)
+    pruning_pages(stores / "pruning", ["criterion=random"], page)
+    ((title, (into, out_of)),) = rows["degrees"]
+    assert title == "criterion = random: 1 % of the edges"
+    ds = Store(stores / "pruning").open().sel(criterion="random")
+    step = int(np.argmin(np.abs(ds["density"][0].values - 0.01)))
+    layer = ds["removed"].values[:, : 15 * 40].reshape(3, 15, 40) > step
+    for ax, axis in ((into, 2), (out_of, 1)):
+        degree, line = layer.sum(axis=axis), curve(ax, "layer 1")
+        shares = [(degree >= k).mean() for k in line.get_xdata()]
+        np.testing.assert_allclose(line.get_ydata(), shares)
+        assert len(ax.get_legend().get_texts()) == 5
+
+
+def test_results_of_different_shapes_are_opened_one_by_one(command, tmp_path):
+    for value, steps in (("magnitude", 300), ("random", 400)):  # as if they were swept
+        rng = np.random.default_rng(6)
+        made = known.pruning(rng, (value,), sweep="criterion", realizations=2, steps=steps)
+        write_store(tmp_path / "store", "pruning", made, (value,), asked=("magnitude", "random"))
+    for words in (
+        ("figures", tmp_path / "store", "--out", tmp_path),
+        ("threshold", tmp_path / "store"),
+    ):
+        code, out, err = command(*words)
+        assert (code, out) == (2, "")
+        assert "Use --select AXIS=VALUE with one of: criterion." in err
+    words = ("threshold", tmp_path / "store", "--observable", "accuracy", "--draws", "20", "--json")
+    for value in ("magnitude", "random"):
+        code, out, err = command(*words, "--select", f"criterion={value}")
+        assert (code, err) == (0, "")
+        assert [p["at"] for p in json.loads(out)["points"]] == [{"criterion": value}]
+
+
 def test_figures_of_pruning_and_of_topologies(command, stores, tmp_path):
     words = (stores / "pruning", "--select", "criterion=random")
     code, out, err = command("figures", *words, "--out", tmp_path)
     assert (code, err) == (0, "")
     names = [line.rsplit("/", 1)[1] for line in out.split()]
     assert names == [
-        "collapse.png", "structure.png", "threshold.png", "evolution.png", "weights.png"
-    ]  # fmt: skip
+        f"{name}.png"
+        for name in ("collapse", "structure", "degrees", "threshold", "evolution", "weights")
+    ]
     assert all((tmp_path / name).stat().st_size > 10_000 for name in names)
     code, out, _ = command("figures", stores / "topology", "--out", tmp_path, "--format", "svg")
     assert code == 0
@@ -342,6 +450,16 @@ def test_figures_of_pruning_and_of_topologies(command, stores, tmp_path):
         (("phases", "pruning"), "`criticality threshold` is for it"),
         (("threshold", "pruning", "--observable", "loss"), "unknown value for --observable"),
         (("threshold", "pruning", "--density-min", "0.5", "--density-max", "0.1"), "least < great"),
+        (("threshold", "pruning", "--density-min", "inf"), "least < greatest"),
+        (("threshold", "pruning", "--chance", "nan"), "0 <= chance < 1"),
+        (
+            ("threshold", "pruning", "--chance", "0.1", "--observable", "prediction_entropy"),
+            "is for the accuracy",
+        ),
+        (("threshold", "pruning", "--select", "step=3"), "Allowed: criterion, realization."),
+        (("figures", "pruning", "--out", "x", "--select", "layer=1"), "Allowed: criterion"),
+        (("figures", "topology", "--out", "x", "--select", "epoch=1"), "Allowed: criterion"),
+        (("figures", "topology", "--out", "x", "--select", "topology=1"), "Allowed: criterion"),
         (("threshold", "nothing"), "not a store"),
         (("figures", "pruning", "--out", "x", "--p-train", "0.1"), "is for a store of dropout"),
         (("figures", "pruning", "--out", "x", "--format", "gif"), "expected png, pdf or svg"),

@@ -181,7 +181,7 @@ def degree_distribution(samples: Sequence[ArrayLike]) -> DegreeDistribution:
 
 
 def random_tail(degree: ArrayLike, shape: Shape, side: int, edges: ArrayLike) -> Array:
-    """Expected share of units with degree k or more, if edges lie at random.
+    """Give the expected share of units with degree k or more, if edges lie at random.
 
     Parameters
     ----------

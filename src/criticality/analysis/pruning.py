@@ -314,9 +314,8 @@ def critical_point(
     if points < 8:
         raise InputError(f"points = {points}: expected 8 or more.")
     low, high = densities
-    if any(end is not None and not 0 < end <= 1 for end in densities) or (
-        low is not None and high is not None and not low < high
-    ):
+    ends = 0 if low is None else low, 1 if high is None else high
+    if any(end is not None and not 0 < end <= 1 for end in densities) or not ends[0] < ends[1]:
         raise InputError(f"densities = {densities}: expected 0 < least < greatest <= 1.")
     density, values, chance, source = order_parameter(ds, observable, offset)
     found = _collapse(density, values, chance)

@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from criticality.base import InputError, unknown
@@ -155,7 +154,7 @@ def _open(store: Path, select: list[str] | None, observables: tuple[str, ...]) -
 
 
 def pruning_pages(store: Path, select: list[str] | None, page: Page) -> None:
-    """Draw performance, structure, degrees, exponents and, where weights were kept, these."""
+    """Draw performance, structure, exponents and, where weights were kept, how these move."""
     from criticality import figures as draw
     from criticality.analysis.pruning import critical_points, outer_points
 
@@ -179,6 +178,8 @@ def pruning_pages(store: Path, select: list[str] | None, page: Page) -> None:
 
 
 def _degree_page(store: Path, select: list[str] | None, page: Page) -> None:
+    import numpy as np
+
     from criticality.analysis.pruning import outer_points
 
     ds = _open(store, select, ("accuracy", "density", "edges", "live_units", "removed"))
@@ -197,6 +198,8 @@ def _degree_page(store: Path, select: list[str] | None, page: Page) -> None:
 
 def _degrees(ds: xr.Dataset, step: int, row: Any) -> None:
     """Draw in- and out-degrees of each layer after a step, over realizations."""
+    import numpy as np
+
     from criticality import figures as draw
     from criticality.analysis import networks
 

@@ -160,7 +160,7 @@ def evolution_profile(
     rho = profile[along].values if density is None else np.asarray(density, float)
     parts = profile["part"].values
     looks = zip(("k", *_shades(len(parts) - 1)), ("-", *STYLES[1:] * 4), strict=False)
-    if not _moves(profile.values, ax):
+    if not _moves(profile.where(profile[along] > 0).values, ax):
         return ax
     for part, (colour, style) in reversed(list(zip(parts, looks, strict=False))):
         values = _rows(profile.sel(part=part), along)
@@ -192,7 +192,7 @@ def evolution_map(found: xr.DataArray, part: int = 0, ax: Axes | None = None) ->
     mean = found.sel(part=part).mean("realization").sortby(["snapshot", "other"])
     mean = mean.where((mean["snapshot"] > 0) & (mean["other"] > 0), drop=True)
     values = mean.transpose("other", "snapshot").values
-    if not _moves(values, ax):
+    if not _moves(np.where(np.eye(len(values)), np.nan, values), ax):
         return ax
     edges = _cell_edges(100 * mean["snapshot"].values)
     positive = values[np.isfinite(values) & (values > 0)]
@@ -426,11 +426,22 @@ def _legend_above(ax: Axes, columns: int) -> None:
 
 
 def _moves(values: Array, ax: Axes) -> bool:
-    """Whether any Evolution Metric is positive; if none is, the panel says so."""
+    """Whether any Evolution Metric is positive; if none is, the panel says so.
+
+    Values that are 0 by definition shall be NaN.
+    """
     if np.any(values > 0):
         return True
-    text = "no change" if np.isfinite(values).any() else "no values"
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color="0.35")
+    text = "no change" if np.isfinite(values).any() else "undefined"
+    ax.text(
+        0.5,
+        0.5,
+        f"Evolution Metric: {text}",
+        transform=ax.transAxes,
+        ha="center",
+        va="center",
+        color="0.35",
+    )
     ax.set(xticks=[], yticks=[])
     return False
 
