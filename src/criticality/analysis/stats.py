@@ -7,7 +7,6 @@ evaluation rates, are not independent.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -115,14 +114,6 @@ def weighted_quantiles(sample: Array, weights: Array | None, levels: list[float]
     w = np.full(len(sample), 1 / len(sample)) if weights is None else weights[order]
     middle = np.cumsum(w) - w / 2
     return [float(v) for v in np.interp(levels, middle, sample[order])]
-
-
-def with_error(value: float, error: float) -> str:
-    """Value with its standard error in the last digits: 0.4516(30)."""
-    if not (math.isfinite(error) and error > 0):
-        return f"{value:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
 @functools.cache

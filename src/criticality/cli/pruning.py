@@ -127,13 +127,13 @@ def _report(point: CriticalPoint) -> None:
 
 
 def _law(p_c: float, p_c_error: float, beta: float, beta_error: float) -> str:
-    from criticality.analysis.stats import with_error
+    from criticality.base import with_error
 
     return f"rho_c = {_percent(p_c, p_c_error):<14} beta = {with_error(beta, beta_error):<10}"
 
 
 def _percent(value: float, error: float) -> str:
-    from criticality.analysis.stats import with_error
+    from criticality.base import with_error
 
     return with_error(100 * value, 100 * error)
 

@@ -230,7 +230,7 @@ def crossings(
 
 
 def _report_crossings(found: Crossings) -> None:
-    from criticality.analysis.stats import with_error
+    from criticality.base import with_error
 
     for crossing in found.crossings:
         sizes = " x ".join(f"{size:g}" for size in crossing.sizes)

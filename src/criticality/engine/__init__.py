@@ -1,11 +1,11 @@
-"""Tensors, no physics: mapping realizations, the fit loop, dropout masks, measuring logits.
+"""Tensors, no physics: mapping realizations, the fit loop, networks, masks, pruning, measuring.
 
 Shape letters, used in every docstring of this room:
 
     R  realizations             N  training samples       T  test samples
     B  samples in a mini-batch  V  validation samples     D  pixels of an image
     W  units in a hidden layer  K  classes                L  hidden layers
-    E  evaluation rates         P  passes per rate
+    E  evaluation rates         P  passes per rate        C  channels of the first convolution
 """
 
 import os

@@ -18,7 +18,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from criticality.engine.dense import _product
+from criticality.engine.dense import product
 
 
 def _rows(x: jax.Array, vertical: int, horizontal: int) -> jax.Array:
@@ -46,7 +46,7 @@ def _forward(w: jax.Array, rows: jax.Array, precision: str) -> jax.Array:
     factor = w[:, :, ::-1].transpose(3, 1, 2, 0).reshape(3 * inputs, 3 * outputs)
 
     def add(row: jax.Array, out: jax.Array) -> jax.Array:
-        part = _product(factor, _neighbourhood(rows, row), (0, 0), precision)
+        part = product(factor, _neighbourhood(rows, row), (0, 0), precision)
         window = jax.lax.dynamic_slice_in_dim(out, row, 3)
         return jax.lax.dynamic_update_slice_in_dim(out, window + part.reshape(window.shape), row, 0)
 
@@ -95,8 +95,8 @@ def _convolve_backward(
     def add(row: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         to_filters, to_inputs = sums
         window = jax.lax.dynamic_slice_in_dim(slopes, row, 3).reshape(3 * outputs, -1)
-        to_filters += _product(window, _neighbourhood(rows, row), (1, 1), precision)
-        left, middle, right = _product(factor, window, (0, 0), precision).reshape(
+        to_filters += product(window, _neighbourhood(rows, row), (1, 1), precision)
+        left, middle, right = product(factor, window, (0, 0), precision).reshape(
             3, inputs, width, samples
         )
         middle += jnp.pad(left[:, 1:], ((0, 0), (0, 1), (0, 0)))
@@ -143,7 +143,7 @@ def _convolve_images_forward(
     w: jax.Array, images: jax.Array, precision: str
 ) -> tuple[jax.Array, jax.Array]:
     patches = _patches(images)
-    out = _product(w.reshape(-1, 9), patches.reshape(9, -1), (1, 0), precision)
+    out = product(w.reshape(-1, 9), patches.reshape(9, -1), (1, 0), precision)
     return out.reshape(len(w), *patches.shape[1:]), patches
 
 
@@ -152,7 +152,7 @@ def _convolve_images_backward(
 ) -> tuple[jax.Array, None]:
     def add(row: jax.Array, out: jax.Array) -> jax.Array:
         a, b = (jax.lax.dynamic_index_in_dim(x, row, 1, False) for x in (patches, slope))
-        return out + _product(a.reshape(9, -1), b.reshape(len(b), -1), (1, 1), precision)
+        return out + product(a.reshape(9, -1), b.reshape(len(b), -1), (1, 1), precision)
 
     out = jax.lax.fori_loop(0, slope.shape[1], add, jnp.zeros((9, len(slope))))
     return out.T.reshape(-1, 1, 3, 3), None

@@ -54,7 +54,7 @@ def initialize(key: jax.Array, shapes: Sequence[tuple[int, ...]], scheme: str) -
     return tuple(layers)
 
 
-def _product(a: jax.Array, b: jax.Array, contract: tuple[int, int], precision: str) -> jax.Array:
+def product(a: jax.Array, b: jax.Array, contract: tuple[int, int], precision: str) -> jax.Array:
     """Matrix product over axis contract[0] of a and contract[1] of b; sums are in float32."""
     a, b = ROUNDED[precision](a), ROUNDED[precision](b)
     exact = jax.lax.Precision.HIGHEST  # else an accelerator may round float32 by itself
@@ -70,36 +70,34 @@ def _product(a: jax.Array, b: jax.Array, contract: tuple[int, int], precision: s
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def from_data(w: jax.Array, x: jax.Array, precision: str) -> jax.Array:
     """Product w x^T, [out, samples], for data x [samples, in], which need no gradient."""
-    return _product(w, x, (1, 1), precision)
+    return product(w, x, (1, 1), precision)
 
 
 def _from_data_backward(precision: str, x: jax.Array, slope: jax.Array) -> tuple[jax.Array, None]:
     # the same product without the transposition takes half as long again on a CPU; the barrier
     # keeps the compiler from undoing it
     rows: jax.Array = jax.lax.optimization_barrier(slope.T)  # type: ignore[no-untyped-call]
-    return _product(rows, x, (0, 0), precision), None
+    return product(rows, x, (0, 0), precision), None
 
 
-from_data.defvjp(
-    lambda w, x, precision: (_product(w, x, (1, 1), precision), x), _from_data_backward
-)
+from_data.defvjp(lambda w, x, precision: (product(w, x, (1, 1), precision), x), _from_data_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def from_units(w: jax.Array, h: jax.Array, precision: str) -> jax.Array:
     """Product w h, [out, samples], for activations h [in, samples]."""
-    return _product(w, h, (1, 0), precision)
+    return product(w, h, (1, 0), precision)
 
 
 def _from_units_backward(
     precision: str, kept: tuple[jax.Array, jax.Array], slope: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     w, h = kept
-    return _product(slope, h, (1, 1), precision), _product(w, slope, (0, 0), precision)
+    return product(slope, h, (1, 1), precision), product(w, slope, (0, 0), precision)
 
 
 from_units.defvjp(
-    lambda w, h, precision: (_product(w, h, (1, 0), precision), (w, h)), _from_units_backward
+    lambda w, h, precision: (product(w, h, (1, 0), precision), (w, h)), _from_units_backward
 )
 
 

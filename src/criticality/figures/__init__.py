@@ -1,6 +1,7 @@
 """Figures: (numbers, ax) -> Axes.  Nothing is fitted, saved or set globally here.
 
-Figure numbers are those of Pan, Aggarwal and Pixley; in `pruning`, of Pesce, He and Caldarelli.
+Figure numbers are those of Pan, Aggarwal and Pixley; in `pruning` and `topology`, of Pesce, He and
+Caldarelli.
 """
 
 from criticality.figures.phases import (
@@ -14,14 +15,11 @@ from criticality.figures.phases import (
 )
 from criticality.figures.pruning import (
     against_density,
-    degree_distribution,
     evolution_map,
     evolution_profile,
     layers,
     order_parameter,
     threshold_scan,
-    topology_accuracy,
-    topology_training,
     weight_scatter,
 )
 from criticality.figures.scaling import (
@@ -31,6 +29,11 @@ from criticality.figures.scaling import (
     exponents,
     objective,
     residuals,
+)
+from criticality.figures.topology import (
+    degree_distribution,
+    topology_accuracy,
+    topology_training,
 )
 
 __all__ = [

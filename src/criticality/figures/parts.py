@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from criticality.analysis.stats import Array
 
 MARKERS = "osD^vP*Xh<>d"
+# Okabe and Ito's, told apart in colour-blind vision; line styles tell them apart in grey print
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+MOST = math.log(10)  # nat: entropy of ten equally frequent classes
 
 
 def axes(ax: Axes | None) -> Axes:
@@ -38,3 +52,54 @@ def reference(ax: Axes, value: float, name: str, below: bool = False) -> None:
         fontsize="small",
         color="0.35",
     )
+
+
+def curve_style(number: int) -> tuple[str, Any]:
+    """Colour and line style of one of several curves."""
+    return COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
+
+
+def shades(number: int) -> list[Any]:
+    """Colours of so many curves that have an order."""
+    return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.88, max(number, 1))))
+
+
+def by_realization(array: xr.DataArray, along: str) -> Array:
+    """Values [realizations, points] of what varies with one dimension."""
+    values: Array = array.transpose("realization", along).values
+    return values
+
+
+def mean_and_error(values: Array) -> tuple[Array, Array]:
+    """Mean over realizations and its standard error; NaN where there are none, or one."""
+    there = np.isfinite(values)
+    n = there.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(there, values, 0).sum(axis=0) / n
+        square = np.where(there, (values - mean) ** 2, 0).sum(axis=0)
+        error = np.sqrt(square / (n - 1) / n)
+    return mean, error
+
+
+def band(
+    x: Array,
+    values: Array,
+    ax: Axes,
+    colour: Any,
+    style: Any,
+    label: str | None = None,
+    lw: float = 1.2,
+) -> None:
+    """Draw the mean of values [realizations, points] with a band of its standard error."""
+    mean, error = mean_and_error(values)
+    ax.plot(x, mean, ls=style, lw=lw, color=colour, label=label)
+    ax.fill_between(x, mean - error, mean + error, color=colour, alpha=0.25, lw=0)
+
+
+def plain(axis: Axis) -> None:
+    """Write plain numbers on a logarithmic axis, at 1, 2 and 5 if it is short."""
+    ax = axis.axes  # whose limits follow the data; those of the axis may be old
+    low, high = ax.get_xlim() if axis is ax.xaxis else ax.get_ylim()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if low > 0 and high < 100 * low else (1,)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -19,7 +19,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from criticality.analysis.phases import Phase
-from criticality.analysis.stats import Array, with_error
+from criticality.analysis.stats import Array
+from criticality.base import with_error
 from criticality.figures.parts import MARKERS, axes, outside_legend, reference
 
 # Told apart in colour-blind vision and, by lightness, in grey print.

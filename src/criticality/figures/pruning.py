@@ -1,4 +1,4 @@
-"""Pruning: performance, structure, the evolution of weights, critical exponents, topologies.
+"""Pruning: performance, structure, the evolution of weights, critical exponents.
 
 Figure numbers are those of Pesce, He and Caldarelli.  `ds` is a study's results (`Store.open`);
 the other arguments are what `criticality.analysis.pruning` and `.evolution` give.  Densities of
@@ -8,28 +8,35 @@ edges are drawn in percent; bands and bars are standard errors over realizations
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
 
 from criticality.analysis.evolution import evolution_metric
-from criticality.analysis.networks import DegreeDistribution
 from criticality.analysis.pruning import CriticalPoint, outer_points
-from criticality.analysis.stats import Array, with_error
-from criticality.figures.parts import MARKERS, axes, outside_legend, reference
+from criticality.analysis.stats import Array
+from criticality.base import with_error
+from criticality.figures.parts import (
+    COLOURS,
+    MARKERS,
+    MOST,
+    STYLES,
+    axes,
+    band,
+    by_realization,
+    curve_style,
+    outside_legend,
+    plain,
+    reference,
+    shades,
+)
 
-# Okabe and Ito's, told apart in colour-blind vision; line styles tell them apart in grey print
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
-TOPOLOGIES = ("pruned", "same\ndegrees", "random\nin layers", "random")
 LABELS = {
     "accuracy": "test accuracy",
     "loss": "test cross-entropy (nat)",
@@ -41,7 +48,6 @@ LABELS = {
     "density": "remaining edges (%)",
 }
 RANGE = 1e-5  # of the greatest, below which an Evolution Metric is not shown
-MOST = math.log(10)  # nat: entropy of ten equally frequent classes
 
 
 def against_density(ds: xr.Dataset, observable: str = "accuracy", ax: Axes | None = None) -> Axes:
@@ -51,8 +57,8 @@ def against_density(ds: xr.Dataset, observable: str = "accuracy", ax: Axes | Non
         swept = [value for name, value in at.items() if name in ds.dims]
         label = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in swept)
         rho = one["density"].mean("realization").values
-        values = _rows(one[observable], "step")
-        _curve(_percent(rho), values, ax, *_style(number), label=label or None)
+        values = by_realization(one[observable], "step")
+        band(_percent(rho), values, ax, *curve_style(number), label=label or None)
     _percent_axis(ax)
     ax.set_ylabel(LABELS[observable])
     if observable.endswith("entropy"):
@@ -64,7 +70,7 @@ def against_density(ds: xr.Dataset, observable: str = "accuracy", ax: Axes | Non
         reference(ax, 0.1, "1/10", below=True)
     if observable == "loss":
         ax.set_yscale("log")
-        _plain(ax.yaxis)
+        plain(ax.yaxis)
     curves = len(ax.get_legend_handles_labels()[0])
     if curves:
         _legend_above(ax, min(curves, 3))
@@ -87,10 +93,10 @@ def layers(
     share = (100 * values / whole.where(whole > 0)).transpose("realization", "step", along)
     numbers = ds[along].values
     rho = ds["density"].mean("realization").values
-    for number, colour, style in zip(numbers, _shades(len(numbers)), STYLES * 4, strict=False):
+    for number, colour, style in zip(numbers, shades(len(numbers)), STYLES * 4, strict=False):
         name = {0: "input", int(numbers[-1]): "output"}.get(int(number), str(number))
         label = name if along == "unit_layer" else str(number)
-        _curve(_percent(rho), share.sel({along: number}).values, ax, colour, style, label=label)
+        band(_percent(rho), share.sel({along: number}).values, ax, colour, style, label=label)
     _percent_axis(ax)
     ax.set(ylabel=LABELS[observable], ylim=(-2, 104))
     outside_legend(ax, "units" if along == "unit_layer" else "layer")
@@ -159,16 +165,16 @@ def evolution_profile(
     along = next(str(d) for d in profile.dims if d not in ("realization", "part"))
     rho = profile[along].values if density is None else np.asarray(density, float)
     parts = profile["part"].values
-    looks = zip(("k", *_shades(len(parts) - 1)), ("-", *STYLES[1:] * 4), strict=False)
+    looks = zip(("k", *shades(len(parts) - 1)), ("-", *STYLES[1:] * 4), strict=False)
     if not _moves(profile.where(profile[along] > 0).values, ax):
         return ax
     for part, (colour, style) in reversed(list(zip(parts, looks, strict=False))):
-        values = _rows(profile.sel(part=part), along)
+        values = by_realization(profile.sel(part=part), along)
         label = "network" if part == 0 else f"layer {part}"
         # the first step has moved from nowhere
         values = np.where(values > 0, values, np.nan)
         lw = 1.6 if part == 0 else 1.0
-        _curve(_percent(rho), values, ax, colour, style, label=label, lw=lw)
+        band(_percent(rho), values, ax, colour, style, label=label, lw=lw)
     _percent_axis(ax)
     ax.set_yscale("log")
     low, high = ax.get_ylim()
@@ -212,7 +218,7 @@ def evolution_map(found: xr.DataArray, part: int = 0, ax: Axes | None = None) ->
     ax.patch.set(hatch="////", edgecolor="0.7", facecolor="w")
     ax.set(xscale="log", yscale="log", aspect="equal")
     for axis in (ax.xaxis, ax.yaxis):
-        _plain(axis)
+        plain(axis)
     ax.set(xlabel=LABELS["density"], ylabel=LABELS["density"])
     figure = ax.get_figure()
     assert figure is not None
@@ -253,7 +259,7 @@ def order_parameter(point: CriticalPoint, ax: Axes | None = None) -> Axes:
     law = fit.amplitude * (line / 100) ** fit.beta
     ax.plot(line, law, "-" if point.resolved else ":", color="k", lw=1, zorder=3)
     for axis in (ax.xaxis, ax.yaxis):
-        _plain(axis)
+        plain(axis)
     beta = rf"$\beta = {with_error(fit.beta, fit.errors[1])}$"
     rho_c = rf"$\rho_c = {with_error(100 * fit.p_c, 100 * fit.errors[0])}$ %"
     ax.set_title(f"{rho_c}, {beta}", fontsize="medium")
@@ -291,7 +297,7 @@ def threshold_scan(
                         label=label)  # fmt: skip
             label = ""
     ax.set_xscale("log")
-    _plain(ax.xaxis)
+    plain(ax.xaxis)
     text = {"beta": r"exponent $\beta$", "p_c": r"critical density $\rho_c$ (% of edges)"}[name]
     ax.set(xlabel=r"greatest distance $\rho - \rho_c$ (% of edges)", ylabel=text)
     if ax.get_legend_handles_labels()[0]:
@@ -299,117 +305,7 @@ def threshold_scan(
     return ax
 
 
-def topology_accuracy(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Draw the accuracies of the topologies after training, a point for each network (Fig. 4).
-
-    Lines join what was made from one pruned network; bars are means and standard errors.  Beside
-    them, the pruned and fine-tuned network itself, and the dense one.
-    """
-    ax = axes(ax)
-    columns = [*ds["accuracy"].isel(epoch=-1).transpose("topology", "realization").values]
-    names = [TOPOLOGIES[int(n)] for n in ds["topology"].values]
-    for other, text in (("pruned_accuracy", "fine-\ntuned"), ("dense_accuracy", "dense")):
-        if other in ds:
-            columns.append(ds[other].transpose("realization").values)
-            names.append(text)
-    rows = np.array(columns)
-    aside = np.linspace(-0.12, 0.12, rows.shape[1]) if rows.shape[1] > 1 else np.zeros(1)
-    compared = ds.sizes["topology"]
-    for r, shift in enumerate(aside):
-        places = np.arange(len(rows)) + shift
-        ax.plot(places[:compared], rows[:compared, r], color="0.8", lw=0.6, zorder=0)
-    for number, values in enumerate(rows):
-        colour = COLOURS[number] if number < compared else "0.35"
-        marker = MARKERS[number]
-        ax.plot(number + aside, values, marker, ms=5, mew=0, alpha=0.7, color=colour)
-        mean, error = _mean(values[:, None])
-        ax.errorbar(number + 0.27, mean[0], error[0], fmt="_", ms=9, color="k", capsize=2, lw=1.2)
-    ax.set_xticks(range(len(names)), names, fontsize="small")
-    ax.set(ylabel=LABELS["accuracy"], ylim=(0, 1.02), xlim=(-0.5, len(names) - 0.3))
-    reference(ax, 0.1, "1/10", below=True)
-    return ax
-
-
-def topology_training(
-    ds: xr.Dataset, observable: Literal["accuracy", "loss"] = "accuracy", ax: Axes | None = None
-) -> Axes:
-    """Draw how each topology trains from the pruned initial weights (Fig. 4)."""
-    ax = axes(ax)
-    epochs = ds["epoch"].values
-    for number, topology in enumerate(ds["topology"].values):
-        values = _rows(ds[observable].sel(topology=topology), "epoch")
-        label = TOPOLOGIES[int(topology)].replace("\n", " ")
-        _curve(epochs, values, ax, *_style(number), label=label, lw=1.3)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set(xlabel="epoch", ylabel=LABELS[observable])
-    if observable == "accuracy":
-        ax.set_ylim(0, 1.02)
-        reference(ax, 0.1, "1/10", below=True)
-    else:
-        ax.set_yscale("log")
-        _plain(ax.yaxis)
-        reference(ax, MOST, r"$\ln 10$")
-    ax.legend(frameon=False, fontsize="small")
-    return ax
-
-
-def degree_distribution(
-    found: Mapping[str, DegreeDistribution],
-    random: Mapping[str, ArrayLike] | None = None,
-    direction: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw the share of units with degree k or more, a curve for each name.
-
-    A step is a degree.  Units without edges are what is missing to 1 at k = 1.
-
-    Parameters
-    ----------
-    found
-        name -> distribution.
-    random
-        name -> P(K >= k) at the same degrees, drawn as a thin line: what would be expected.
-    direction
-        "in", "out" or nothing, for the label.
-    """
-    ax = axes(ax)
-    random = random or {}
-    least = 1.0
-    for name, colour, style in zip(found, _shades(len(found)), STYLES * 4, strict=False):
-        k, share, error = found[name].degree, found[name].cumulative, found[name].cumulative_error
-        here = (k > 0) & (share > 0)
-        least = min(least, share[here].min(initial=least))
-        ax.plot(k[here], share[here], ls=style, lw=1.8, color=colour, label=name)
-        ax.fill_between(k[here], np.maximum(share - error, 1e-12)[here], (share + error)[here],
-                        color=colour, alpha=0.25, lw=0)  # fmt: skip
-        if name in random:
-            ax.plot(k[1:], np.asarray(random[name], float)[1:], ls=style, lw=0.7, color=colour)
-    ax.set(xscale="log", yscale="log", ylim=(0.7 * least, 1.4))
-    for axis in (ax.xaxis, ax.yaxis):
-        _plain(axis)
-    text = f"{direction}-degree $k$" if direction else "degree $k$"
-    ax.set(xlabel=text, ylabel=r"share of units with $K \geq k$")
-    if random:
-        ax.plot([], [], "-", lw=0.7, color="k", label="random")
-    ax.legend(frameon=False, fontsize="small")
-    return ax
-
-
 # --- parts -----------------------------------------------------------------------------------
-
-
-def _style(number: int) -> tuple[str, Any]:
-    return COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
-
-
-def _shades(number: int) -> list[Any]:
-    return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.88, max(number, 1))))
-
-
-def _rows(array: xr.DataArray, along: str) -> Array:
-    """Values [realizations, steps]."""
-    values: Array = array.transpose("realization", along).values
-    return values
 
 
 def _percent(density: ArrayLike) -> Array:
@@ -446,45 +342,10 @@ def _moves(values: Array, ax: Axes) -> bool:
     return False
 
 
-def _mean(values: Array) -> tuple[Array, Array]:
-    """Mean over realizations and its standard error; NaN where there are none, or one."""
-    there = np.isfinite(values)
-    n = there.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(there, values, 0).sum(axis=0) / n
-        square = np.where(there, (values - mean) ** 2, 0).sum(axis=0)
-        error = np.sqrt(square / (n - 1) / n)
-    return mean, error
-
-
-def _curve(
-    x: Array,
-    values: Array,
-    ax: Axes,
-    colour: Any,
-    style: Any,
-    label: str | None = None,
-    lw: float = 1.2,
-) -> None:
-    """Mean over realizations [realizations, points] with a band of its standard error."""
-    mean, error = _mean(values)
-    ax.plot(x, mean, ls=style, lw=lw, color=colour, label=label)
-    ax.fill_between(x, mean - error, mean + error, color=colour, alpha=0.25, lw=0)
-
-
 def _percent_axis(ax: Axes) -> None:
     ax.set_xscale("log")
-    _plain(ax.xaxis)
+    plain(ax.xaxis)
     ax.set_xlabel(LABELS["density"])
-
-
-def _plain(axis: Axis) -> None:
-    """Plain numbers on a logarithmic axis, at 1, 2 and 5 if it is short."""
-    ax = axis.axes  # whose limits follow the data; those of the axis may be old
-    low, high = ax.get_xlim() if axis is ax.xaxis else ax.get_ylim()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if low > 0 and high < 100 * low else (1,)))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _cell_edges(values: Array) -> Array:

@@ -7,7 +7,6 @@ we worked from are controls, and their defaults are our choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -228,9 +227,17 @@ class MaskedNetwork:
         return self.network().logits(params, pixels.astype(jnp.float32) / 255)
 
     def _slope(
-        self, state: Fitted, data: Any, chosen: jax.Array, used: jax.Array
-    ) -> Callable[[dense.Params], dense.Params]:
-        """Gradient of the mean cross-entropy of a mini-batch; zero for removed weights."""
+        self,
+        state: Fitted,
+        data: Any,
+        params: dense.Params,
+        batch: tuple[jax.Array, jax.Array],
+    ) -> dense.Params:
+        """Gradient of the mean cross-entropy (nat) of a mini-batch; zero for removed weights.
+
+        `batch` is as `samples.mini_batch` gives it.
+        """
+        chosen, used = batch
         sample = state.order[self.n_validation + chosen]
 
         def loss(params: dense.Params) -> jax.Array:
@@ -238,7 +245,7 @@ class MaskedNetwork:
             entropy = measure.cross_entropy(logits, data["train_y"][sample])
             return jnp.sum(jnp.where(used, entropy, 0)) / jnp.sum(used)
 
-        return lambda params: masked(jax.grad(loss)(params), state.masks)
+        return masked(jax.grad(loss)(params), state.masks)
 
     def train_epoch(self, state: Fitted, data: Any, stream: keys.Stream, active: Any) -> Fitted:
         """Train for one epoch, with what the masks leave, and look at the validation loss.
@@ -251,7 +258,7 @@ class MaskedNetwork:
         mini_batch = samples.mini_batch(shuffle, state.fit.epoch, count, self.batch_size)
 
         def gradient(params: dense.Params, number: jax.Array, step: jax.Array) -> dense.Params:
-            return self._slope(state, data, *mini_batch(number))(params)
+            return self._slope(state, data, params, mini_batch(number))
 
         def validate(params: dense.Params) -> jax.Array:
             def one_chunk(slot: jax.Array, used: jax.Array) -> jax.Array:
@@ -328,7 +335,7 @@ class MaskedNetwork:
 
         def update(_: Any, now: fit.FitState) -> fit.FitState:
             mini_batch = samples.mini_batch(shuffle, now.step // an_epoch, count, self.batch_size)
-            slope = self._slope(state, data, *mini_batch(now.step % an_epoch))(now.params)
+            slope = self._slope(state, data, now.params, mini_batch(now.step % an_epoch))
             params, moments = fit.adam(now.params, now.moments, slope, now.rate, now.step)
             return now._replace(params=params, moments=moments, step=now.step + 1)
 

@@ -225,17 +225,18 @@ class PruningNetwork(MaskedNetwork):
                 f"{self.final_density}, where the schedule ends."
             )
 
-    def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Weights that remain: int64 [steps+1] in all, and [steps+1, layers] if fixed by scope."""
-        edges = np.array(self.network().edges)
-        total = pruning.remaining(
-            self.schedule, int(edges.sum()), self.steps, self.final_density, self.focus
-        )
-        return total, pruning.apportioned(total, edges)
+    def totals(self) -> pruning.Counts:
+        """Weights that remain in all, int64 [steps+1]."""
+        edges = sum(self.network().edges)
+        return pruning.remaining(self.schedule, edges, self.steps, self.final_density, self.focus)
+
+    def counts(self) -> pruning.Counts:
+        """Weights that remain in each layer if scope fixes them, int64 [steps+1, layers]."""
+        return pruning.apportioned(self.totals(), np.array(self.network().edges))
 
     def snapshot_steps(self) -> np.ndarray:
         """First step of at most each snapshot's density, int64 [snapshots]."""
-        total, _ = self.counts()
+        total = self.totals()
         wanted = np.maximum(np.rint(total[0] * np.array(self.snapshots)), total[-1])
         return np.array([int(np.argmax(total <= count)) for count in wanted])
 
@@ -294,7 +295,7 @@ class PruningNetwork(MaskedNetwork):
 
         def prune(state: State) -> State:
             step = state.step + 1
-            counts = jnp.asarray(self.counts()[1], jnp.int32)
+            counts = jnp.asarray(self.counts(), jnp.int32)
             pruned = self.prune(state.now, data, counts[step], step)
             return state._replace(now=self.fine_tune(pruned, data, ~training), step=step)
 

@@ -187,7 +187,7 @@ class TopologyNetwork(MaskedNetwork):
         pruned = self.steps * self.training_work(self.updates)
         return self.dense_work() + pruned + len(TOPOLOGIES) * self.epochs * epoch
 
-    def counts(self) -> np.ndarray:
+    def counts(self) -> pruning.Counts:
         """Weights that remain in each layer if scope fixes them, int64 [steps+1, layers]."""
         edges = np.array(self.network().edges)
         total = pruning.remaining("geometric", int(edges.sum()), self.steps, self.density, 1.0)
@@ -290,14 +290,13 @@ class TopologyNetwork(MaskedNetwork):
         structures = [networks.split(mask, network) for mask in state.masks]
         edges = [jnp.stack([jnp.sum(mask) for mask in masks]) for masks in structures]
         flow = [percolation.conducting(masks, network.units) for masks in structures]
-        common = jnp.sum(state.masks & state.masks[0], axis=1) / jnp.sum(state.masks, axis=1)
         return {
             "accuracy": state.accuracy,
             "loss": state.loss,
             "dense_accuracy": state.dense,
             "pruned_accuracy": state.pruned,
             "edges": jnp.stack(edges),
-            "overlap": common,
+            "overlap": jnp.stack([rewiring.overlap(m, state.masks[0]) for m in state.masks]),
             "conducting": jnp.stack([edges for edges, _ in flow]),
             "live_units": jnp.stack([live for _, live in flow]),
         }

@@ -6,28 +6,17 @@ Free of jax, so that stored numbers can be analysed without the tensor stack.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from criticality.base.errors import InputError, unknown
+
 LARGEST = {int: 2**31 - 1, float: 3.0e38}
 SMALLEST = 1.2e-38
-
-
-class InputError(ValueError):
-    """What the user gave cannot be used; the message says what, where, and what to try."""
-
-
-class DataError(OSError):
-    """A data set cannot be had, or is not what its checksum says."""
-
-
-class RunError(RuntimeError):
-    """Some tasks of a run failed; the others are in the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,14 +142,6 @@ def axes(system: System | type[System]) -> dict[str, Axis]:
 def controls(system: System) -> dict[str, Any]:
     """Values of all control parameters of a system, defaults included."""
     return {name: getattr(system, name) for name in axes(system)}
-
-
-def unknown(kind: str, name: str, allowed: Collection[str], where: str = "") -> InputError:
-    """Build the error for a name that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    place = f"{where}: " if where else ""
-    return InputError(f"{place}unknown {kind} {name!r}{hint} Allowed: {', '.join(allowed)}.")
 
 
 def coerced(system: System, name: str, value: Any) -> Any:

@@ -1,0 +1,26 @@
+"""The three errors; each says what is wrong, where, what was expected, and what to try."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message says what, where, and what to try."""
+
+
+class DataError(OSError):
+    """A data set cannot be had, or is not what its checksum says."""
+
+
+class RunError(RuntimeError):
+    """Some tasks of a run failed; the others are in the store."""
+
+
+def unknown(kind: str, name: str, allowed: Collection[str], where: str = "") -> InputError:
+    """Build the error for a name that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    place = f"{where}: " if where else ""
+    return InputError(f"{place}unknown {kind} {name!r}{hint} Allowed: {', '.join(allowed)}.")
