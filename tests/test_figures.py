@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from criticality import Algebraic, collapse, compare, crossings, figures, phase_diagram
 from criticality.analysis.phases import CHANCE_LOSS, Phase
 from criticality.analysis.scaling import landscape
-from criticality.analysis.stats import with_error
+from criticality.base import with_error
 from tests import known_systems as known
 from tests.test_phases import SIZES, power_laws
 

@@ -16,7 +16,7 @@ from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.gaussian import Model
 from criticality.analysis.scaling.search import Search
 from criticality.analysis.stats import Array
-from criticality.base import InputError, unknown
+from criticality.base import InputError, unknown, with_error
 
 Objective = Literal["gp", "local-linear", "houdayer-hartmann"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
@@ -160,7 +160,7 @@ class Fit:
         parts = []
         for name, fitted in self.params.items():
             if not fitted.fixed:
-                parts.append(f"{name} = {stats.with_error(fitted.value, fitted.error)}")
+                parts.append(f"{name} = {with_error(fitted.value, fitted.error)}")
         if self.exponent == "sigma":
             reference = self.params["L0"]
             known = f"L0 = {reference.value:g} fixed" if reference.fixed else "L0 marginalised"
