@@ -214,6 +214,25 @@ TEST_SAMPLES = dict.fromkeys(SOURCES, 10_000) | {KMNIST_10K: 2_000, SYNTHETIC: 1
 PIXELS = dict.fromkeys((*SOURCES, KMNIST_10K), 28 * 28) | {SYNTHETIC: 8 * 8}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Samples of both parts, numbers of a sample, classes."""
+
+    train: int
+    test: int
+    features: int
+    classes: int
+
+
+def shape(name: str, folder: str | os.PathLike[str] | None = None) -> Shape:
+    """Shape of a set."""
+    if name not in NAMES:
+        raise unknown("data set", name, NAMES)
+    return Shape(
+        train=TRAINING_SAMPLES[name], test=TEST_SAMPLES[name], features=PIXELS[name], classes=10
+    )
+
+
 def _synthetic() -> Dataset:
     """Ten noisy 8x8 patterns, made from integers only so that every platform has the same bytes.
 

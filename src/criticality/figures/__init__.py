@@ -13,15 +13,6 @@ from criticality.figures.phases import (
     exponent_map,
     phase_map,
 )
-from criticality.figures.pruning import (
-    against_density,
-    evolution_map,
-    evolution_profile,
-    layers,
-    order_parameter,
-    threshold_scan,
-    weight_scatter,
-)
 from criticality.figures.scaling import (
     collapsed,
     curves,
@@ -30,34 +21,19 @@ from criticality.figures.scaling import (
     objective,
     residuals,
 )
-from criticality.figures.topology import (
-    degree_distribution,
-    topology_accuracy,
-    topology_training,
-)
 
 __all__ = [
     "accuracy_map",
     "against_control",
-    "against_density",
     "against_probe",
     "against_size",
     "collapsed",
     "crossing",
     "curves",
-    "degree_distribution",
     "evidence",
-    "evolution_map",
-    "evolution_profile",
     "exponent_map",
     "exponents",
-    "layers",
     "objective",
-    "order_parameter",
     "phase_map",
     "residuals",
-    "threshold_scan",
-    "topology_accuracy",
-    "topology_training",
-    "weight_scatter",
 ]

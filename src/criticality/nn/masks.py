@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from criticality.engine import bits
+from criticality.nn import bits
 
 LEVELS = 2.0**32  # of a random word
 HIGHEST = 1 - 2.0**-24  # float32 below 1
 
 
-def threshold(rate: ArrayLike) -> jax.Array:
+def level(rate: ArrayLike) -> jax.Array:
     """Dropout rate in [0, 1) as uint32 in units of 2^-32: to float32 precision, or finer."""
     return (jnp.minimum(jnp.asarray(rate, jnp.float32), HIGHEST) * LEVELS).astype(jnp.uint32)
 
@@ -31,7 +31,7 @@ def dropout(h: jax.Array, level: jax.Array, seed: jax.Array) -> jax.Array:
     h
         float32 activations after a ReLU, any shape.
     level
-        uint32 scalar from `threshold`.
+        uint32 scalar from the function `level`.
     seed
         uint32 [2]; another seed is an independent mask.
     """

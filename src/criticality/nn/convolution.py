@@ -18,7 +18,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from criticality.engine.dense import product
+from criticality.nn.dense import product
 
 
 def _rows(x: jax.Array, vertical: int, horizontal: int) -> jax.Array:

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 
 Layer = tuple[jax.Array, jax.Array]  # weights float32 [out, in], biases float32 [out]
 Params = tuple[Layer, ...]
-INITIALIZATIONS = ("he", "standard")
 # of the operands of matrix products, forward and backward; the same on every kind of device
 ROUNDED: dict[str, Callable[[jax.Array], jax.Array]] = {
     "float32": lambda x: x,

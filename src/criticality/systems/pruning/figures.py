@@ -18,7 +18,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike
 
-from criticality.analysis.evolution import evolution_metric
 from criticality.analysis.pruning import CriticalPoint, outer_points
 from criticality.analysis.stats import Array
 from criticality.base import with_error
@@ -36,6 +35,7 @@ from criticality.figures.parts import (
     reference,
     shades,
 )
+from criticality.systems.pruning.evolution import evolution_metric
 
 LABELS = {
     "accuracy": "test accuracy",

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from criticality.engine import bits
+from criticality.nn import bits
 
 CHUNK = 256  # samples, at most, that are measured together: their activations stay in cache
 Tree = Any  # of arrays

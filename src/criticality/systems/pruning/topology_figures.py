@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from criticality.analysis.networks import DegreeDistribution
 from criticality.figures.parts import (
     COLOURS,
     MARKERS,
@@ -29,6 +28,7 @@ from criticality.figures.parts import (
     reference,
     shades,
 )
+from criticality.systems.pruning.degrees import DegreeDistribution
 
 TOPOLOGIES = ("pruned", "same\ndegrees", "random\nin layers", "random")
 LABELS = {"accuracy": "test accuracy", "loss": "test cross-entropy (nat)"}

@@ -7,7 +7,7 @@ attempt picks two edges uniformly and does nothing if a new edge is there alread
 nevertheless, each step is as probable as the one back, and the chain forgets its start and becomes
 uniform over all these matrices.  A chain that counts successful swaps instead prefers matrices with
 many neighbours [Rao, Jana, Bandyopadhyay, Sankhya A 58, 225 (1996)].  How soon it is uniform is
-proved for even enough degrees only [Erdős et al., PLoS ONE 13, e0201995 (2018)]; see `ATTEMPTS`.
+proved for even enough degrees only [Erdős et al., PLoS ONE 13, e0201995 (2018)]; see `ENOUGH`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from criticality.engine import bits
+from criticality.nn import bits
 
 # Per edge.  In layers 100 x 784 with 0.1 to 50 % of their edges and as unequal degrees as pruning
 # leaves, overlap with the start, degree correlation and number of 4-cycles are those of long chains
 # from elsewhere after 5 (sparse) to 20 attempts (half full); autocorrelation times are 0.5 to 4.
-ATTEMPTS = 100
+ENOUGH = 100
 
 # one element of a vector; unlike x[i], XLA compiles these to one load and one store, in place
 _get = partial(jax.lax.dynamic_index_in_dim, axis=0, keepdims=False)
@@ -57,7 +57,7 @@ def swap_edges(
     seed
         uint32 [2]; another seed is an independent chain.
     attempts
-        int scalar, below 2^31; may be traced.  `ATTEMPTS` per edge are plenty.  Under `vmap`, give
+        int scalar, below 2^31; may be traced.  `ENOUGH` per edge are plenty.  Under `vmap`, give
         all lanes the same number: lanes that end apart copy their masks at every attempt.
 
     Returns
