@@ -10,7 +10,6 @@ import pytest
 
 from criticality import Study, data, phase_diagram, run
 from criticality.analysis.phases import Phase
-from criticality.systems import SYSTEMS
 
 ROOT = Path(__file__).parent.parent
 STUDIES = sorted((ROOT / "examples").rglob("*.toml"))
@@ -18,13 +17,13 @@ STUDIES = sorted((ROOT / "examples").rglob("*.toml"))
 
 @pytest.mark.parametrize("file", STUDIES, ids=[f.stem for f in STUDIES])
 def test_every_study_file_is_a_study(file):
-    study = Study.from_toml(file, SYSTEMS)
+    study = Study.from_toml(file)
     assert len({task.key for task in study.tasks()}) == len(study.tasks())
     assert study.realizations >= 4
 
 
 def test_the_full_size_studies_reach_the_whole_training_set():
-    study = Study.from_toml(ROOT / "examples/pan2026/fig2_phase_diagram.toml", SYSTEMS)
+    study = Study.from_toml(ROOT / "examples/pan2026/fig2_phase_diagram.toml")
     left = data.TRAINING_SAMPLES["mnist"] - study.system.n_validation
     assert max(study.grid["n_train"]) == left
 
@@ -54,7 +53,7 @@ def test_the_commands_of_the_readme_exist(capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_the_demo_shows_the_three_phases_and_the_crossing(tmp_path):
-    study = Study.from_toml(ROOT / "examples/demo.toml", SYSTEMS)
+    study = Study.from_toml(ROOT / "examples/demo.toml")
     found = phase_diagram(run(study, tmp_path / "store"))
     pulls = found["alpha"] / found["alpha_error"]
     assert pulls.sel(p_train=0.0, p_eval=0.0) < -3

@@ -106,9 +106,11 @@ def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
         if old[name] != plan[name]:
             raise _other(folder, name, old[name], plan[name])
     grid = {name: list(values) for name, values in old["grid"].items()}
+    # one value of what is swept here is a grid of one
+    ask["grid"] = {name: values(plan, name) for name in (*grid, *plan["grid"])}
     for name in plan["controls"]:
         there, here = values(old, name), values(plan, name)
-        if name in old["grid"] and name in plan["grid"]:
+        if name in old["grid"]:
             grid[name] = sorted({*there, *here})
         elif not any(value in there for value in here):
             raise _other(folder, name, *(" or ".join(map(str, v)) for v in (there, here)))

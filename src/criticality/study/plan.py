@@ -168,14 +168,11 @@ class Study:
                 )
             elif name not in declared:
                 raise unknown("control", name, [*plan, *declared], "--set")
-            elif declared[name].inner:
-                fixed[name] = value
-            elif isinstance(value, list) or name in grid:
-                # one value of what is swept is a grid of one, so that a store is extended by it
-                fixed.pop(name, None)
-                grid[name] = value if isinstance(value, list) else [value]
             else:
-                fixed[name] = value
+                swept = isinstance(value, list) and not declared[name].inner
+                fixed.pop(name, None)
+                grid.pop(name, None)
+                (grid if swept else fixed)[name] = value
         try:
             first = {
                 name: values[0]
