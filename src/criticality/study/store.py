@@ -158,14 +158,16 @@ class Store:
             As `admit`, or if the directory cannot be written.
         """
         manifest = self.path / "study.json"
-        first = not manifest.exists()
-        merged = self.admit(plan)
+        self.admit(plan)  # what is refused leaves nothing
         try:
             (self.path / "results").mkdir(parents=True, exist_ok=True)
-            # other runs may begin on the same store at this moment: who comes second must see
-            # what the first one wrote
-            with files.replacing(manifest, exclusive=first) as temporary:
-                temporary.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
+            # other runs may begin on the same store at this moment: each must see what those
+            # before it have written, also where the file system has no locks and none is there yet
+            with files.alone(manifest):
+                first = not manifest.exists()
+                merged = self.admit(plan)
+                with files.replacing(manifest, exclusive=first) as temporary:
+                    temporary.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
         except FileExistsError:
             self.begin(plan)
         except OSError as error:
