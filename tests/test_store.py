@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -179,13 +181,25 @@ def test_overlapping_extensions_count_what_was_asked_for(tiny_study, tmp_path):
     assert int(np.isnan(store.open()["epochs"]).sum()) == 3 * 2 * 3 - 14
 
 
-def test_runs_that_begin_at_once_lose_nothing(tiny_study, tmp_path):
+@pytest.mark.parametrize("there", [False, True], ids=["new store", "old store"])
+def test_runs_that_begin_at_once_lose_nothing(tiny_study, tmp_path, monkeypatch, there):
     studies = [dataclasses.replace(tiny_study, realizations=1 + i) for i in range(4)]
+    if there:
+        Store(tmp_path / "s").begin(studies.pop().plan())
+    admit, together = Store.admit, threading.Barrier(len(studies))
+
+    def slow(self, plan):
+        merged = admit(self, plan)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(0.5)  # for all to have read before any writes, unless they are kept apart
+        return merged
+
+    monkeypatch.setattr(Store, "admit", slow)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda study: Store(tmp_path / "s").begin(study.plan()), studies))
-    assert Store(tmp_path / "s").plan()["realizations"] >= 1  # a whole file, whoever was last
-    for study in studies:
-        Store(tmp_path / "s").begin(study.plan())
+    plan = Store(tmp_path / "s").plan()
+    assert sorted(ask["realizations"] for ask in plan["asked"]) == [1, 2, 3, 4]
+    assert plan["realizations"] == 4
     assert Store(tmp_path / "s").total() == 4 * 4
     assert not list((tmp_path / "s").glob("*.tmp"))
 

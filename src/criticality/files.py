@@ -5,6 +5,7 @@ No jax here: what only reads stored numbers needs this too.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import uuid
@@ -66,3 +67,17 @@ def replacing(path: Path, exclusive: bool = False) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process or thread is in such a block for the same path.
+
+    The lock goes with the process that holds it.  Where the file system has no locks, this is none.
+    """
+    with path.with_name(f"{path.name}.lock").open("ab") as lock:
+        with contextlib.suppress(OSError, ImportError):
+            import fcntl  # not on every system
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -140,15 +140,17 @@ class Store:
         InputError
             As `admit`, or if the directory cannot be written.
         """
-        first = not (self.path / "study.json").exists()
-        merged = self.admit(plan)
+        plan_file = self.path / "study.json"
+        self.admit(plan)  # what is refused leaves nothing
         try:
             (self.path / "results").mkdir(parents=True, exist_ok=True)
-            # other runs may begin on the same store at this moment: who comes second must see
-            # what the first one wrote
-            manifest.write(self.path, "study.json", merged, exclusive=first)
-            if about is not None:
-                manifest.write(self.path, "card.json", about)
+            # other runs may begin on the same store at this moment: each must see what those
+            # before it have written, also where the file system has no locks and none is there yet
+            with files.alone(plan_file):
+                first = not plan_file.exists()
+                manifest.write(self.path, "study.json", self.admit(plan), exclusive=first)
+                if about is not None:
+                    manifest.write(self.path, "card.json", about)
         except FileExistsError:
             self.begin(plan, about)
         except OSError as error:
