@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from criticality import Study, data
-from criticality.base import Task, axes, canonical, controls
+from criticality.base import Task, axes, canonical, controls, required
 from criticality.engine import ensemble
 from criticality.study.plan import checksum
 from criticality.systems import SYSTEMS
@@ -29,7 +29,8 @@ def tasks(system, realizations=3, seed=0):
 
 
 def arrays_for(system):
-    return data.load(system.dataset).arrays() if hasattr(system, "dataset") else {}
+    source = required(system)
+    return data.load(source).arrays() if source else {}
 
 
 def assert_identical(a, b):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from criticality.base.controls import (
+    FILE,
     Axis,
     Observable,
     System,
@@ -13,11 +14,13 @@ from criticality.base.controls import (
     control,
     controls,
     digest,
+    required,
 )
 from criticality.base.errors import DataError, InputError, RunError, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
 
 __all__ = [
+    "FILE",
     "Axis",
     "DataError",
     "Estimate",
@@ -34,6 +37,7 @@ __all__ = [
     "controls",
     "digest",
     "flagged",
+    "required",
     "unknown",
     "with_error",
 ]

@@ -17,6 +17,7 @@ from criticality.base.errors import InputError, unknown
 
 LARGEST = {int: 2**31 - 1, float: 3.0e38}
 SMALLEST = 1.2e-38
+FILE = "file:"  # how a source that is a file begins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class Axis:
         Allowed values of a number, written as in mathematics: "[0, 1)", "[1, inf)".
     choices
         Allowed values of a text.
+    files
+        Whether such a text may also be "file:PATH".
     inner
         Swept inside one realization (evaluation dropout); an outer axis needs a new one.
     static
@@ -45,6 +48,7 @@ class Axis:
     doc: str
     interval: str = "(-inf, inf)"
     choices: tuple[str, ...] = ()
+    files: bool = False
     inner: bool = False
     static: bool = False
 
@@ -93,6 +97,9 @@ class System(Protocol):
     def work(self) -> float:
         """Estimated arithmetic of one realization in FLOP; a guess where training stops early."""
 
+    def requires(self) -> str | None:
+        """Source of `data`, as `criticality.data.load` takes it; no such method: no data."""
+
     def begin(self, key: Any, data: Any) -> Any:
         """State of a new realization."""
 
@@ -114,6 +121,7 @@ def control(
     unit: str = "1",
     interval: str = "(-inf, inf)",
     choices: tuple[str, ...] = (),
+    files: bool = False,
     inner: bool = False,
     static: bool = False,
 ) -> Any:
@@ -124,6 +132,7 @@ def control(
         "unit": unit,
         "interval": interval,
         "choices": choices,
+        "files": files,
         "inner": inner,
         "static": static or inner,
     }
@@ -142,6 +151,12 @@ def axes(system: System | type[System]) -> dict[str, Axis]:
 def controls(system: System) -> dict[str, Any]:
     """Values of all control parameters of a system, defaults included."""
     return {name: getattr(system, name) for name in axes(system)}
+
+
+def required(system: System) -> str:
+    """Source of the data that a system requires, "" if none."""
+    requires = getattr(system, "requires", None)
+    return (requires() if requires else None) or ""
 
 
 def coerced(system: System, name: str, value: Any) -> Any:
@@ -170,8 +185,10 @@ def _coerce(axis: Axis, kind: type, value: Any) -> Any:
         if not isinstance(value, kind):
             word = "true or false" if kind is bool else "a text"
             raise InputError(f"{axis.name} = {value!r}: expected {word}.")
-        if axis.choices and value not in axis.choices:
-            raise unknown(f"value for {axis.name}:", str(value), axis.choices)
+        own = axis.files and str(value).startswith(FILE)
+        if axis.choices and value not in axis.choices and not own:
+            allowed = (*axis.choices, f"{FILE}PATH") if axis.files else axis.choices
+            raise unknown(f"value for {axis.name}:", str(value), allowed)
         return value
     word = "a whole number" if kind is int else "a number"
     expected = InputError(f"{axis.name} = {value!r}: expected {word} in {axis.interval}.")

@@ -22,7 +22,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from criticality import data as sources
-from criticality.base import System, axes
+from criticality.base import System, axes, required
 
 log = logging.getLogger("criticality")
 Traced = dict[str, Any]  # a scalar array for each control that is not static
@@ -89,7 +89,8 @@ def compiled(
         Places of arguments that a call uses up: results take their memory.
     """
     shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(arguments))
-    label = (form, name, shapes)
+    source = required(form)  # a system may ask for its sizes, and a file may be another by now
+    label = (form, name, shapes, sources.shape(source) if source else None)
     if label in _programs:  # without waiting for what another thread compiles
         return _programs[label]
     with _lock:

@@ -11,7 +11,17 @@ from types import MappingProxyType
 from typing import Any
 
 from criticality import data
-from criticality.base import InputError, System, Task, axes, canonical, coerced, controls, unknown
+from criticality.base import (
+    InputError,
+    System,
+    Task,
+    axes,
+    canonical,
+    coerced,
+    controls,
+    required,
+    unknown,
+)
 
 SECTIONS = ("system", "seed", "realizations", "controls", "grid")
 
@@ -167,8 +177,9 @@ class Study:
 
 
 def checksum(system: System) -> str:
-    """Checksum of the data set that a system names, empty if it needs none."""
-    return data.checksum(system.dataset) if hasattr(system, "dataset") else ""
+    """Checksum of the data that a system requires, empty if it needs none."""
+    source = required(system)
+    return data.checksum(source) if source else ""
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

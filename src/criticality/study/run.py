@@ -21,7 +21,7 @@ from typing import Any
 import xarray as xr
 
 from criticality import data
-from criticality.base import DataError, InputError, RunError, Task
+from criticality.base import DataError, InputError, RunError, Task, required
 from criticality.engine import ensemble, lanes, programs
 from criticality.engine.checkpoint import Checkpoints
 from criticality.study.plan import Study
@@ -99,8 +99,7 @@ def stream(
     checkpoints
         Folder where states of long realizations are kept, and those of an interrupted run are.
     """
-    name: str | None = getattr(batch[0].system, "dataset", None)
-    arrays = data.load(name, folder).arrays() if name else {}
+    arrays = _arrays(batch[0], folder)
     start, compiling = time.perf_counter(), programs.compile_seconds()
     together = width or ensemble.best_width(batch, arrays)
     kept = Checkpoints(checkpoints, batch)
@@ -120,11 +119,32 @@ def stream(
         start, compiling = time.perf_counter(), programs.compile_seconds()
 
 
+def _arrays(task: Task, folder: str | None) -> dict[str, Any]:
+    """Arrays that a task requires.
+
+    Raises
+    ------
+    DataError
+        Also if they are not those that its key was made of.
+    """
+    source = required(task.system)
+    if not source:
+        return {}
+    found = data.load(source, folder)
+    if found.checksum != task.checksum:
+        raise DataError(
+            f"{source}: changed since the study was made, or another file here (sha256 "
+            f"{found.checksum[:12]}, not {task.checksum[:12]}). Start again for the new data."
+        )
+    return found.arrays()
+
+
 def compute(
     batch: Sequence[Task], folder: str | None, width: int | None, checkpoints: str | None = None
 ) -> list[tuple[Task, Outcome]]:
     """All that `stream` gives; what an executor is given."""
-    return list(stream(batch, folder, width, checkpoints))
+    with data.looking_in(folder):
+        return list(stream(batch, folder, width, checkpoints))
 
 
 def batches(tasks: Sequence[Task], size: int) -> list[list[Task]]:
@@ -245,10 +265,9 @@ def run(
             raise InputError(f"{name} = {value}: expected a whole number of 1 or more.")
     store.admit(study.plan())
     tasks = {task.key: task for task in study.tasks()}
-    folder = str(data_dir) if data_dir else None
-    for needed in {getattr(task.system, "dataset", None) for task in tasks.values()}:
-        if needed:
-            data.load(needed, folder)  # verified before anything is written
+    folder = str(Path(data_dir).absolute()) if data_dir else None
+    for needed in {required(task.system) for task in tasks.values()} - {""}:
+        data.load(needed, folder)  # verified before anything is written
     done, missing, damaged = store.survey(tasks)
     for key in done:  # killed between a result and its checkpoint
         store.forget(key)

@@ -16,12 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from criticality import data as sources
 from criticality import keys
 from criticality.base import InputError, Observable, control
-from criticality.data import NAMES, PIXELS, TEST_SAMPLES, TRAINING_SAMPLES
 from criticality.engine import bits, dense, fit, masks, measure, samples
 
-CLASSES = 10
 TYPICAL_EPOCHS = 40  # before early stopping, for estimates of work only
 
 
@@ -49,8 +48,8 @@ class DropoutNetwork:
     """Network of `depth` hidden ReLU layers of `width` units, trained with Adam.
 
     Every hidden layer has inverted dropout (Eq. 20), a fresh mask at every forward pass, at rate
-    `p_train` in training and, independently, at each rate `p_eval` in evaluation.  Pixels are
-    divided by 255.  Validation is without dropout.
+    `p_train` in training and, independently, at each rate `p_eval` in evaluation.  Grey
+    values of pixels are divided by 255.  Validation is without dropout.
     """
 
     name: ClassVar[str] = "dropout"
@@ -99,7 +98,14 @@ class DropoutNetwork:
     depth: int = control(
         3, symbol="$L$", unit="layer", doc="hidden layers", interval="[1, inf)", static=True
     )
-    dataset: str = control("mnist", symbol="data", doc="data set", choices=NAMES, static=True)
+    dataset: str = control(
+        "mnist",
+        symbol="data",
+        doc="data set",
+        choices=sources.NAMES,
+        files=True,
+        static=True,
+    )
     learning_rate: float = control(
         1e-3, symbol=r"$\eta$", doc="initial learning rate of Adam", interval="(0, inf)"
     )
@@ -198,7 +204,7 @@ class DropoutNetwork:
             raise InputError(
                 f"p_eval = {list(self.p_eval)}: rates that are one number in 32 bits are the same."
             )
-        pool = TRAINING_SAMPLES[self.dataset]
+        pool = sources.classification(self.dataset).train
         if self.n_train + self.n_validation > pool:
             raise InputError(
                 f"n_train = {self.n_train} is larger than what is left after validation: "
@@ -212,16 +218,22 @@ class DropoutNetwork:
 
     def work(self) -> float:
         """FLOP of one realization: a guess of the epochs, then exact matrix products."""
-        first = PIXELS[self.dataset] * self.width
-        rest = (self.depth - 1) * self.width**2 + self.width * CLASSES
+        sizes = sources.shape(self.dataset)
+        first = sizes.features * self.width
+        rest = (self.depth - 1) * self.width**2 + self.width * sizes.classes
         epoch = self.n_train * (4 * first + 6 * rest) + 2 * self.n_validation * (first + rest)
-        tested = 2 * TEST_SAMPLES[self.dataset] * (first + len(self.p_eval) * self.passes * rest)
+        tested = 2 * sizes.test * (first + len(self.p_eval) * self.passes * rest)
         return min(self.max_epochs, TYPICAL_EPOCHS) * epoch + tested
+
+    def requires(self) -> str:
+        """Name its data set."""
+        return self.dataset
 
     def begin(self, key: jax.Array, data: Any) -> State:
         """Initialise the parameters and draw the training and validation subsets."""
-        pool, pixels = data["train_x"].shape
-        sizes = (pixels, *[self.width] * self.depth, CLASSES)
+        pool, features = data["train_x"].shape
+        classes = sources.shape(self.dataset).classes
+        sizes = (features, *[self.width] * self.depth, classes)
         shapes = [(n_out, n_in) for n_in, n_out in itertools.pairwise(sizes)]
         params = dense.initialize(
             keys.stream(key, "initialization"), shapes, scheme=self.initialization
@@ -229,9 +241,9 @@ class DropoutNetwork:
         order = samples.order(keys.stream(key, "subset"), pool)
         return State(fit.begin(params, self.learning_rate), key, order)
 
-    def _first(self, params: dense.Params, pixels: jax.Array) -> jax.Array:
-        """First-layer pre-activations [W, samples] from grey values uint8 [samples, D]."""
-        return dense.preactivations(params, pixels.astype(jnp.float32) / 255, self.precision)
+    def _first(self, params: dense.Params, x: jax.Array) -> jax.Array:
+        """First-layer pre-activations [W, samples] from samples [samples, D]."""
+        return dense.preactivations(params, samples.numbers(x), self.precision)
 
     def _logits(
         self,

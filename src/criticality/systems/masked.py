@@ -7,6 +7,7 @@ we worked from are controls, and their defaults are our choice.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,12 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from criticality import data as sources
 from criticality import keys
 from criticality.base import InputError, control
-from criticality.data import NAMES, PIXELS, TEST_SAMPLES, TRAINING_SAMPLES
 from criticality.engine import bits, dense, fit, measure, networks, pruning, samples
 
-CLASSES = 10
 TYPICAL_EPOCHS = 25  # before early stopping, for estimates of work only
 SALIENCY_SAMPLES = 1_000  # of the training subset, over which second derivatives are averaged
 CRITERIA = ("magnitude", "random", "saliency")
@@ -81,7 +81,14 @@ class MaskedNetwork:
         interval="[1, inf)",
         static=True,
     )
-    dataset: str = control("mnist", symbol="data", doc="data set", choices=NAMES, static=True)
+    dataset: str = control(
+        "mnist",
+        symbol="data",
+        doc="data set",
+        choices=sources.NAMES,
+        files=True,
+        static=True,
+    )
     n_train: int = control(
         58_000,
         symbol=r"$N_\mathrm{train}$",
@@ -177,22 +184,37 @@ class MaskedNetwork:
     )
 
     def validate(self) -> None:
-        """Raise `InputError` for more samples than there are."""
-        pool = TRAINING_SAMPLES[self.dataset]
+        """Raise `InputError` for more samples than there are, or no images to convolve."""
+        sizes = sources.classification(self.dataset)
+        pool, side = sizes.train, math.isqrt(sizes.features)
         if self.n_train + self.n_validation > pool:
             raise InputError(
                 f"n_train = {self.n_train} is larger than what is left after validation: "
                 f"{self.dataset} has {pool} training samples, of which n_validation = "
                 f"{self.n_validation} are set aside; use n_train <= {pool - self.n_validation}."
             )
+        if self.architecture == "cnn5" and (side < 8 or side**2 != sizes.features):
+            raise InputError(
+                f"architecture = 'cnn5': expects square images of 8 x 8 pixels or more, and "
+                f"{self.dataset} has {sizes.features} numbers a sample; use 'fc4'."
+            )
+
+    def requires(self) -> str:
+        """Name its data set."""
+        return self.dataset
 
     # --- shape and cost ---
 
     def network(self) -> networks.Network:
         """Shape of the network."""
-        pixels = PIXELS[self.dataset]
+        sizes = sources.shape(self.dataset)
         return networks.build(
-            self.architecture, pixels, self.width, self.channels, CLASSES, self.precision
+            self.architecture,
+            sizes.features,
+            self.width,
+            self.channels,
+            sizes.classes,
+            self.precision,
         )
 
     def training_work(self, updates: float) -> float:
@@ -202,7 +224,7 @@ class MaskedNetwork:
 
     def test_work(self) -> float:
         """FLOP of a look at the whole test set."""
-        return 2.0 * TEST_SAMPLES[self.dataset] * sum(self.network().products)
+        return 2.0 * sources.shape(self.dataset).test * sum(self.network().products)
 
     def dense_work(self) -> float:
         """FLOP of the training of the dense network, with a guess of the epochs."""
@@ -222,9 +244,9 @@ class MaskedNetwork:
         masks = tuple(jnp.ones(shape, bool) for shape in shapes)
         return Fitted(fit.begin(params, self.learning_rate), masks, key, order)
 
-    def _logits(self, params: dense.Params, pixels: jax.Array) -> jax.Array:
-        """Logits [K, samples] of grey values uint8 [samples, D]."""
-        return self.network().logits(params, pixels.astype(jnp.float32) / 255)
+    def _logits(self, params: dense.Params, x: jax.Array) -> jax.Array:
+        """Logits [K, samples] of samples [samples, D]."""
+        return self.network().logits(params, samples.numbers(x))
 
     def _slope(
         self,
@@ -317,10 +339,11 @@ class MaskedNetwork:
     def _saliency(self, state: Fitted, data: Any) -> list[jax.Array]:
         """Saliency h w^2 / 2 of every weight [LeCun, Denker, Solla (1990), Eq. (5)]."""
         network = self.network()
-        count = min(SALIENCY_SAMPLES, TRAINING_SAMPLES[self.dataset] - self.n_validation)
+        pool = data["train_y"].shape[0]
+        count = min(SALIENCY_SAMPLES, pool - self.n_validation)
 
         def one_chunk(slot: jax.Array, used: jax.Array) -> list[jax.Array]:
-            x = data["train_x"][state.order[self.n_validation + slot]].astype(jnp.float32) / 255
+            x = samples.numbers(data["train_x"][state.order[self.n_validation + slot]])
             weight = used & (slot < self.n_train)
             return network.curvature(state.fit.params, x, weight)
 
