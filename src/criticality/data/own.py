@@ -7,8 +7,9 @@ Bytes are grey values and stay so; all other numbers become float32.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -187,15 +188,22 @@ def _stamp(path: Path) -> Stamp:
     What was written a moment ago may be written again at the same time by its clock; its stamp is
     never the same.
     """
-    files = [path, *path.rglob("*")] if path.is_dir() else [path]
     try:
-        about = [(str(file), file.stat()) for file in files]
+        about = [(str(path), path.stat()), *(_inside(path) if path.is_dir() else ())]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error}).") from error
     newest = max(stat.st_mtime_ns for _, stat in about)
     settled = abs(time.time_ns() - newest) > UNSETTLED_NS
     known = sorted((file, stat.st_mtime_ns, stat.st_size) for file, stat in about)
     return (*known, () if settled else time.monotonic_ns())
+
+
+def _inside(folder: str | os.PathLike[str]) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            yield entry.path, entry.stat()
+            if entry.is_dir():
+                yield from _inside(entry.path)
 
 
 @lru_cache(maxsize=2)

@@ -6,12 +6,11 @@ where they are not yet split.  Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Collection
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,39 +19,27 @@ from criticality.data.dataset import ARRAYS, Array
 
 WHOLE = ("x", "y")
 LABELS = ("y", "label", "target")
-# what numpy and zipfile raise of a file that is damaged, or made to do damage
-BROKEN = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    MemoryError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def archive(path: Path) -> dict[str, Array]:
     """Arrays of an `.npz`; others than those named above are ignored."""
+    wanted: tuple[str, ...] = ()
     try:
-        with np.load(path, allow_pickle=False) as packed:
+        # opened here, since numpy leaves a file open that is no archive
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as packed:
             held = set(packed.files)
-            split, whole = held & set(ARRAYS), held & set(WHOLE)
-            names = ARRAYS if split else WHOLE
-            if (split and whole) or not held >= set(names):
-                raise DataError(
-                    f"{path}: holds {_listed(held)}; expected either {_listed(ARRAYS)}, or x and y."
-                )
-            return {name: packed[name] for name in names}
-    except DataError:
-        raise
-    except (*BROKEN, AttributeError) as error:  # of which the last: no archive but one array
-        raise _unreadable(path, error, "an .npz with train_x, train_y, test_x and test_y") from None
+            for names, other in ((ARRAYS, WHOLE), (WHOLE, ARRAYS)):
+                if held >= set(names) and not held & set(other):
+                    wanted = names
+            arrays = {name: packed[name] for name in wanted}
+    except Exception as error:  # of many kinds, where a file is damaged or made to do damage
+        raise _unreadable(path, error, "an .npz of arrays") from None
+    if not wanted:
+        raise DataError(
+            f"{path}: holds {', '.join(sorted(held)) or 'nothing'}; expected either "
+            f"{', '.join(ARRAYS)}, or x and y."
+        )
+    return arrays
 
 
 def table(path: Path, delimiter: str) -> dict[str, Array]:
@@ -61,37 +48,37 @@ def table(path: Path, delimiter: str) -> dict[str, Array]:
     Labels that are all written as whole numbers are classes, others are targets.
     """
     try:
-        lines = [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error, "a text in UTF-8") from None
-    if len(lines) < 2:
-        raise DataError(f"{path}: no rows; expected a line of column names, then lines of numbers.")
-    names = [name.strip() for name in next(csv.reader(lines[:1], delimiter=delimiter))]
+        first, *rows = (line for line in path.read_text("utf-8-sig").splitlines() if line.strip())
+        names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
+    except (OSError, ValueError, csv.Error) as error:
+        raise _unreadable(path, error, "a text in UTF-8 with the names of columns") from None
     if all(_number(name) for name in names):
         raise DataError(f"{path}: the first line holds numbers; it has to name the columns.")
     if len(names) < 2 or len(set(names)) < len(names):
         raise DataError(
             f"{path}: its columns are {', '.join(names)}; expected distinct names, at least 2."
         )
+    if not rows:
+        raise DataError(f"{path}: no rows below the names of columns.")
     named = [i for i, name in enumerate(names) if name in LABELS]
     if len(named) > 1:
         raise DataError(
             f"{path}: {' and '.join(names[i] for i in named)} may each be the label; rename one."
         )
     label = named[0] if named else len(names) - 1
+    form: dict[str, Any] = {"delimiter": delimiter, "quotechar": '"', "comments": None}
     try:
-        cells = np.loadtxt(
-            lines[1:], dtype=str, delimiter=delimiter, quotechar='"', comments=None, ndmin=2
-        )
-    except BROKEN as error:
-        raise _unreadable(path, error, "as many cells in every row") from None
-    if cells.shape[1] != len(names):
-        raise DataError(
-            f"{path}: rows of {cells.shape[1]} cells below {len(names)} names of columns."
-        )
-    columns = [_column(path, names[i], cells[:, i], i == label) for i in range(len(names))]
-    y = columns.pop(label)
-    return {"x": np.stack(columns, axis=1), "y": y}
+        numbers = np.loadtxt(rows, ndmin=2, **form)
+        if numbers.shape[1] != len(names):
+            raise ValueError(f"{numbers.shape[1]} cells in every row")
+    except ValueError as error:
+        raise _wrong_cell(path, csv.reader(rows, delimiter=delimiter), names, error) from None
+    y = numbers[:, label]
+    if np.all(y == np.rint(y)):  # but 3.0 is a target
+        written = np.loadtxt(rows, dtype=str, usecols=label, ndmin=1, **form)
+        with contextlib.suppress(ValueError, OverflowError):
+            y = written.astype(np.int64)
+    return {"x": np.delete(numbers, label, axis=1), "y": y}
 
 
 def _number(text: str) -> bool:
@@ -102,17 +89,21 @@ def _number(text: str) -> bool:
     return True
 
 
-def _column(path: Path, name: str, cells: Array, whole: bool) -> Array:
-    """Numbers of one column; whole ones stay so if that is asked for."""
-    for kind in (np.int64, np.float64) if whole else (np.float64,):
-        try:
-            return cells.astype(kind)
-        except (ValueError, OverflowError):
-            pass
-    row = next(i for i, cell in enumerate(cells) if not _number(cell))
-    raise DataError(
-        f"{path}: row {row + 1} has {str(cells[row])!r} in column {name!r}; expected a number."
-    )
+def _wrong_cell(
+    path: Path, rows: Iterable[list[str]], names: list[str], error: ValueError
+) -> DataError:
+    """Say which cell of a table is none."""
+    with contextlib.suppress(csv.Error):
+        for number, row in enumerate(rows, start=1):
+            where = f"{path}: row {number}"
+            if len(row) != len(names):
+                return DataError(
+                    f"{where} has {len(row)} cells below {len(names)} names of columns."
+                )
+            for name, cell in zip(names, row, strict=True):
+                if not _number(cell):
+                    return DataError(f"{where} has {cell!r} in column {name!r}; expected a number.")
+    return _unreadable(path, error, "numbers")
 
 
 def tree(path: Path) -> dict[str, Array]:
@@ -159,13 +150,9 @@ def _sample(file: Path) -> Array:
         )
     try:
         array: Array = np.load(file, allow_pickle=False)
-    except BROKEN as error:
+    except Exception as error:
         raise _unreadable(file, error, "an .npy array") from None
     return array
-
-
-def _listed(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"
 
 
 def _unreadable(path: Path, error: BaseException, expected: str) -> DataError:
