@@ -48,7 +48,7 @@ def command(monkeypatch, capsys):
 def done(tmp_path_factory):
     """A finished store and its study file."""
     from criticality import Study, run
-    
+
     folder = tmp_path_factory.mktemp("done")
     (folder / "study.toml").write_text(STUDY)
     run(Study.from_toml(folder / "study.toml"), folder / "store")

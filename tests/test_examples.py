@@ -24,7 +24,7 @@ def test_every_study_file_is_a_study(file):
 
 def test_the_full_size_studies_reach_the_whole_training_set():
     study = Study.from_toml(ROOT / "examples/pan2026/fig2_phase_diagram.toml")
-    left = data.TRAINING_SAMPLES["mnist"] - study.system.n_validation
+    left = data.shape("mnist").train - study.system.n_validation
     assert max(study.grid["n_train"]) == left
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from criticality.systems.masked import CRITERIA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,6 @@ from criticality.base import Task, canonical
 from criticality.engine import dense, ensemble, measure, networks, percolation, pruning
 from criticality.systems import PruningNetwork
 from criticality.systems import pruning as system
-from criticality.systems.masked import CRITERIA
 
 TINY = PruningNetwork.tiny()
 CNN = replace(TINY, architecture="cnn5", channels=2, final_density=0.05)

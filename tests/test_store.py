@@ -24,8 +24,8 @@ import xarray as xr
 
 from criticality import InputError, RunError, Store, Study, run
 from criticality.base import Card, Observable, control
-from criticality.study.cost import result_bytes
 from criticality.study import job
+from criticality.study.cost import result_bytes
 from criticality.study.store import DamagedError
 from criticality.systems import DropoutNetwork, PruningNetwork
 

@@ -249,7 +249,7 @@ def card_of(store: Any, place: str | None = None) -> tuple[Card, dict[str, Axis]
 
 
 def with_derived(ds: Any, told: Card) -> Any:
-    """Data set with the derived quantities of a card."""
+    """Add the derived quantities of a card to a data set."""
     for derived in told.derived:
         about = {"units": derived.unit, "long_name": derived.doc}
         ds = ds.assign({derived.name: resolve(derived.function)(ds).assign_attrs(about)})

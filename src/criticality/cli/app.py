@@ -26,13 +26,23 @@ app = typer.Typer(
 data_app = typer.Typer(help="Data sets: list, fetch, verify.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
+
+def _looking_in(context: typer.Context, folder: Path | None) -> Path | None:
+    """Look for data in this folder for as long as the command runs."""
+    from criticality import data
+
+    context.with_resource(data.looking_in(folder))
+    return folder
+
+
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
-        help="Folder with the files of data sets as published; looked in first.",
+        help="Folder of data: published files, and what file:PATH means; looked in first.",
         envvar="CRITICALITY_DATA",
+        callback=_looking_in,
     ),
 ]
 StoreDir = Annotated[Path, typer.Argument(help="Directory of a store.", show_default=False)]

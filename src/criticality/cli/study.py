@@ -8,7 +8,7 @@ import signal
 import sys
 import textwrap
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,6 +34,9 @@ from criticality.cli.app import (
 )
 
 NARROW, WIDE = 60, 100  # columns of a table, whatever the terminal
+
+if TYPE_CHECKING:
+    from criticality.data import Shape
 
 
 @app.command("list")
@@ -113,9 +116,7 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
         rows[name] = {
             "state": state,
             "folder": folder,
-            "training": data.TRAINING_SAMPLES[name],
-            "test": data.TEST_SAMPLES[name],
-            "pixels": data.PIXELS[name],
+            **_sizes(data.shape(name)),
             "title": source.title if source else "seeded synthetic patterns, not real data",
             "licence": source.licence if source else "",
         }
@@ -125,6 +126,7 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     for name, row in rows.items():
         write(
             f"{name:<14} {row['state']:<8} {row['training']:>6} + {row['test']:<6} "
+            f"{row['features']:>4} features {row['classes']} classes  "
             f"{row['title']}{', ' if row['licence'] else ''}{row['licence']}  {row['folder']}"
         )
 
@@ -134,25 +136,41 @@ def data_fetch(name: str, data_dir: DataDir = None, as_json: Json = False) -> No
     """Bring a data set to this machine and verify it."""
     from criticality import data
 
-    paths = data.fetch(name, data_dir)
-    _report_files(name, data.verify(name, data_dir) or paths, as_json)
+    data.fetch(name, data_dir)
+    _report_files(name, data_dir, as_json)
 
 
 @data_app.command("verify")
 def data_verify(name: str, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Check the files of a data set against their checksums."""
+    _report_files(name, data_dir, as_json)
+
+
+def _sizes(shape: Shape) -> dict[str, int]:
+    return {
+        "training": shape.train,
+        "test": shape.test,
+        "features": shape.features,
+        "classes": shape.classes,
+    }
+
+
+def _report_files(name: str, data_dir: Path | None, as_json: bool) -> None:
     from criticality import data
 
-    _report_files(name, data.verify(name, data_dir), as_json)
-
-
-def _report_files(name: str, paths: dict[str, Path], as_json: bool) -> None:
+    paths, shape = data.verify(name, data_dir), data.shape(name, data_dir)
+    checksum = data.checksum(name, data_dir)
     if as_json:
-        write_json({"name": name, "files": {part: str(path) for part, path in paths.items()}})
-    else:
-        for path in paths.values():
-            write(f"ok  {path}")
-        write(f"{name}: verified" if paths else f"{name}: made on the spot, no files")
+        files = {part: str(path) for part, path in paths.items()}
+        write_json({"name": name, "files": files, **_sizes(shape), "checksum": checksum})
+        return
+    for path in paths.values():
+        write(f"ok  {path}")
+    labels = f"{shape.classes} classes" if shape.classes else "targets of a regression"
+    write(
+        f"{name}: {'verified' if paths else 'made on the spot, no files'}; {shape.train} + "
+        f"{shape.test} samples of {shape.features} features, {labels}; sha256 {checksum[:12]}"
+    )
 
 
 @app.command()

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 from criticality import data as sources
-from criticality.base import System, card
+from criticality.base import System, card, required
 from criticality.engine import host
 
 log = logging.getLogger("criticality")
@@ -57,7 +57,8 @@ def compiled(
         Places of arguments that a call uses up: results take their memory.
     """
     shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(arguments))
-    label = (form, name, shapes)
+    source = required(form)  # a system may ask for its sizes, and a file may be another by now
+    label = (form, name, shapes, sources.shape(source) if source else None)
     if label in _programs:  # without waiting for what another thread compiles
         return _programs[label]
     with _lock:

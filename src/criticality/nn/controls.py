@@ -83,7 +83,7 @@ class Supervised:
 
 def check_samples(system: Supervised) -> None:
     """Raise `InputError` for more samples than there are."""
-    pool = data.shape(system.dataset).train
+    pool = data.classification(system.dataset).train
     if system.n_train + system.n_validation > pool:
         raise InputError(
             f"n_train = {system.n_train} is larger than what is left after validation: "

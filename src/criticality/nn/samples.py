@@ -66,6 +66,11 @@ def chunks(samples: int) -> tuple[jax.Array, jax.Array]:
     return jnp.minimum(slot, samples - 1), slot < samples
 
 
+def numbers(x: jax.Array) -> jax.Array:
+    """Give samples float32 as a network reads them: bytes are grey values and become 0 to 1."""
+    return x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
+
+
 def total(function: Callable[[jax.Array, jax.Array], Tree], samples: int) -> Tree:
     """Sum over all chunks of what `function(numbers, used)` gives of one."""
     parts = jax.lax.map(lambda chunk: function(*chunk), chunks(samples))

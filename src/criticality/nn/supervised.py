@@ -1,6 +1,7 @@
 """Training on labelled samples: subsets, mini-batch loss, validation, an epoch.
 
-A network is a function from grey values uint8 [samples, D] to logits [K, samples].
+A network is a function from samples [samples, D], grey values in bytes or numbers, to logits
+[K, samples].
 """
 
 from __future__ import annotations

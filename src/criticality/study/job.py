@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from criticality import catalog, data
-from criticality.base import Task, card, plain, required
+from criticality.base import DataError, Task, card, plain, required
 
 log = logging.getLogger("criticality")
 LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "torch", "numba")
@@ -49,8 +49,7 @@ def stream(
     checkpoints
         Folder where states of long realizations are kept, and those of an interrupted run are.
     """
-    source = required(batch[0].system)
-    arrays = data.load(source, folder).arrays() if source else {}
+    arrays = _arrays(batch[0], folder)
     steps = (
         _plain(batch, arrays)
         if plain(batch[0].system)
@@ -107,7 +106,28 @@ def compute(
     batch: Sequence[Task], folder: str | None, width: int | None, checkpoints: str | None = None
 ) -> list[tuple[Task, Outcome]]:
     """All that `stream` gives; what an executor is given."""
-    return list(stream(batch, folder, width, checkpoints))
+    with data.looking_in(folder):
+        return list(stream(batch, folder, width, checkpoints))
+
+
+def _arrays(task: Task, folder: str | None) -> dict[str, Any]:
+    """Arrays that a task requires.
+
+    Raises
+    ------
+    DataError
+        Also if they are not those that its key was made of.
+    """
+    source = required(task.system)
+    if not source:
+        return {}
+    found = data.load(source, folder)
+    if found.checksum != task.checksum:
+        raise DataError(
+            f"{source}: changed since the study was made, or another file here (sha256 "
+            f"{found.checksum[:12]}, not {task.checksum[:12]}). Start again for the new data."
+        )
+    return found.arrays()
 
 
 def accelerated() -> bool:

@@ -103,7 +103,7 @@ class Machine:
         return self.width if self.lanes else 1
 
     def queue(self, tasks: Sequence[Task]) -> list[list[Task]]:
-        """What goes to a worker as one call each."""
+        """Give what goes to a worker as one call each."""
         size = QUEUE * (self.width or LANES) if self.lanes else self.width or 1
         return batches(tasks, size)
 
@@ -205,7 +205,7 @@ def run(
     _check_executor(executor)
     store.admit(study.plan())
     tasks = {task.key: task for task in study.tasks()}
-    folder = str(data_dir) if data_dir else None
+    folder = str(Path(data_dir).absolute()) if data_dir else None
     for source in {required(task.system) for task in tasks.values()} - {""}:
         data.load(source, folder)  # verified before anything is written
     todo = _begun(study, store, tasks)

@@ -27,8 +27,8 @@ class DropoutNetwork(Supervised):
     """Network of `depth` hidden ReLU layers of `width` units, trained with Adam.
 
     Every hidden layer has inverted dropout (Eq. 20), a fresh mask at every forward pass, at rate
-    `p_train` in training and, independently, at each rate `p_eval` in evaluation.  Pixels are
-    divided by 255.  Validation is without dropout.
+    `p_train` in training and, independently, at each rate `p_eval` in evaluation.  Grey values of
+    pixels are divided by 255.  Validation is without dropout.
     """
 
     card: ClassVar[Card] = Card(

@@ -35,8 +35,8 @@ def begin(system: DropoutNetwork, key: jax.Array, data: Any) -> State:
 
 
 def _first(system: DropoutNetwork, params: dense.Params, pixels: jax.Array) -> jax.Array:
-    """First-layer pre-activations [W, samples] from grey values uint8 [samples, D]."""
-    return dense.preactivations(params, pixels.astype(jnp.float32) / 255, system.precision)
+    """First-layer pre-activations [W, samples] of samples [samples, D]."""
+    return dense.preactivations(params, samples.numbers(pixels), system.precision)
 
 
 def _network(

@@ -6,11 +6,12 @@ the text that we worked from are controls, and their defaults are our choice.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from criticality import data
-from criticality.base import control, like
-from criticality.nn.controls import Supervised
+from criticality.base import InputError, control, like
+from criticality.nn.controls import Supervised, check_samples
 from criticality.systems.pruning import architectures, schedules
 
 TYPICAL_EPOCHS = 25  # before early stopping, for estimates of work only
@@ -86,6 +87,18 @@ class Masked(Supervised):
     tuning_rate: float = control(
         1e-3, symbol=r"$\eta_t$", doc="learning rate of fine-tuning", interval="(0, inf)"
     )
+
+
+def check(system: Masked) -> None:
+    """Raise `InputError` for more samples than there are, or no images to convolve."""
+    check_samples(system)
+    features = data.shape(system.dataset).features
+    side = math.isqrt(features)
+    if system.architecture == "cnn5" and (side < 8 or side**2 != features):
+        raise InputError(
+            f"architecture = 'cnn5': expects square images of 8 x 8 pixels or more, and "
+            f"{system.dataset} has {features} numbers a sample; use 'fc4'."
+        )
 
 
 def network(system: Masked) -> architectures.Network:

@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from criticality.base import Card, InputError, Observable, control
-from criticality.nn.controls import check_samples
 from criticality.systems.pruning import schedules
 from criticality.systems.pruning.controls import (
     Masked,
+    check,
     dense_work,
     network,
     test_work,
@@ -149,7 +149,7 @@ class PruningNetwork(Masked):
 
     def validate(self) -> None:
         """Raise `InputError` for a schedule that cannot be, or snapshots that it does not reach."""
-        check_samples(self)
+        check(self)
         if self.schedule == "geometric" and self.final_density == 0:
             raise InputError(
                 "final_density = 0: a geometric schedule never ends there; use some 0.001, or "

@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from criticality.base import Card, InputError, Observable, control
-from criticality.nn.controls import check_samples
 from criticality.systems.pruning import schedules
 from criticality.systems.pruning.controls import (
     Masked,
+    check,
     dense_work,
     network,
     test_work,
@@ -133,7 +133,7 @@ class TopologyNetwork(Masked):
 
     def validate(self) -> None:
         """Raise `InputError` for a density that leaves no edge."""
-        check_samples(self)
+        check(self)
         if self.counts()[-1].sum() == 0:
             raise InputError(
                 f"density = {self.density}: not one of {sum(network(self).edges)} edges remains; "

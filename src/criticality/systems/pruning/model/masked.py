@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from criticality.data import shape
 from criticality.nn import bits, dense, fit, measure, samples, supervised
 from criticality.nn.streams import stream
 from criticality.systems.pruning.controls import Masked, network
@@ -56,7 +55,7 @@ def start(system: Masked, key: jax.Array, data: Any) -> Fitted:
 def _network(system: Masked, params: dense.Params) -> supervised.Logits:
     """Give the network."""
     form = network(system)
-    return lambda pixels: networks.logits(form, params, pixels.astype(jnp.float32) / 255)
+    return lambda pixels: networks.logits(form, params, samples.numbers(pixels))
 
 
 def _slope(
@@ -130,10 +129,10 @@ def prune(system: Masked, state: Fitted, data: Any, counts: jax.Array, step: jax
 def _saliency(system: Masked, state: Fitted, data: Any) -> list[jax.Array]:
     """Saliency h w^2 / 2 of every weight [LeCun, Denker, Solla (1990), Eq. (5)]."""
     form = network(system)
-    count = min(SALIENCY_SAMPLES, shape(system.dataset).train - system.n_validation)
+    count = min(SALIENCY_SAMPLES, data["train_y"].shape[0] - system.n_validation)
 
     def one_chunk(slot: jax.Array, used: jax.Array) -> list[jax.Array]:
-        x = data["train_x"][state.order[system.n_validation + slot]].astype(jnp.float32) / 255
+        x = samples.numbers(data["train_x"][state.order[system.n_validation + slot]])
         weight = used & (slot < system.n_train)
         return networks.curvature(form, state.fit.params, x, weight)
 
