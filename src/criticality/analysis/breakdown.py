@@ -269,7 +269,8 @@ def _of_mean(order: OrderParameter, draws: int, seed: int, level: float) -> Brea
     columns = [column[np.isfinite(column)] for column in order.values.T]
     columns = [column for column in columns if len(column)]
     if not columns:
-        return Breakdown(*[Estimate(value=math.nan)] * len(NAMES))
+        nothing = Estimate(value=math.nan, level=level)
+        return Breakdown(nothing, nothing, nothing, nothing)
     away = [
         (bootstrap_means(column[:, None], draws, rng)[:, 0] - column.mean()) * widening(len(column))
         for column in columns

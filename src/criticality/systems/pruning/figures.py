@@ -1,8 +1,8 @@
 """Pruning: performance, structure, the evolution of weights, critical exponents.
 
 Figure numbers are those of Pesce, He and Caldarelli.  `ds` is a study's results (`Store.open`);
-the other arguments are what the modules `breakdown` and `evolution` beside this one give.  Densities of
-edges are drawn in percent; bands and bars are standard errors over realizations.
+the other arguments are what the modules `breakdown` and `evolution` beside this one give.
+Densities of edges are drawn in percent; bands and bars are standard errors over realizations.
 """
 
 from __future__ import annotations
