@@ -24,7 +24,7 @@ n_train = [100, 200]
 def read(tmp_path, text=STUDY, *changes):
     path = tmp_path / "study.toml"
     path.write_text(text)
-    return Study.from_toml(path, changes)
+    return Study.from_toml(path, changes=changes)
 
 
 def test_a_study_is_the_product_of_its_grid_and_realizations(tmp_path):

@@ -17,6 +17,8 @@ from criticality.base import DataError, InputError, RunError, unknown
 if TYPE_CHECKING:
     import xarray as xr
 
+    from criticality.analysis.classify import PhaseDiagram
+
 app = typer.Typer(
     help="A laboratory for phase transitions in neural networks.",
     no_args_is_help=True,
@@ -61,6 +63,7 @@ Own = Annotated[
     ),
 ]
 Draws = Annotated[int, typer.Option(help="Bootstrap resamplings.", min=20)]
+Level = Annotated[float, typer.Option(help="Probability of the intervals, in (0, 1).")]
 Seed = Annotated[int, typer.Option(help="Of the bootstrap.", min=0)]
 
 
@@ -105,6 +108,12 @@ def write_json(content: Any) -> None:
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     write(json.dumps(finite(content), indent=1, allow_nan=False))
+
+
+def between_0_and_1(option: str, value: float) -> None:
+    """Raise `InputError` for an option that is no probability."""
+    if not 0 < value < 1:
+        raise InputError(f"{option} {value}: expected a number between 0 and 1.")
 
 
 def positive(option: str, value: float | None) -> None:
@@ -181,7 +190,16 @@ class Results:
         ds = ds.squeeze(
             [d for d, n in ds.sizes.items() if n == 1 and (d in chosen or d not in kept)]
         )
-        return catalog.with_derived(ds, self.card) if self.here and not observables else ds
+        return catalog.described(ds, self.card, self.axes, self.here and not observables)
+
+    def diagram(
+        self, sigmas: float = 2.0, draws: int = 1000, level: float = 0.95, seed: int = 0
+    ) -> PhaseDiagram:
+        """Phases over the plane; as `criticality.phase_diagram`."""
+        from criticality.phases import by_card
+
+        options = {"sigmas": sigmas, "draws": draws, "level": level, "seed": seed}
+        return by_card(self.open(), self.card, self.axes, self.here, **options)
 
     def _inner(self) -> set[str]:
         return {dim for observable in self.card.observables for dim in observable.dims}
