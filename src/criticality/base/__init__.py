@@ -16,14 +16,18 @@ from criticality.base.controls import (
 )
 from criticality.base.errors import DataError, InputError, RunError, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
+from criticality.base.phases import UNRESOLVED, Phase, Rule
 
 __all__ = [
+    "UNRESOLVED",
     "Axis",
     "DataError",
     "Estimate",
     "Flag",
     "InputError",
     "Observable",
+    "Phase",
+    "Rule",
     "RunError",
     "System",
     "Task",
