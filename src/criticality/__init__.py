@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from criticality.analysis.phases import Thresholds, phase_diagram
+    from criticality.analysis.dropout_phases import Thresholds, phase_diagram
     from criticality.analysis.scaling import (
         BKT,
         Algebraic,
@@ -34,11 +34,11 @@ _HOME = {
     "ScalingData": "analysis.scaling",
     "Store": "study.store",
     "Study": "study.plan",
-    "Thresholds": "analysis.phases",
+    "Thresholds": "analysis.dropout_phases",
     "collapse": "analysis.scaling",
     "compare": "analysis.scaling",
     "crossings": "analysis.scaling",
-    "phase_diagram": "analysis.phases",
+    "phase_diagram": "analysis.dropout_phases",
     "required_sizes": "analysis.scaling",
     "run": "study.run",
 }

@@ -179,7 +179,7 @@ def absent(ds: xr.Dataset, axis: str, why: str) -> str:
 def _word(value: Hashable) -> int:
     """64 bits of a coordinate: of a number its own."""
     if isinstance(value, int | float | np.number | np.bool_):
-        return int(np.float64(value).view(np.uint64))  # type: ignore[arg-type]
+        return int(np.float64(value).view(np.uint64))
     return int.from_bytes(hashlib.sha256(str(value).encode()).digest()[:8], "big")
 
 
@@ -197,7 +197,7 @@ def _fit(
     A realization that is not whole is left out; so is a point that no realization has.
     """
     known = ~np.isnan(values) if censored else np.isfinite(values)
-    there = known.any(axis=(0, 1))
+    there: NDArray[np.bool_] = np.any(known, axis=(0, 1))
     found: dict[str, Any] = {name: np.full(len(there), np.nan) for name in NUMBERS}
     found |= {
         name: np.zeros(len(there), np.int8)
@@ -205,7 +205,9 @@ def _fit(
     }
     if not there.any():
         return found
-    samples = [v[k[:, there].all(axis=1)][:, there] for v, k in zip(values, known, strict=True)]
+    # in one memory layout, so that sums are rounded alike whatever the order of the axes
+    whole = [np.ascontiguousarray(v[:, there]) for v in values]
+    samples = [v[k[:, there].all(axis=1)] for v, k in zip(whole, known, strict=True)]
     scattered = not deterministic and sum(len(v) >= 2 for v in samples) >= 2
     if not (scattered or from_sizes):
         return found

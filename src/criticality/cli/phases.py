@@ -36,13 +36,14 @@ def phases(
     as_json: Json = False,
 ) -> None:
     """Find the phase of every point, and the line between eumentia and dementia."""
-    from criticality.analysis.phases import Phase, Thresholds, phase_diagram
+    from criticality.analysis.dropout_phases import Thresholds, phase_diagram
 
     if not sigmas > 0:
         raise InputError(f"--sigmas {sigmas}: expected a positive number.")
     expect_system(store, "phases", "dropout")
     ds = open_results(store, select)
-    found = phase_diagram(ds, thresholds=Thresholds(sigmas=sigmas), draws=draws, seed=seed)
+    diagram = phase_diagram(ds, thresholds=Thresholds(sigmas=sigmas), draws=draws, seed=seed)
+    found = diagram.cells
     names = ("alpha", "alpha_error", "chi2_dof", "fit_probability", "loss", "accuracy")
     ends = ("boundary", "boundary_error", "boundary_low", "boundary_high")
     if as_json:
@@ -50,7 +51,7 @@ def phases(
             {
                 "p_train": float(p),
                 "p_eval": float(q),
-                "phase": Phase(int(found["phase"].sel(p_train=p, p_eval=q))).name.lower(),
+                "phase": diagram.phase(int(found["phase"].sel(p_train=p, p_eval=q))).name,
                 **{name: float(found[name].sel(p_train=p, p_eval=q)) for name in names},
             }
             for p in found["p_train"].values
@@ -70,14 +71,13 @@ def phases(
         about = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in found.attrs.items()}
         write_json({"cells": cells, "line": line, "method": about})
         return
-    letters = {Phase.EUMENTIA: "E", Phase.DEMENTIA: "D", Phase.AMENTIA: "A", Phase.UNRESOLVED: "?"}
     controls, probes = found["p_train"].values, found["p_eval"].values
     doubted = (found["fit_probability"] < found.attrs["threshold_fit_probability"]).values
     write("phase of every cell: E eumentia, D dementia, A amentia, ? unresolved")
     write("lower case: no power law fits, alpha is a mean slope over these sizes\n")
     write("p_eval \\ p_train" + "".join(f"{p:>7g}" for p in controls))
     for j in reversed(range(len(probes))):
-        column = (letters[Phase(int(v))] for v in found["phase"].values[:, j])
+        column = (diagram.phase(int(v)).letter for v in found["phase"].values[:, j])
         marks = (m.lower() if d else m for m, d in zip(column, doubted[:, j], strict=True))
         write(f"{probes[j]:>16g}" + "".join(f"{m:>7}" for m in marks))
     percent = round(100 * found.attrs["level"])
@@ -101,11 +101,14 @@ def draw_pages(
 ) -> None:
     """Draw the phase diagram, the scaling with size, and the crossing."""
     from criticality import figures as draw
-    from criticality.analysis.phases import phase_diagram
+    from criticality.analysis.dropout_phases import phase_diagram
 
     ds = open_results(store, select)
-    found = phase_diagram(ds)
-    crossing = found["p_train"].values[found["boundary_status"].values == "crossing"]
+    diagram = phase_diagram(ds)
+    found = diagram.cells
+    crossing = [
+        line.at["p_train"] for line in diagram.boundaries if line.clean and "p_train" in line.at
+    ]
     rate = _measured(ds, "p_train", p_train, crossing[0] if len(crossing) else 0.0)
     probe = _measured(ds, "p_eval", p_eval, 0.8)
     panels = page("phase_diagram", 3, 13)[0]

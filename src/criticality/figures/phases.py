@@ -1,7 +1,7 @@
 """Phase diagram, scaling of the loss with size, and the crossing.
 
 Figure numbers are those of Pan, Aggarwal and Pixley.  `ds` is a study's results (`Store.open`),
-`phases` what `criticality.analysis.phases.phase_diagram` makes of them.
+`phases` what `criticality.phase_diagram` makes of them.
 """
 
 from __future__ import annotations
@@ -18,34 +18,32 @@ from matplotlib.colors import BoundaryNorm, ListedColormap, TwoSlopeNorm
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from criticality.analysis.phases import Phase
+from criticality.analysis.dropout_phases import PHASES
 from criticality.analysis.stats import Array
-from criticality.base import with_error
+from criticality.base import UNRESOLVED, with_error
 from criticality.figures.parts import MARKERS, axes, outside_legend, reference
 
-# Told apart in colour-blind vision and, by lightness, in grey print.
-COLOURS = {
-    Phase.EUMENTIA: "#8fd0f5",
-    Phase.DEMENTIA: "#d55e00",
-    Phase.AMENTIA: "#595959",
-    Phase.UNRESOLVED: "#ffffff",
-}
 HATCH = "////"
 
 
 def phase_map(phases: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the phase of every measured point, with the eumentia-dementia line (Fig. 2a)."""
     ax = axes(ax)
-    cmap = ListedColormap([COLOURS[p] for p in Phase])
-    norm = BoundaryNorm(np.arange(len(Phase) + 1) - 0.5, len(Phase))
+    known = (UNRESOLVED, *PHASES)  # by code
+    cmap = ListedColormap([p.colour for p in known])
+    norm = BoundaryNorm(np.arange(len(known) + 1) - 0.5, len(known))
     _cells(phases, "phase", ax, cmap=cmap, norm=norm)
-    _hatch(phases, phases["phase"].values == Phase.UNRESOLVED, ax)
-    present = [p for p in Phase if p != Phase.UNRESOLVED and (phases["phase"] == p).any()]
+    _hatch(phases, phases["phase"].values == 0, ax)
     handles: list[Any] = [
-        Patch(facecolor=COLOURS[p], edgecolor="0.3", label=p.name.lower()) for p in present
+        Patch(
+            facecolor=known[code].colour,
+            edgecolor="0.3",
+            label=known[code].name,
+            hatch=None if code else HATCH,
+        )
+        for code in (*range(1, len(known)), 0)
+        if (phases["phase"] == code).any()
     ]
-    if (phases["phase"] == Phase.UNRESOLVED).any():
-        handles.append(Patch(facecolor="white", edgecolor="0.3", hatch=HATCH, label="unresolved"))
     line = _boundary(phases, ax)
     ax.legend(
         handles=[*handles, *line],
@@ -82,7 +80,7 @@ def exponent_map(phases: xr.Dataset, ax: Axes | None = None) -> Axes:
     where = np.argwhere(doubted)
     if len(where):
         ax.plot(x[where[:, 0]], y[where[:, 1]], "x", color="k", ms=3, mew=0.8)
-    _hatch(phases, phases["phase"].values == Phase.UNRESOLVED, ax)
+    _hatch(phases, phases["phase"].values == 0, ax)
     _boundary(phases, ax)
     return ax
 
