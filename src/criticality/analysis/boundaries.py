@@ -221,7 +221,8 @@ def bend(
     shrunk by their noise: what it hides moves the curve by less than a third of a standard error.
     Allowed is everything between the straight line and `INNER` times these b; in the first and the
     last step, where one neighbour is missing, both signs of `EDGE` / steps times the other; and
-    anywhere `HIDDEN` / steps^3, since an S through three or four points need not show.
+    anywhere `HIDDEN` / steps^3, since an S through a few points need not show.  Two or three points
+    tell nothing: the crossing may be anywhere in its step.
 
     Returns
     -------
@@ -247,7 +248,7 @@ def bend(
     more[[0, -1]] = max(INNER, EDGE / steps)
     left, right = (np.nan_to_num(np.clip(b, -STEEPEST, STEEPEST)) * more for b in (left, right))
     left[0], right[-1] = -right[0], -left[-1]
-    hidden = np.full(steps, HIDDEN / steps**3)
+    hidden = np.full(steps, HIDDEN / steps**3 if steps > 2 else STEEPEST)
     if infinite is not None:
         hidden[infinite[:-1] | infinite[1:]] = STEEPEST
     bends = np.clip([left, right, hidden, -hidden], -STEEPEST, STEEPEST)[..., None]

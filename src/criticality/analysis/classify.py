@@ -214,8 +214,9 @@ def by_rules(
     Returns
     -------
     PhaseDiagram
-        Cells hold, besides `phase`, every quantity of the rules with its `_error` and `_dof`:
-        `NAME` for a value, `NAME_exponent` for an exponent.  A boundary is where a quantity
+        Cells hold, besides `phase`, every quantity of the rules with `_error`, `_dof`, and `_low`
+        and `_high`, which are compared with the thresholds: `NAME` for a value, `NAME_exponent`
+        for an exponent.  A boundary is where a quantity
         passes a threshold that is the upper end of one phase and the lower end of another; cells
         that are in a third phase are no part of it.
 
@@ -225,7 +226,9 @@ def by_rules(
         If an axis or observable is missing or left over, or a rule cannot be judged.
     """
     _check(ds, phases, rules, plane, size, sigmas)
-    ds = on_plane(ds, plane, size, repeated)
+    axes = {axis: ds[axis] for axis in (*plane, size) if axis in ds.coords}
+    used = ds[list(dict.fromkeys(rule.quantity for rule in rules))]
+    ds = on_plane(used.assign_coords(axes), plane, size, repeated)
     options: dict[str, Any] = {"repeated": repeated, "deterministic": deterministic}
     options |= {"draws": draws, "seed": seed}
     last = ds.sortby(size).isel({size: -1}, drop=True) if size else ds
@@ -241,9 +244,9 @@ def by_rules(
             method |= tables[-1].attrs
         else:
             tables.append(values(last, quantity, sigmas=sigmas, **how))
-    axes = xr.Dataset(coords={axis: ds[axis] for axis in plane})
-    cells = xr.merge([*tables, axes], join="exact", combine_attrs="drop")
-    cells = cells.broadcast_like(axes).transpose(*plane)
+    grid = xr.Dataset(coords={axis: ds[axis] for axis in plane})
+    cells = xr.merge([*tables, grid], join="exact", combine_attrs="drop")
+    cells = cells.broadcast_like(grid).transpose(*plane)
     cells["phase"] = (tuple(plane), _codes(cells, phases, rules), phase_attributes(phases))
     method |= {"realizations": ds.sizes[REALIZATION], "rules": [_words(rule) for rule in rules]}
     if size:

@@ -268,6 +268,8 @@ def _scattered(
                 relative[i] = sample.var(axis=0, ddof=1) / sample.mean(axis=0) ** 2
         resampled[i] = y[i] + stats.widening(len(sample)) * deviation
     relative, resampled = np.where(good, relative, 0.0), np.where(good[:, None], resampled, 0.0)
+    moving = relative.max(axis=0) > 0
+    relative = np.where(moving, relative, 1.0)  # equal weights for what has none of its own
     tiny = np.finfo(float).tiny  # a size without any scatter must not divide by zero
     spare = np.where(good, counts - 1, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -288,8 +290,8 @@ def _scattered(
             "chi2_dof": np.where(dof > 0, chi2 / dof, np.nan),
             "fit_probability": stats.fit_probability(chi2, dof, spare.sum(axis=0)),
         }
-    moving = relative.max(axis=0) > 0
-    fit["exponent_error"] = np.where(moving, fit["exponent_error"], np.nan)
+    for name in ("exponent_error", "exponent_dof", "chi2_dof", "fit_probability"):
+        fit[name] = np.where(moving, fit[name], np.nan)
     return fit, moving
 
 
