@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import xarray as xr
 
@@ -75,7 +76,7 @@ def by_card(
         raise InputError(
             f"{told.name} declares no phases: its card lacks {', and '.join(lacking)}."
         )
-    options = {"sigmas": sigmas, "draws": draws, "level": level, "seed": seed}
+    options: dict[str, Any] = {"sigmas": sigmas, "draws": draws, "level": level, "seed": seed}
     if told.classify:
         if not here:
             raise InputError(

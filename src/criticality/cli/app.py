@@ -190,7 +190,10 @@ class Results:
         ds = ds.squeeze(
             [d for d, n in ds.sizes.items() if n == 1 and (d in chosen or d not in kept)]
         )
-        return catalog.described(ds, self.card, self.axes, self.here and not observables)
+        found: xr.Dataset = catalog.described(
+            ds, self.card, self.axes, self.here and not observables
+        )
+        return found
 
     def diagram(
         self, sigmas: float = 2.0, draws: int = 1000, level: float = 0.95, seed: int = 0
@@ -198,8 +201,16 @@ class Results:
         """Phases over the plane; as `criticality.phase_diagram`."""
         from criticality.phases import by_card
 
-        options = {"sigmas": sigmas, "draws": draws, "level": level, "seed": seed}
-        return by_card(self.open(), self.card, self.axes, self.here, **options)
+        return by_card(
+            self.open(),
+            self.card,
+            self.axes,
+            self.here,
+            sigmas=sigmas,
+            draws=draws,
+            level=level,
+            seed=seed,
+        )
 
     def _inner(self) -> set[str]:
         return {dim for observable in self.card.observables for dim in observable.dims}

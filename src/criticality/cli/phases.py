@@ -102,7 +102,9 @@ def _place(border: Boundary) -> str:
         return f"none: {border.status}"
     middle = f"{found.value:.3f}" if math.isfinite(found.value) else f"{border.status}:"
     spread = f" +- {found.error:.3f}" if math.isfinite(found.error) else ""
-    bounds = (f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (found.low, found.high))
+    bounds = (
+        f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (found.low, found.high)
+    )
     interval = "beyond the grid" if found.low == found.high else f"[{', '.join(bounds)}]"
     doubts = [str(flag) for flag in border.flags] if math.isfinite(found.value) else []
     note = f"  ({', '.join(doubts)})" if doubts else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from criticality.base import InputError, unknown
-from criticality.cli.app import Json, Select, app, open_results, write, write_json
+from criticality.cli.app import Json, Results, Select, app, write, write_json
 
 if TYPE_CHECKING:
     from criticality.analysis.scaling import ScalingData
@@ -301,8 +301,10 @@ def _data(
     if source.is_dir():
         if mean is not None or sem is not None:
             raise InputError(f"{source} is a store and has samples; --mean and --sem are for CSV.")
-        ds = open_results(source, select, keep=(control or "p_eval", size or "n_train"))
-        return ScalingData.from_dataset(ds, control or "p_eval", size or "n_train", value or "loss")
+        results = Results(source, select)
+        told = results.card
+        names = control or told.plane[-1], size or told.size, value or told.order[0]
+        return ScalingData.from_dataset(results.open(), *names)
     if select:
         raise InputError(f"--select {select[0]}: is for a store; {source} is not a directory.")
     return ScalingData.from_csv(

@@ -64,11 +64,11 @@ def value_map(
     *,
     text: str = "",
     limits: tuple[float, float] | None = None,
+    signed: bool = False,
 ) -> Axes:
     """Draw a quantity over the plane, `text` beside its colour bar.
 
-    An exponent, or anything else of both signs, is drawn from one colour to another through white
-    at zero.
+    What has both signs, or is `signed`, is drawn from one colour to another through white at zero.
     """
     ax = axes(ax)
     array = diagram.cells[name]
@@ -76,8 +76,8 @@ def value_map(
     options: dict[str, Any] = {"cmap": "cividis"}
     if limits is not None:
         options |= {"vmin": limits[0], "vmax": limits[1]}
-    elif len(known) and known.min() < 0 < known.max():
-        largest = float(np.abs(known).max())
+    elif signed or (len(known) and known.min() < 0 < known.max()):
+        largest = max(1e-3, float(np.abs(known).max(initial=0)))
         options = {"cmap": "PuOr", "norm": TwoSlopeNorm(0, -largest, largest)}
     mesh = cells(array, ax, **options)
     figure = ax.get_figure()
@@ -133,16 +133,14 @@ def place(value: float, values: Array) -> float:
     return float(np.interp(value, values[order], centres[order], edges[0], edges[-1]))
 
 
-def draw_boundaries(
-    plane: xr.Dataset, boundaries: Sequence[Boundary], ax: Axes
-) -> list[Any]:
+def draw_boundaries(plane: xr.Dataset, boundaries: Sequence[Boundary], ax: Axes) -> list[Any]:
     """Draw every border with its interval; an open end is an arrow.  Gives handles of a legend."""
     dims = [str(d) for d in plane["phase"].dims]
     families: dict[tuple[str, str], list[Boundary]] = {}
     for border in boundaries:
         if not math.isnan(border.estimate.low):
             families.setdefault((border.along, border.quantity), []).append(border)
-    handles = []
+    handles: list[Any] = []
     for (along, _), members in families.items():
         vertical = len(dims) == 2 and along == dims[1]
         values = plane[along].values.astype(float)
