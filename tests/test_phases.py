@@ -7,24 +7,29 @@ import dataclasses
 import numpy as np
 import pytest
 import xarray as xr
-from criticality.analysis.dropout_phases import (
-    AMENTIA,
-    CHANCE_LOSS,
-    DEMENTIA,
-    EUMENTIA,
-    UNRESOLVED,
-)
 
-from criticality import InputError, Thresholds
-from criticality import phase_diagram as diagram
+from criticality import InputError
 from criticality.analysis import stats
 from criticality.analysis.boundaries import upward_crossings
+from criticality.systems.dropout import phases as dropout
+from criticality.systems.dropout.phases import AMENTIA, DEMENTIA, EUMENTIA, UNRESOLVED, Criteria
 
+CHANCE_LOSS = np.log(10)
 SIZES = np.array([500, 1000, 2000, 4000, 8000, 16000])
 
 
 def phase_diagram(ds, **options):
-    return diagram(ds, **options).cells
+    """Cells, with the border of eumentia and dementia for each training rate beside them."""
+    found = dropout.phase_diagram(ds, **options)
+    lines = [border for border in found.boundaries if border.along == "p_eval"]
+    numbers = {
+        "boundary": [line.estimate.value for line in lines],
+        "boundary_error": [line.estimate.error for line in lines],
+        "boundary_low": [line.estimate.low for line in lines],
+        "boundary_high": [line.estimate.high for line in lines],
+        "boundary_status": [line.status for line in lines],
+    }
+    return found.cells.assign({name: ("p_train", column) for name, column in numbers.items()})
 
 
 def data_set(loss, accuracy=0.9, rates=(0.0, 0.5), controls=(0.0,)):
@@ -179,10 +184,8 @@ def test_a_network_that_learns_at_one_size_is_not_amentic():
     ds["accuracy"][0, -1] = 0.9
     assert (phase_diagram(ds)["phase"] != AMENTIA).all()
     # and the thresholds are what decides it
-    strict = Thresholds(accuracy_margin=0.001)
-    assert (
-        phase_diagram(data_set(chance_losses(rng), 0.11), thresholds=strict)["phase"] == 0
-    ).all()
+    strict = Criteria(accuracy_margin=0.001)
+    assert (phase_diagram(data_set(chance_losses(rng), 0.11), criteria=strict)["phase"] == 0).all()
 
 
 def test_low_accuracy_with_a_low_loss_is_not_amentia():
@@ -308,6 +311,6 @@ def test_missing_and_extra_axes_are_refused():
 
 
 def test_thresholds_are_recorded():
-    limits = dataclasses.replace(Thresholds(), sigmas=3.0)
+    limits = dataclasses.replace(Criteria(), sigmas=3.0)
     loss = power_laws([-0.3, 0.1], np.random.default_rng(18))
-    assert phase_diagram(data_set(loss), thresholds=limits).attrs["threshold_sigmas"] == 3.0
+    assert phase_diagram(data_set(loss), criteria=limits).attrs["criterion_sigmas"] == 3.0
