@@ -503,8 +503,14 @@ def test_files_that_are_none_of_these_are_refused(tmp_path, monkeypatch):
     for name in ("text.npz", "empty.npz", "half.npz", "flipped.npz", "array.npz", "wide.csv"):
         with pytest.raises(DataError, match=f"{name}: cannot be read"):
             data.load(f"file:{name}")
-    with pytest.raises(DataError, match=r"expected .npz, .csv, .tsv, or a folder"):
-        data.load("file:a.parquet")
+    os.mkfifo("pipe.csv")  # would be waited for
+    for name in ("a.parquet", "pipe.csv"):
+        with pytest.raises(DataError, match=r"expected .npz, .csv, .tsv, or a folder"):
+            data.load(f"file:{name}")
+    with pytest.raises(DataError, match="no such file"):
+        data.load("file:~nobody-of-this-name/a.npz")
+    with pytest.raises(DataError, match="train/CLASS"):
+        data.load("file:/")  # and not all of the disk is looked at
     for name in ("file:", "file:  "):
         with pytest.raises(InputError, match="file:PATH"):
             data.load(name)
