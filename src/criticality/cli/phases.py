@@ -82,7 +82,12 @@ def phases(
         write(f"{probes[j]:>16g}" + "".join(f"{m:>7}" for m in marks))
     percent = round(100 * found.attrs["level"])
     write(f"\np_eval* where alpha = 0 (eumentia below, dementia above), {percent} % interval")
-    for p in controls:
+    doubts = [
+        [flag for flag in line.flags if line.clean]
+        for line in diagram.boundaries
+        if line.along == "p_eval"
+    ]
+    for p, doubt in zip(controls, doubts, strict=True):
         here = found.sel(p_train=p)
         value, error, low, high = (float(here[name]) for name in ends)
         if math.isnan(low):
@@ -92,7 +97,8 @@ def phases(
         spread = f" +- {error:.3f}" if math.isfinite(error) else ""
         bounds = (f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (low, high))
         interval = "beyond the grid" if low == high else f"[{', '.join(bounds)}]"
-        write(f"  p_train = {p:<5g} {middle}{spread}  {interval}")
+        said = "".join(f"  {flag}" for flag in doubt)
+        write(f"  p_train = {p:<5g} {middle}{spread}  {interval}{said}")
     write(f"\n{found.attrs['realizations']} realizations; errors: {found.attrs['error_method']}")
 
 
