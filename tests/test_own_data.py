@@ -16,8 +16,8 @@ from criticality.base import Task, canonical, required
 from criticality.cli import main
 from criticality.data.dataset import ARRAYS
 from criticality.engine import ensemble, programs
+from criticality.study.job import compute
 from criticality.study.plan import checksum
-from criticality.study.run import compute
 from criticality.systems import DropoutNetwork
 from criticality.systems.pruning import PruningNetwork
 

@@ -85,8 +85,11 @@ def _all(
 
 
 def write(text: str = "") -> None:
-    """Write a line of results."""
-    sys.stdout.write(text + "\n")
+    """Write a line of results; who reads no more of them, as `head`, ends the command."""
+    try:
+        sys.stdout.write(text + "\n")
+    except BrokenPipeError:
+        os._exit(0)
 
 
 def say(text: str) -> None:
@@ -266,8 +269,11 @@ def main() -> None:
     except RunError as error:
         say(f"error: {error}")
         sys.exit(1)
-    except BrokenPipeError:
-        os._exit(0)
     except OSError as error:  # a path that the system refuses
         say(f"error: {error}")
         sys.exit(2)
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os._exit(0)
