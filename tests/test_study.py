@@ -183,11 +183,9 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
 @pytest.mark.parametrize("where", ["file", "--set"])
 def test_a_number_without_end_is_refused(tmp_path, where):
     number = "1" * 5_000
+    given = {"file": (STUDY.replace("seed = 3", f"seed = {number}"),)}
     with pytest.raises(InputError, match="4300 digits"):
-        if where == "file":
-            read(tmp_path, STUDY.replace("seed = 3", f"seed = {number}"))
-        else:
-            read(tmp_path, STUDY, f"seed={number}")
+        read(tmp_path, *given.get(where, (STUDY, f"seed={number}")))
 
 
 def test_the_system_is_not_changed_by_set(tmp_path):
