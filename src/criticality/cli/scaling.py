@@ -88,7 +88,7 @@ def collapse(
         control_range=control_range,
         size_min=size_min,
         corrections=corrections,
-        bootstrap=bootstrap,
+        draws=bootstrap,
         level=level,
         seed=seed,
     )
@@ -119,7 +119,7 @@ def collapse(
         if fitted.fixed:
             write(f"  {name:<6} {fitted.value:.6g}  fixed")
         else:
-            percent = f"{100 * fit.level:g} %"
+            percent = f"{100 * fitted.level:g} %"
             interval = f"{percent} [{fitted.low:.6g}, {fitted.high:.6g}]"
             write(f"  {name:<6} {fitted.value:.6g} +- {fitted.error:.2g}  {interval}")
     if math.isfinite(fit.log_evidence):
@@ -230,19 +230,16 @@ def crossings(
 
 
 def _report_crossings(found: Crossings) -> None:
-    from criticality.base import with_error
-
     for crossing in found.crossings:
-        sizes = " x ".join(f"{size:g}" for size in crossing.sizes)
-        shown = (
-            with_error(crossing.value, crossing.error) if crossing.value == crossing.value else ""
-        )
-        interval = f"[{crossing.low:.5g}, {crossing.high:.5g}]" if shown else ""
-        write(f"{sizes:>20}  {shown:<14} {interval:<22} {crossing.flag}")
+        sizes, at = " x ".join(f"{size:g}" for size in crossing.sizes), crossing.at
+        there = math.isfinite(at.value)
+        shown, interval = (str(at), f"[{at.low:.5g}, {at.high:.5g}]") if there else ("", "")
+        flags = ", ".join(map(str, crossing.flags))
+        write(f"{sizes:>20}  {shown:<14} {interval:<22} {flags}")
     for end in found.extrapolations:
-        there = math.isfinite(end.p_c)
-        shown = with_error(end.p_c, end.error) if there else "not determined"
-        write(f"  {end.form}: p_c = {shown}  {end.flag}")
+        p_c, flags = end.params["p_c"], ", ".join(map(str, end.flags))
+        shown = str(p_c) if math.isfinite(p_c.value) else "not determined"
+        write(f"  {end.form}: p_c = {shown}  {flags}")
 
 
 def _ansatz(

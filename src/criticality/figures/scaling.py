@@ -57,13 +57,13 @@ def curves(
     if fit is not None and "p_c" in fit.free:
         _interval(fit, ax)
     for crossing in crossings.crossings if crossings is not None else ():
-        if not crossing.flag and math.isfinite(crossing.value):
-            at = np.mean([_interpolated(data, length, crossing.value) for length in crossing.sizes])
-            error = crossing.error if math.isfinite(crossing.error) else 0.0
+        at = crossing.at
+        if not crossing.flags and math.isfinite(at.value):
+            height = np.mean([_interpolated(data, length, at.value) for length in crossing.sizes])
             ax.errorbar(
-                crossing.value,
-                at,
-                xerr=error,
+                at.value,
+                height,
+                xerr=at.error if math.isfinite(at.error) else 0.0,
                 fmt="o",
                 color="k",
                 mfc="w",
@@ -194,7 +194,7 @@ def exponents(
     other.axhline(1, color="#d55e00", lw=0.6, ls=":")
     other.set_ylabel(r"$\chi^2/$dof (squares)", color="#d55e00")
     other.set_ylim(bottom=0)
-    level = round(100 * fits[0].level)
+    level = round(100 * fits[0].params[fits[0].exponent].level)
     label = _math(fits[0].exponent)
     ax.set(xlabel=_math(name), ylabel=f"{label}, {level} % intervals (circles)")
     ax.yaxis.label.set_color("#0072b2")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -345,13 +345,13 @@ def _least(size: Array) -> float:
     return least
 
 
-def nu_eff(sigma: float, size: Array, reference: float) -> float:
+def nu_eff(sigma: Any, size: Array, reference: Any) -> Any:
     """Exponent of the power law that a BKT form is nearly equal to: sigma ln(L_geo / L_0).
 
     On one or two decades of L the two cannot be told apart, and the algebraic fit then gives this.
-    `L_geo` is the geometric mean of the sizes.
+    `L_geo` is the geometric mean of the sizes; `sigma` and `reference` may be arrays.
     """
-    return sigma * math.log(float(np.exp(np.log(np.unique(size)).mean())) / reference)
+    return sigma * np.log(float(np.exp(np.log(np.unique(size)).mean())) / reference)
 
 
 def _critical_point(value: Fixable, control: Array) -> Parameter:

@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from criticality.analysis.scaling import noise
+from criticality.analysis.scaling.checks import between, finite
 from criticality.analysis.scaling.curve import Curve, from_samples
 from criticality.analysis.stats import Array
 from criticality.base import InputError
@@ -297,7 +298,7 @@ class ScalingData:
     @property
     def realizations(self) -> int:
         """Least number of realizations of any point; 0 if only means are known."""
-        return min(0 if c.samples is None else int(np.diag(c.pairs).min()) for c in self.curves)
+        return min(curve.realizations for curve in self.curves)
 
     @cached_property
     def covariance(self) -> Array:
@@ -319,16 +320,16 @@ class ScalingData:
         Raises
         ------
         InputError
-            If fewer than two sizes, or fewer than two points of any size, are left.
+            If fewer than two sizes, or fewer than six points, are left, or the range is none.
         """
+        ends = (-np.inf, np.inf) if control_range is None else control_range
+        low, high = between("control_range", ends)
+        least = -np.inf if size_min is None else finite("size_min", size_min, 0)
         curves, chosen = [], []
         for number, curve in enumerate(self.curves):
             mask = np.ones(len(curve.mean), bool) if keep is None else keep[number]
-            if control_range is not None:
-                low, high = control_range
-                mask = mask & (curve.control >= low) & (curve.control <= high)
-            if size_min is not None and curve.size < size_min:
-                mask = np.zeros_like(mask)
+            inside = (curve.control >= low) & (curve.control <= high) & (curve.size >= least)
+            mask = mask & inside
             chosen.append(mask)
             if mask.any():
                 samples = None if curve.samples is None else curve.samples[:, mask]
