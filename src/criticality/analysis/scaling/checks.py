@@ -15,7 +15,7 @@ def finite(name: str, value: Any, least: float = -math.inf) -> float:
     number = _float(value)
     if not (math.isfinite(number) and number >= least):
         limit = "" if least == -math.inf else f" from {least:g} on"
-        raise InputError(f"{name} = {value!r}: expected a finite number{limit}.")
+        raise InputError(f"{name} = {value}: expected a finite number{limit}.")
     return number
 
 
@@ -23,7 +23,7 @@ def positive(name: str, value: Any) -> float:
     """Give a positive finite number."""
     number = _float(value)
     if not 0 < number < math.inf:
-        raise InputError(f"{name} = {value!r}: expected a positive number.")
+        raise InputError(f"{name} = {value}: expected a positive number.")
     return number
 
 
@@ -31,7 +31,7 @@ def probability(name: str, value: Any) -> float:
     """Give a number between 0 and 1, neither of them."""
     number = _float(value)
     if not 0 < number < 1:
-        raise InputError(f"{name} = {value!r}: expected a probability between 0 and 1.")
+        raise InputError(f"{name} = {value}: expected a probability between 0 and 1.")
     return number
 
 
@@ -42,7 +42,7 @@ def whole(name: str, value: Any, least: int = 0) -> int:
     except TypeError:
         number = least - 1
     if number < least:
-        raise InputError(f"{name} = {value!r}: expected a whole number, {name} >= {least}.")
+        raise InputError(f"{name} = {value}: expected a whole number, {name} >= {least}.")
     return number
 
 

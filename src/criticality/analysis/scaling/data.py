@@ -18,10 +18,12 @@ from numpy.typing import ArrayLike
 
 from criticality.analysis.scaling import noise
 from criticality.analysis.scaling.checks import between, finite
+from criticality.analysis.scaling.columns import check_covariance, checked, read_csv
 from criticality.analysis.scaling.curve import Curve, from_samples
 from criticality.analysis.stats import Array
 from criticality.base import InputError
 
+SMALLEST = 1e-100  # as `columns.LARGEST`
 Names = tuple[str, str, str]  # of the control, the size and the observable
 
 
@@ -68,7 +70,7 @@ class ScalingData:
             For columns of unequal length, text or NaN, duplicate rows, a point with a single
             realization, or a point that does not vary.
         """
-        columns = _columns(
+        columns = checked(
             {names[0]: control, names[1]: size, "realization": realization, names[2]: value},
             text=("realization",),
         )
@@ -114,10 +116,10 @@ class ScalingData:
         """
         matrix = np.asarray(error, dtype=float) if np.ndim(error) == 2 else None
         if matrix is not None:
-            _check_covariance(matrix)
+            check_covariance(matrix)
             with np.errstate(invalid="ignore"):
                 error = np.sqrt(np.diag(matrix))
-        columns = _columns({names[0]: control, names[1]: size, names[2]: mean, "error": error})
+        columns = checked({names[0]: control, names[1]: size, names[2]: mean, "error": error})
         frame = pd.DataFrame(dict(zip(("p", "L", "y", "d"), columns, strict=True)))
         twice = frame.duplicated(["p", "L"])
         if twice.any():
@@ -180,6 +182,8 @@ class ScalingData:
                 raise InputError(f"{name} = {value} was not measured; it has {values}.")
             array = array.sel({name: value})
         wanted = (size, "realization", control)
+        if len(set(wanted)) < len(wanted):
+            raise InputError(f"{control} cannot be the control and {size} the size of one study.")
         for name in wanted:
             if name not in array.dims:
                 dims = ", ".join(map(str, array.dims))
@@ -218,26 +222,20 @@ class ScalingData:
         Raises
         ------
         InputError
-            If the file cannot be read, a column is missing, or a text stands for a number.
+            If the file cannot be read, a column is missing or asked for twice, or a row has a
+            field too many, too few, blank, or of text in place of a number.
         """
-        try:
-            frame = pd.read_csv(path, sep=None, engine="python", encoding="utf-8-sig")
-            frame.columns = frame.columns.astype(str).str.strip()
-        except (OSError, ValueError) as error_read:
-            raise InputError(f"{path}: cannot be read as CSV ({error_read}).") from error_read
         if (mean is None) != (error is None):
             raise InputError("a table needs both a column of means and one of standard errors.")
-        table = mean is not None and error is not None
-        wanted = [control, size, *((mean, error) if table else (realization, value))]
-        for name in wanted:
-            if name not in frame.columns:
-                raise InputError(
-                    f"{path}: no column {name!r}; it has {', '.join(map(str, frame.columns))}."
-                )
-        a, b, c, d = (frame[name].to_numpy() for name in wanted)
+        roles = {"control": control, "size": size}
+        if mean is not None and error is not None:
+            roles |= {"mean": mean, "standard error": error}
+        else:
+            roles |= {"realization": realization, "value": value}
+        a, b, c, d = read_csv(path, roles)
         try:
-            if table:
-                return cls.from_table(a, b, c, d, (control, size, str(mean)))
+            if mean is not None:
+                return cls.from_table(a, b, c, d, (control, size, mean))
             return cls.from_samples(a, b, c, d, (control, size, value))
         except InputError as wrong:
             raise InputError(f"{path}: {wrong}") from wrong
@@ -266,7 +264,18 @@ class ScalingData:
                 f"finite-size scaling needs at least two values of {size}; there "
                 f"{'is 1' if curves else 'are none'}."
             )
-        return cls(tuple(curves), names)
+        made = cls(tuple(curves), names)
+        extents = {
+            f"the range of {control}": np.ptp(made.control),
+            f"the range of {names[2]}": np.ptp(made.mean),
+            "the standard error": made.error.min(),
+        }
+        for name, extent in extents.items():
+            if 0 < extent < SMALLEST:
+                raise InputError(
+                    f"{name} is {extent:g}: too small to be squared; choose another unit."
+                )
+        return made
 
     # --- views ---
 
@@ -367,46 +376,3 @@ class ScalingData:
             each = there.sum(axis=0)
             parts.append(np.where(number > 0, deviation, 0) * np.sqrt(each / (each - 1)))
         return np.concatenate(parts, axis=1)
-
-
-def _columns(
-    columns: Mapping[str, ArrayLike], text: tuple[str, ...] = ()
-) -> list[np.ndarray[Any, Any]]:
-    """Columns of equal length, each of finite numbers unless listed in `text`."""
-    arrays = []
-    for name, column in columns.items():
-        array = np.ravel(np.asarray(column))
-        if name not in text:
-            try:
-                array = array.astype(float)
-            except (TypeError, ValueError):
-                wrong = next(v for v in array if not _is_number(v))
-                raise InputError(f"column {name!r}: {wrong!r} is not a number.") from None
-            bad = np.flatnonzero(~np.isfinite(array))
-            if len(bad):
-                raise InputError(
-                    f"column {name!r}: {array[bad[0]]} in row {bad[0] + 1}; expected a finite "
-                    f"number, leave the row out if there is none."
-                )
-        arrays.append(array)
-    lengths = {name: len(array) for name, array in zip(columns, arrays, strict=True)}
-    if len(set(lengths.values())) > 1:
-        raise InputError(f"columns of unequal length: {lengths}.")
-    return arrays
-
-
-def _check_covariance(matrix: Array) -> None:
-    """Raise `InputError` for what is no covariance."""
-    square = matrix.shape[0] == matrix.shape[1] and np.isfinite(matrix).all()
-    if not square or not np.allclose(matrix, matrix.T, rtol=1e-6, atol=0):
-        raise InputError("covariance: expected a symmetric matrix of finite numbers.")
-    if np.linalg.eigvalsh(matrix)[0] <= 0:
-        raise InputError("covariance: not positive definite; shrink it, or give standard errors.")
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True

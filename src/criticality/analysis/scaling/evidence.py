@@ -19,6 +19,7 @@ from criticality.analysis.scaling.ansatz import (
     Free,
     NoTransition,
 )
+from criticality.analysis.scaling.checks import positive, whole
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.fit import POOR, Fit, collapse
 from criticality.analysis.stats import Array
@@ -103,13 +104,14 @@ def compare(
     Raises
     ------
     InputError
-        As `collapse`.
+        As `collapse`, or for a threshold that is not positive.
     """
     if "window" in options or "objective" in options:
         raise InputError(
             "forms are compared on the same points by their evidence: use control_range in place "
             "of window, and the objective gp."
         )
+    positive("threshold", threshold)
     asked = list(default_ansatze(data) if ansatze is None else ansatze)
     families = {ansatz.family for ansatz in asked}
     asked += [
@@ -239,8 +241,11 @@ def required_sizes(
     Raises
     ------
     InputError
-        If only means are known.
+        If only means are known, or an option is out of range.
     """
+    positive("threshold", threshold)
+    extra = [whole("extra", number) for number in extra]
+    more = [whole("more", factor, 1) for factor in more]
     if not data.realizations:
         raise InputError("required_sizes needs samples: from means the noise of one is unknown.")
     forms: tuple[Ansatz, Ansatz] = (Algebraic(), BKT(L0=L0))
