@@ -65,6 +65,7 @@ def csv(tmp_path_factory):
 
 SAMPLES = ("--control", "p", "--size", "N", "--value", "loss", "--realization", "network")
 TABLE = ("--mean", "m", "--sem", "e")
+AXES = ("--control", "p_eval", "--size", "n_train", "--value", "loss")
 
 
 def test_collapse_compare_and_crossings_of_a_csv(command, csv, tmp_path):
@@ -82,7 +83,7 @@ def test_collapse_compare_and_crossings_of_a_csv(command, csv, tmp_path):
         assert found[name] is not None
     figure = tmp_path / "fit.png"
     words = ("collapse", csv / "table.csv", *TABLE, "--ansatz", "bkt", "--figure", figure)
-    code, out, _ = command(*words, "--bootstrap", 20, "--table", tmp_path / "points.csv")
+    code, out, _ = command(*words, "--draws", 20, "--table", tmp_path / "points.csv")
     assert len((tmp_path / "points.csv").read_text().splitlines()) == 101
     assert code == 0
     assert "sigma = " in out
@@ -126,7 +127,7 @@ def test_compare_frees_beta(command, csv):
 
 
 def test_collapse_of_a_store(command, store):
-    words = (store, "--select", "p_train=0.5", "--objective", "local-linear")
+    words = (store, *AXES, "--select", "p_train=0.5", "--objective", "local-linear")
     code, out, err = command("collapse", *words, "--json")
     assert code == 0, err
     found = json.loads(out)
@@ -157,7 +158,27 @@ def test_collapse_of_a_store(command, store):
         (("table.csv", *TABLE, "--select", "p=1"), "for a store"),
         (("table.csv", *TABLE, "--control-range", "0.6", "0.4"), "the lower one first"),
         (("table.csv", *TABLE, "--window", "1", "-1"), "the lower one first"),
-        (("table.csv", *TABLE, "--bootstrap", "1"), "20 or more"),
+        (("table.csv", *TABLE, "--draws", "1"), "20 or more"),
+        (("table.csv", *TABLE, "--draws", "-1"), "draws >= 0"),
+        (("table.csv", *TABLE, "--seed", "-1"), "seed >= 0"),
+        (("table.csv", *TABLE, "--level", "nan"), "between 0 and 1"),
+        (("table.csv", *TABLE, "--size-min", "nan"), "size_min = nan"),
+        (("table.csv", *TABLE, "--window", "nan", "1"), "the lower one first"),
+        (("table.csv", *TABLE, "--control-range", "0", "nan"), "the lower one first"),
+        (("table.csv", *TABLE, "--nu", "nan"), "nu = nan"),
+        (("table.csv", *TABLE, "--p-c", "inf"), "p_c = inf"),
+        (("table.csv", *TABLE, "--beta", "-inf"), "beta = -inf"),
+        (("table.csv", *TABLE, "--ansatz", "bkt", "--sigma", "-1"), "sigma = -1"),
+        (("table.csv", *TABLE, "--ansatz", "bkt", "--L0", "nan"), "L0 = nan"),
+        (("empty.csv", *TABLE), "is empty"),
+        (("blank.csv", *TABLE), "is empty"),
+        (("header.csv", *TABLE), "a header only"),
+        (("extra.csv", *TABLE), "line 3: 5 fields where the header has 4"),
+        (("short.csv", *TABLE), "line 3: 3 fields where the header has 4"),
+        (("named.csv", *TABLE), "2 columns are named 'm'"),
+        (("huge.csv", *TABLE), "line 2: column 'm': 1e300; expected less than 1e+100"),
+        (("table.csv", *TABLE, "--control", "L"), "cannot be both the control and the size"),
+        (("nobody.csv", *SAMPLES), "line 3: the realization 'network' is blank"),
         (("same.csv", *TABLE), "nothing to scale"),
         (("table.csv", *TABLE, "--figure", "x.gif"), ".png"),
         (("table.csv", *TABLE, "--figure", "none/x.png"), "no folder"),
@@ -174,6 +195,14 @@ def test_bad_input_of_collapse_exits_2(command, csv, words, expected):
     for name, lines in {
         "text": [table[0], first + ",much", *table[2:]],
         "nan": [table[0], first + ",", *table[2:]],
+        "empty": [],
+        "blank": ["", "  ", ""],
+        "header": table[:1],
+        "extra": [*table[:2], table[2] + ",7", *table[3:]],
+        "short": [*table[:2], table[2].rsplit(",", 1)[0], *table[3:]],
+        "named": ["p,L,m,m", *table[1:]],
+        "huge": [table[0], first.rsplit(",", 1)[0] + ",1e300,1e299", *table[2:]],
+        "nobody": [*samples[:2], ",".join([*samples[2].split(",")[:2], " ", "0.5"]), *samples[3:]],
         "zero": [table[0], first + ",0", *table[2:]],
         "one": table[:21],
         "same": [table[0], *(",".join([*row.split(",")[:2], "1,1"]) for row in table[1:])],
@@ -185,3 +214,53 @@ def test_bad_input_of_collapse_exits_2(command, csv, words, expected):
     assert (code, out) == (2, "")
     assert expected in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("threshold", ["nan", "-5", "inf"])
+def test_a_threshold_that_decides_nothing_is_refused(command, csv, threshold):
+    words = (csv / "table.csv", *TABLE, f"--threshold={threshold}", "--json")
+    code, out, err = command("compare", *words)
+    assert (code, out) == (2, "")
+    assert "expected a positive number" in err
+
+
+def test_bad_input_of_crossings_exits_2(command, csv):
+    for words, expected in [
+        (("--pairs", "al"), "did you mean 'all'"),
+        (("--draws", "3"), "draws >= 20"),
+        (("--level", "1"), "between 0 and 1"),
+        (("--size-min", "nan"), "size_min = nan"),
+    ]:
+        code, out, err = command("crossings", csv / "table.csv", *TABLE, *words)
+        assert (code, out) == (2, "")
+        assert expected in err
+
+
+def test_a_level_is_that_of_the_intervals(command, csv):
+    wide, narrow = (
+        json.loads(command(name, csv / "table.csv", *TABLE, "--level", "0.5", "--json")[1])
+        for name in ("collapse", "crossings")
+    )
+    p_c, crossing = wide["params"]["p_c"], narrow["crossings"][0]["at"]
+    assert (p_c["level"], crossing["level"]) == (0.5, 0.5)
+    for found in (p_c, crossing):
+        # half of a Gaussian lies within 0.67 standard deviations
+        assert (found["high"] - found["low"]) / 2 == pytest.approx(0.67 * found["error"], rel=0.3)
+
+
+def test_commands_of_scaling_share_their_options(command):
+    texts = [command(name, "--help")[1] for name in ("collapse", "compare", "crossings")]
+    for option in ("--control", "--size", "--value", "--realization", "--mean", "--sem",
+                   "--select", "--control-range", "--size-min", "--level", "--seed"):  # fmt: skip
+        assert all(option in text for text in texts), option
+    assert not any("--bootstrap" in text for text in texts)
+
+
+def test_a_store_that_names_no_curves_says_what_there_is(command, store):
+    code, out, err = command("compare", store, "--select", "p_train=0.5")
+    assert (code, out) == (2, "")
+    for word in ("--control", "--size", "--value", "p_eval", "n_train", "loss"):
+        assert word in err
+    code, _, err = command("crossings", store, "--control", "n_train", *AXES[2:])
+    assert code == 2
+    assert "cannot be the control" in err
