@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: setup demo test test-slow check bench lock clean
+.PHONY: setup demo test test-slow wheel-test check bench lock clean
 
 setup: $(READY)
 
@@ -28,6 +28,25 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# What a user gets: the wheel and what it declares, in the versions of the lock, far from the sources.
+wheel-test: $(READY)
+	set -eu; there=$$(mktemp -d); trap 'rm -rf "$$there"' EXIT; \
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--wheel-dir "$$there" .; \
+	grep -v -e --hash= requirements.lock | tr -d '\\' > "$$there/versions.txt"; \
+	cp examples/demo.toml "$$there"; \
+	$(PYTHON) -m venv "$$there/venv"; \
+	cd "$$there"; unset PYTHONPATH PYTHONDONTWRITEBYTECODE; PATH="$$there/venv/bin:$$PATH"; \
+	python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--constraint versions.txt ./*.whl; \
+	python -c 'import criticality, sys; assert criticality.__file__.startswith(sys.prefix)'; \
+	criticality list; \
+	criticality run demo.toml --store store --set dataset=synthetic --set n_validation=100 \
+		--set realizations=3 --set width=12 --set max_epochs=5 --set p_eval='[0.0, 0.5]' \
+		--set p_train='[0.0, 0.5]' --set n_train='[100, 200, 400]'; \
+	criticality figures store --out figures; \
+	test -s figures/phase_diagram.png
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -24,14 +24,13 @@ from scipy import stats
 from benchmarks import ours, parts, rivals
 from criticality import Study
 from criticality.base import Task
-from criticality.systems import SYSTEMS
 
 DEMO = Path(__file__).parent.parent / "examples" / "demo.toml"
 
 
 def measure(realizations: int) -> list[parts.Row]:
     """Give the table: trainings an hour, their ratio, and whether losses are equal."""
-    study = Study.from_toml(DEMO, SYSTEMS)
+    study = Study.from_toml(DEMO)
     tasks = study.tasks()
 
     def run_crew(point: list[Task]) -> list[np.ndarray]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from criticality import Study, data
+from criticality import Study
 from criticality.cli import main
+from criticality.data import download
 from criticality.systems import DropoutNetwork
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -45,8 +46,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def refuse(address: str) -> bytes:
         raise OSError(f"no route to {address}")
 
-    data.load.cache_clear()
-    monkeypatch.setattr("criticality.data._download", refuse)
+    download.load.cache_clear()
+    monkeypatch.setattr(download, "_download", refuse)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("CRITICALITY_DATA", raising=False)

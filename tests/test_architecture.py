@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import criticality
-from criticality.base import axes
-from criticality.systems import SYSTEMS
+from criticality.base import axes, card
+from criticality.catalog import find
+from criticality.systems import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,6 +44,9 @@ def test_every_public_name_resolves_and_there_are_few():
         "from criticality import phase_diagram",
         "import criticality.figures",
         "import criticality.cli",
+        "from criticality import run",
+        "from criticality.systems import DropoutNetwork, PruningNetwork; DropoutNetwork.tiny()",
+        "from criticality import catalog; [*catalog.installed()]",
     ],
 )
 def test_stored_numbers_do_not_load_the_tensor_stack(code):
@@ -54,13 +59,34 @@ def test_the_command_line_starts_without_heavy_libraries():
 
 
 def test_every_system_names_its_source_and_documents_its_controls():
-    for name, kind in SYSTEMS.items():
-        assert kind.name == name
-        assert kind.source
-        assert kind.version >= 1
+    for name in BUILT_IN:
+        kind = find(name)
+        told = card(kind)
+        assert told.name == name
+        assert told.source
+        assert told.version >= 1
         assert kind.__doc__
         assert set(axes(kind)) == {field.name for field in dataclasses.fields(kind)}
         assert all(axis.doc and axis.symbol for axis in axes(kind).values())
+        assert all(observable.doc for observable in told.observables)
+
+
+GENERIC = ("analysis", "base", "cli", "data", "engine", "figures", "nn", "report", "study")
+OWN_WORDS = re.compile("dropout|pruning|topology|p_eval|p_train|n_train", re.IGNORECASE)
+
+
+def test_generic_rooms_know_no_system():
+    package = ROOT / "src" / "criticality"
+    rooms = [room for room in GENERIC if room not in ("nn", "base", "data")]
+    files = [f for room in rooms for f in (package / room).rglob("*.py")]
+    assert len(files) > 40
+    found = [
+        f"{file.relative_to(package)}:{number}: {line.strip()}"
+        for file in files
+        for number, line in enumerate(file.read_text().splitlines(), start=1)
+        if OWN_WORDS.search(line)
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_the_changelog_has_this_version():

@@ -28,11 +28,10 @@ n_train = [100, 200, 400]
 def done(tmp_path_factory):
     """A finished store and its study file."""
     from criticality import Study, run
-    from criticality.systems import SYSTEMS
 
     folder = tmp_path_factory.mktemp("done")
     (folder / "study.toml").write_text(STUDY)
-    run(Study.from_toml(folder / "study.toml", SYSTEMS), folder / "store")
+    run(Study.from_toml(folder / "study.toml"), folder / "store")
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,11 +32,10 @@ n_train = [100, 200, 400]
 def store(tmp_path_factory):
     """A finished store with two axes besides the size."""
     from criticality import Study, run
-    from criticality.systems import SYSTEMS
 
     folder = tmp_path_factory.mktemp("done")
     (folder / "study.toml").write_text(STUDY)
-    run(Study.from_toml(folder / "study.toml", SYSTEMS), folder / "store")
+    run(Study.from_toml(folder / "study.toml"), folder / "store")
     return folder / "store"
 
 
@@ -64,6 +64,7 @@ def csv(tmp_path_factory):
 
 
 SAMPLES = ("--control", "p", "--size", "N", "--value", "loss", "--realization", "network")
+FIRST_EDITION = Path(__file__).parent / "first_edition"
 TABLE = ("--mean", "m", "--sem", "e")
 AXES = ("--control", "p_eval", "--size", "n_train", "--value", "loss")
 
@@ -160,7 +161,7 @@ def test_collapse_of_a_store(command, store):
         (("table.csv", *TABLE, "--window", "1", "-1"), "the lower one first"),
         (("table.csv", *TABLE, "--draws", "1"), "20 or more"),
         (("table.csv", *TABLE, "--draws", "-1"), "draws >= 0"),
-        (("table.csv", *TABLE, "--seed", "-1"), "seed >= 0"),
+        (("table.csv", *TABLE, "--seed", "-1"), "--seed"),
         (("table.csv", *TABLE, "--level", "nan"), "between 0 and 1"),
         (("table.csv", *TABLE, "--size-min", "nan"), "size_min = nan"),
         (("table.csv", *TABLE, "--window", "nan", "1"), "the lower one first"),
@@ -227,7 +228,7 @@ def test_a_threshold_that_decides_nothing_is_refused(command, csv, threshold):
 def test_bad_input_of_crossings_exits_2(command, csv):
     for words, expected in [
         (("--pairs", "al"), "did you mean 'all'"),
-        (("--draws", "3"), "draws >= 20"),
+        (("--draws", "3"), "--draws"),
         (("--level", "1"), "between 0 and 1"),
         (("--size-min", "nan"), "size_min = nan"),
     ]:
@@ -256,11 +257,16 @@ def test_commands_of_scaling_share_their_options(command):
     assert not any("--bootstrap" in text for text in texts)
 
 
-def test_a_store_that_names_no_curves_says_what_there_is(command, store):
-    code, out, err = command("compare", store, "--select", "p_train=0.5")
-    assert (code, out) == (2, "")
-    for word in ("--control", "--size", "--value", "p_eval", "n_train", "loss"):
-        assert word in err
+def test_curves_of_a_store_are_those_of_its_card(command, store):
+    words = ("crossings", store, "--select", "p_train=0.5", "--draws", "20", "--json")
+    assert command(*words) == command(*words, *AXES)
     code, _, err = command("crossings", store, "--control", "n_train", *AXES[2:])
     assert code == 2
     assert "cannot be the control" in err
+
+
+def test_a_store_whose_card_names_no_curves_says_what_there_is(command):
+    code, out, err = command("compare", FIRST_EDITION / "topology")
+    assert (code, out) == (2, "")
+    for word in ("--control", "--size", "topology", "epoch"):
+        assert word in err

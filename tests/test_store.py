@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,9 +23,9 @@ import pytest
 import xarray as xr
 
 from criticality import InputError, RunError, Store, Study, run
-from criticality.base import Observable, control
+from criticality.base import Card, Observable, control
+from criticality.study import job
 from criticality.study.cost import result_bytes
-from criticality.study.run import _provenance
 from criticality.study.store import DamagedError
 from criticality.systems import DropoutNetwork, PruningNetwork
 
@@ -179,13 +181,25 @@ def test_overlapping_extensions_count_what_was_asked_for(tiny_study, tmp_path):
     assert int(np.isnan(store.open()["epochs"]).sum()) == 3 * 2 * 3 - 14
 
 
-def test_runs_that_begin_at_once_lose_nothing(tiny_study, tmp_path):
+@pytest.mark.parametrize("there", [False, True], ids=["new store", "old store"])
+def test_runs_that_begin_at_once_lose_nothing(tiny_study, tmp_path, monkeypatch, there):
     studies = [dataclasses.replace(tiny_study, realizations=1 + i) for i in range(4)]
+    if there:
+        Store(tmp_path / "s").begin(studies.pop().plan())
+    admit, together = Store.admit, threading.Barrier(len(studies))
+
+    def slow(self, plan):
+        merged = admit(self, plan)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(0.5)  # for all to have read before any writes, unless they are kept apart
+        return merged
+
+    monkeypatch.setattr(Store, "admit", slow)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda study: Store(tmp_path / "s").begin(study.plan()), studies))
-    assert Store(tmp_path / "s").plan()["realizations"] >= 1  # a whole file, whoever was last
-    for study in studies:
-        Store(tmp_path / "s").begin(study.plan())
+    plan = Store(tmp_path / "s").plan()
+    assert sorted(ask["realizations"] for ask in plan["asked"]) == [1, 2, 3, 4]
+    assert plan["realizations"] == 4
     assert Store(tmp_path / "s").total() == 4 * 4
     assert not list((tmp_path / "s").glob("*.tmp"))
 
@@ -239,7 +253,7 @@ def test_a_result_that_cannot_be_written_stops_the_run_and_keeps_the_rest(
 
 
 def test_a_machine_without_git_still_runs(tiny_study, tmp_path, monkeypatch):
-    _provenance.cache_clear()
+    job._commit.cache_clear()
 
     def absent(*_, **__):
         raise FileNotFoundError("git")
@@ -247,7 +261,7 @@ def test_a_machine_without_git_still_runs(tiny_study, tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", absent)
     run(tiny_study, tmp_path / "s")
     monkeypatch.undo()
-    _provenance.cache_clear()
+    job._commit.cache_clear()
     assert Store(tmp_path / "s").entries()[0][0].attributes["commit"] == "unknown"
 
 
@@ -284,26 +298,21 @@ def test_a_result_says_where_it_comes_from(tiny_study, tmp_path):
 class Snapshots:
     """As a system that gives its weights at many times."""
 
-    name: ClassVar[str] = "snapshots"
-    version: ClassVar[int] = 1
-    source: ClassVar[str] = "a system with a large result"
-    observables: ClassVar[tuple[Observable, ...]] = (
-        Observable(name="weight", dims=("time", "link"), unit="1", doc="weights"),
-        Observable(name="norm", dims=("time",), unit="1", doc="something small"),
-        Observable(name="count", dims=(), unit="1", doc="of the times"),
+    card: ClassVar[Card] = Card(
+        name="snapshots",
+        source="a system with a large result",
+        observables=(
+            Observable(name="weight", dims=("time", "link"), doc="weights"),
+            Observable(name="norm", dims=("time",), doc="something small"),
+            Observable(name="count", doc="of the times"),
+        ),
     )
 
     times: int = control(100, symbol="t", doc="times", interval="[0, inf)", inner=True)
     links: int = control(10_100, symbol="l", doc="links", interval="[0, inf)", inner=True)
 
-    def validate(self):
-        pass
-
     def inner(self):
         return {"time": tuple(range(self.times)), "link": tuple(range(self.links))}
-
-    def work(self):
-        return 1.0
 
     def arrays(self, zeros: float):
         rng = np.random.default_rng(0)

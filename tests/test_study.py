@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from criticality import InputError, Study
-from criticality.systems import SYSTEMS, DropoutNetwork
+from criticality.systems import DropoutNetwork
 
 STUDY = """
 system = "dropout"
@@ -24,7 +24,7 @@ n_train = [100, 200]
 def read(tmp_path, text=STUDY, *changes):
     path = tmp_path / "study.toml"
     path.write_text(text)
-    return Study.from_toml(path, SYSTEMS, changes)
+    return Study.from_toml(path, changes=changes)
 
 
 def test_a_study_is_the_product_of_its_grid_and_realizations(tmp_path):
@@ -126,10 +126,10 @@ def test_a_bad_file_is_refused_by_name(tmp_path, text, words):
 
 def test_a_missing_or_binary_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
-        Study.from_toml(tmp_path / "none.toml", SYSTEMS)
+        Study.from_toml(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot be read"):
-        Study.from_toml(tmp_path / "binary.toml", SYSTEMS)
+        Study.from_toml(tmp_path / "binary.toml")
 
 
 def test_python_refuses_what_toml_refuses():

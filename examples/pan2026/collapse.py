@@ -27,7 +27,7 @@ def main(store: str, out: str) -> None:
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     ds = Store(store).open()
-    line = phase_diagram(ds)["boundary"]
+    line = phase_diagram(ds).cells["boundary"]
     rates, fits = [], []
     for rate in (float(p) for p in ds["p_train"].values):
         centre = float(line.sel(p_train=rate))

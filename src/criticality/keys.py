@@ -1,20 +1,19 @@
-"""The only birthplace of randomness in networks.
+"""The only birthplace of randomness.
 
-A realization's root key comes from the digest of what it is: study seed, control values and
+A realization's random numbers come from the digest of what it is: study seed, control values and
 realization number (`base.Task.lineage`).  Nothing else enters: not the batch, the order, the
 worker, nor the rest of the grid.  Independent uses of randomness draw from named streams.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+import hashlib
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-# a new one goes to the end: its place is what counts
-Stream = Literal[
+# the streams of the first edition have the number of their place; it must not change
+NUMBERED = (
     "initialization",
     "subset",
     "batches",
@@ -23,8 +22,7 @@ Stream = Literal[
     "fine-tuning",
     "pruning",
     "topology",
-]
-STREAMS: tuple[str, ...] = get_args(Stream)
+)
 
 
 def words(lineage: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
@@ -40,12 +38,13 @@ def words(lineage: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
     return np.frombuffer(bytes.fromhex(lineage[:16]), dtype=">u4").astype(np.uint32)
 
 
-def root(state: jax.typing.ArrayLike) -> jax.Array:
-    """Root key of one realization, a scalar typed threefry key, from its `words`."""
-    key: jax.Array = jax.random.wrap_key_data(jnp.asarray(state), impl="threefry2x32")
-    return key
+def generator(lineage: str) -> np.random.Generator:
+    """NumPy generator of one realization, seeded with all bits of its lineage (sha256 hex)."""
+    return np.random.Generator(np.random.PCG64(int(lineage, 16)))
 
 
-def stream(key: jax.Array, name: Stream) -> jax.Array:
-    """Key of one named stream of the realization with root `key`."""
-    return jax.random.fold_in(key, STREAMS.index(name))
+def number(stream: str) -> int:
+    """Give the number of a named stream, below 2^32: its place, or bits of its name's digest."""
+    if stream in NUMBERED:
+        return NUMBERED.index(stream)
+    return int.from_bytes(hashlib.sha256(stream.encode()).digest()[:4], "big")

@@ -24,10 +24,12 @@ class Display(logging.Handler):
     many times as long as one on 500.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, quiet: bool = False) -> None:
+        super().__init__(logging.WARNING if quiet else logging.NOTSET)
+        self._quiet = quiet
         self._start = self._last = 0.0
         self._first: Progress | None = None
+        self._warm: tuple[Progress, float] | None = None
         self._bar: Any = None
         self._task: Any = None
 
@@ -61,6 +63,8 @@ class Display(logging.Handler):
 
     def update(self, progress: Progress) -> None:
         """Show the state of a run; the first call starts the clock."""
+        if self._quiet:
+            return
         now = time.monotonic()
         if self._first is None:
             self._first, self._start, self._last = progress, now, 0.0
@@ -81,10 +85,19 @@ class Display(logging.Handler):
         if progress.failed:
             text += f", {progress.failed} failed"
         new = progress.done - self._first.done
-        work = progress.work_done - self._first.work_done
-        if new and elapsed > 0 and work > 0:
-            left = (progress.work_total - progress.work_done) * elapsed / work
-            text += f", {3600 * new / elapsed:.0f} an hour, {human_time(left)} left"
+        if progress.done < progress.total and not new:
+            return f"{text}, {progress.workers} at once; the first takes longer, it compiles"
+        # the first of each worker hold compiling, which does not come again
+        if self._warm is None and new >= progress.workers:
+            self._warm = progress, elapsed
+        if self._warm is None:
+            return text
+        since, began = self._warm
+        work, seconds = progress.work_done - since.work_done, elapsed - began
+        if work > 0 and seconds > 0:
+            left = (progress.work_total - progress.work_done) * seconds / work
+            rate = 3600 * (progress.done - since.done) / seconds
+            text += f", {rate:.0f} an hour, {human_time(left)} left"
         return text
 
     def _open_bar(self) -> None:

@@ -2,38 +2,68 @@
 
 from __future__ import annotations
 
+from criticality.base.card import Card, Derived, Observable, Reference
 from criticality.base.controls import (
+    FILE,
     Axis,
-    Observable,
-    System,
-    Task,
     axes,
     canonical,
     coerced,
     control,
     controls,
-    digest,
+    default,
+    like,
 )
 from criticality.base.errors import DataError, InputError, RunError, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
+from criticality.base.phases import UNRESOLVED, Phase, Rule
+from criticality.base.system import (
+    STATE_MACHINE,
+    System,
+    card,
+    inner,
+    plain,
+    required,
+    system,
+    tiny,
+    work,
+)
+from criticality.base.task import Task, digest
 
 __all__ = [
+    "FILE",
+    "STATE_MACHINE",
+    "UNRESOLVED",
     "Axis",
+    "Card",
     "DataError",
+    "Derived",
     "Estimate",
     "Flag",
     "InputError",
     "Observable",
+    "Phase",
+    "Reference",
+    "Rule",
     "RunError",
     "System",
     "Task",
     "axes",
     "canonical",
+    "card",
     "coerced",
     "control",
     "controls",
+    "default",
     "digest",
     "flagged",
+    "inner",
+    "like",
+    "plain",
+    "required",
+    "system",
+    "tiny",
     "unknown",
     "with_error",
+    "work",
 ]

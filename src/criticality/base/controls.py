@@ -1,22 +1,17 @@
-"""The nouns: control, axis, observable, system, task, and the three errors.
-
-Free of jax, so that stored numbers can be analysed without the tensor stack.
-"""
+"""Control parameters: how they are declared, checked, and brought to their one canonical form."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import operator
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from criticality.base.errors import InputError, unknown
 
-LARGEST = {int: 2**31 - 1, float: 3.0e38}
-SMALLEST = 1.2e-38
+# of whole numbers and of others, and the least positive number, in 32 and in 64 bits
+RANGES = {32: (2**31 - 1, 3.0e38, 1.2e-38), 64: (2**63 - 1, 1.7e308, 2.3e-308)}
+FILE = "file:"  # before the path of a user's own data set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +22,8 @@ class Axis:
     ----------
     name, symbol, unit
         As in tables, figures and stored attributes; unit "1" is dimensionless.
-    doc
-        One line for people.
+    doc, label
+        One line for people, and a few words for the axes of figures.
     interval
         Allowed values of a number, written as in mathematics: "[0, 1)", "[1, inf)".
     choices
@@ -37,88 +32,77 @@ class Axis:
         Swept inside one realization (evaluation dropout); an outer axis needs a new one.
     static
         Fixes the shape of the computation, so that another value is another compilation.
+    ordered
+        Of an inner axis: values keep the order in which they are given, and may come again, as
+        the temperatures of an annealing.  Others are sorted, and differ.
+    shared
+        Of an outer axis: its points share their random numbers, as the same disorder at every
+        temperature.
+    files
+        Of a text: "file:PATH" is allowed beside the choices.
     """
 
     name: str
     symbol: str
-    unit: str
-    doc: str
+    unit: str = "1"
+    doc: str = ""
     interval: str = "(-inf, inf)"
     choices: tuple[str, ...] = ()
     inner: bool = False
     static: bool = False
+    ordered: bool = False
+    shared: bool = False
+    files: bool = False
+    label: str = ""
+
+    def ends(self) -> tuple[float, float]:
+        """Least and greatest value of the interval, allowed or not.
+
+        Raises
+        ------
+        ValueError
+            If it is not written as in mathematics.
+        """
+        low, high = (float(end) for end in self.interval[1:-1].split(","))
+        if self.interval[0] not in "[(" or self.interval[-1] not in "])" or not low <= high:
+            raise ValueError(self.interval)
+        return low, high
 
     def admits(self, value: float) -> bool:
         """Whether a number lies in the interval (NaN never does)."""
-        low, high = (float(end) for end in self.interval[1:-1].split(","))
+        low, high = self.ends()
         above = operator.ge if self.interval[0] == "[" else operator.gt
         below = operator.le if self.interval[-1] == "]" else operator.lt
         return bool(above(value, low) and below(value, high))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Observable:
-    """A measured quantity: its name, inner dimensions, unit and one line for people."""
-
-    name: str
-    dims: tuple[str, ...]
-    unit: str
-    doc: str
-
-
-class System(Protocol):
-    """A physical system: a frozen dataclass of controls and four functions for ONE realization.
-
-    Fields are declared with `control`.  Inside the four functions the controls that are not
-    static are traced scalars; the engine decides how to map a realization over many.
-    `data` is the data set's arrays, or an empty mapping.
-    """
-
-    name: ClassVar[str]
-    version: ClassVar[int]
-    source: ClassVar[str]
-    observables: ClassVar[tuple[Observable, ...]]
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @classmethod
-    def tiny(cls) -> System:
-        """Give a preset that runs in seconds; the contract tests use it."""
-
-    def validate(self) -> None:
-        """Raise `InputError` for values that each are allowed but not together."""
-
-    def inner(self) -> Mapping[str, Sequence[float]]:
-        """Coordinates of the inner dimensions, in the order in which observables have them."""
-
-    def work(self) -> float:
-        """Estimated arithmetic of one realization in FLOP; a guess where training stops early."""
-
-    def begin(self, key: Any, data: Any) -> Any:
-        """State of a new realization."""
-
-    def advance(self, state: Any, data: Any) -> Any:
-        """State one unit of work later: an epoch, a pruning level, a block of sweeps."""
-
-    def finished(self, state: Any) -> Any:
-        """Whether there is nothing left to advance (boolean scalar)."""
-
-    def observe(self, state: Any, data: Any) -> dict[str, Any]:
-        """Measure every observable in its declared dimensions."""
-
-
 def control(
     default: Any,
     *,
-    symbol: str,
-    doc: str,
+    symbol: str = "",
+    doc: str = "",
     unit: str = "1",
     interval: str = "(-inf, inf)",
     choices: tuple[str, ...] = (),
     inner: bool = False,
     static: bool = False,
+    ordered: bool = False,
+    shared: bool = False,
+    files: bool = False,
+    label: str = "",
 ) -> Any:
-    """Declare a dataclass field that is a control parameter; arguments as in `Axis`."""
-    axis = {
+    """Declare a dataclass field that is a control parameter; arguments as in `Axis`.
+
+    Its type is that of the default: a number, a whole number, a text, true or false, or a tuple of
+    numbers, which is an inner axis.
+
+    Raises
+    ------
+    InputError
+        For a default of another type, an interval that is none, or properties that exclude each
+        other.
+    """
+    axis: dict[str, Any] = {
         "symbol": symbol,
         "doc": doc,
         "unit": unit,
@@ -126,26 +110,60 @@ def control(
         "choices": choices,
         "inner": inner,
         "static": static or inner,
+        "ordered": ordered,
+        "shared": shared,
+        "files": files,
+        "label": label,
     }
+    if not isinstance(default, bool | int | float | str | tuple):
+        raise InputError(
+            f"control({default!r}): expected a number, a text, true or false, or a tuple of "
+            f"numbers."
+        )
+    try:
+        Axis(name="", **axis).ends()
+    except ValueError:
+        raise InputError(
+            f'interval {interval!r}: expected two numbers in brackets, as "[0, 1)" or "(0, inf)".'
+        ) from None
+    if isinstance(default, tuple) and not inner:
+        raise InputError(f"control({default!r}): a list is an inner axis; say inner=True.")
+    if (ordered and not inner) or (shared and inner):
+        raise InputError("a control is ordered only if it is inner, and shared only if it is not.")
     return dataclasses.field(default=default, metadata={"axis": axis})
 
 
-def axes(system: System | type[System]) -> dict[str, Axis]:
+def like(kind: type[Any], name: str, value: Any, **changes: Any) -> Any:
+    """Declare the control `name` of another class again, with another default or description."""
+    axis = kind.__dataclass_fields__[name].metadata["axis"]
+    return control(value, **(axis | changes))
+
+
+def axes(system: Any) -> dict[str, Axis]:
     """Control parameters of a system (class or instance), by name."""
     return {
-        f.name: Axis(name=f.name, **f.metadata["axis"])
+        f.name: Axis(name=f.name, **{"symbol": f.name, **_said(f.metadata["axis"])})
         for f in dataclasses.fields(system)
         if "axis" in f.metadata
     }
 
 
-def controls(system: System) -> dict[str, Any]:
+def _said(axis: dict[str, Any]) -> dict[str, Any]:
+    return axis if axis["symbol"] else {k: v for k, v in axis.items() if k != "symbol"}
+
+
+def default(system: Any, name: str) -> Any:
+    """Value of a control where none is given."""
+    return system.__dataclass_fields__[name].default
+
+
+def controls(system: Any) -> dict[str, Any]:
     """Values of all control parameters of a system, defaults included."""
     return {name: getattr(system, name) for name in axes(system)}
 
 
-def coerced(system: System, name: str, value: Any) -> Any:
-    """Bring a control's value to its one canonical form, so that 0 and 0.0 name the same task.
+def coerced(system: Any, name: str, value: Any) -> Any:
+    """Bring a control's value to its one canonical form, so that 0, 0.0 and -0.0 name one task.
 
     Raises
     ------
@@ -154,24 +172,27 @@ def coerced(system: System, name: str, value: Any) -> Any:
     """
     declared = axes(system)
     if name not in declared:
-        raise unknown("control", name, declared, type(system).name)
-    return _coerce(declared[name], type(system.__dataclass_fields__[name].default), value)
+        raise unknown("control", name, declared, type(system).__name__)
+    wide = hasattr(system, "compute") or system.card.precision == "float64"
+    return _coerce(declared[name], type(default(system, name)), value, 64 if wide else 32)
 
 
-def _coerce(axis: Axis, kind: type, value: Any) -> Any:
+def _coerce(axis: Axis, kind: type, value: Any, bits: int) -> Any:
     if kind is tuple:
         if isinstance(value, str) or not hasattr(value, "__iter__"):
             raise InputError(f"{axis.name} = {value!r}: expected a list of numbers.")
-        values = tuple(_coerce(axis, float, v) for v in value)
-        if not values or len(set(values)) < len(values):
+        values = tuple(_coerce(axis, float, v, bits) for v in value)
+        if not values or (len(set(values)) < len(values) and not axis.ordered):
             raise InputError(f"{axis.name} = {list(values)}: expected distinct values, at least 1.")
-        return tuple(sorted(values))
+        return values if axis.ordered else tuple(sorted(values))
     if kind in (bool, str):
         if not isinstance(value, kind):
             word = "true or false" if kind is bool else "a text"
             raise InputError(f"{axis.name} = {value!r}: expected {word}.")
-        if axis.choices and value not in axis.choices:
-            raise unknown(f"value for {axis.name}:", str(value), axis.choices)
+        own = axis.files and str(value).startswith(FILE)
+        if axis.choices and value not in axis.choices and not own:
+            choices = (*axis.choices, f"{FILE}PATH") if axis.files else axis.choices
+            raise unknown(f"value for {axis.name}:", str(value), choices)
         return value
     word = "a whole number" if kind is int else "a number"
     expected = InputError(f"{axis.name} = {value!r}: expected {word} in {axis.interval}.")
@@ -179,17 +200,19 @@ def _coerce(axis: Axis, kind: type, value: Any) -> Any:
         raise expected
     try:
         number = float(value)
-    except OverflowError:
+    except (OverflowError, TypeError, ValueError):
         raise expected from None
     if not axis.admits(number) or (kind is int and not number.is_integer()):
         raise expected
-    # networks compute in 32 bits
-    if abs(number) > LARGEST[kind] or (kind is float and 0 < abs(number) < SMALLEST):
-        raise InputError(f"{axis.name} = {value!r}: beyond what 32 bits hold.")
-    return kind(value)
+    most_whole, most, least = RANGES[bits]
+    if abs(number) > (most_whole if kind is int else most) or (
+        kind is float and 0 < abs(number) < least
+    ):
+        raise InputError(f"{axis.name} = {value!r}: beyond what {bits} bits hold.")
+    return int(value) if kind is int else number + 0.0  # which has no negative zero
 
 
-def canonical(system: System, /, **changes: Any) -> System:
+def canonical(system: Any, /, **changes: Any) -> Any:
     """Give the system with `changes` made, every control checked and in canonical form.
 
     Raises
@@ -200,54 +223,6 @@ def canonical(system: System, /, **changes: Any) -> System:
     values = controls(system) | changes
     checked = {name: coerced(system, name, value) for name, value in values.items()}
     result = dataclasses.replace(system, **checked)
-    result.validate()
+    if hasattr(result, "validate"):
+        result.validate()
     return result
-
-
-def digest(content: Mapping[str, Any]) -> str:
-    """sha256 (hex) of canonical JSON: sorted keys, no spaces, shortest round-trip floats."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """One realization to be computed.
-
-    Attributes
-    ----------
-    system
-        In canonical form.
-    seed
-        Of the study.
-    realization
-        Number of the independent run, from 0.
-    checksum
-        Of the data set, empty when the system needs none.
-    """
-
-    system: System
-    seed: int
-    realization: int
-    checksum: str
-
-    @property
-    def lineage(self) -> str:
-        """Digest that fixes the randomness: seed, realization and the outer control values."""
-        declared = axes(self.system)
-        outer = {k: v for k, v in controls(self.system).items() if not declared[k].inner}
-        return digest({"seed": self.seed, "realization": self.realization, "controls": outer})
-
-    @property
-    def key(self) -> str:
-        """Digest of all that the result depends on; names the file in the store."""
-        return digest(
-            {
-                "system": type(self.system).name,
-                "version": type(self.system).version,
-                "controls": controls(self.system),
-                "seed": self.seed,
-                "realization": self.realization,
-                "data": self.checksum,
-            }
-        )

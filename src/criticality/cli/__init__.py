@@ -7,9 +7,8 @@ need themselves, so that `--help` answers at once.
 # in the order in which --help lists them
 from criticality.cli import study  # isort: skip
 from criticality.cli import phases  # isort: skip
-from criticality.cli import pruning  # isort: skip
 from criticality.cli import figures  # isort: skip
 from criticality.cli import scaling  # isort: skip
 from criticality.cli.app import main
 
-__all__ = ["figures", "main", "phases", "pruning", "scaling", "study"]
+__all__ = ["figures", "main", "phases", "scaling", "study"]

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,8 @@ from criticality.base import DataError, InputError, RunError, unknown
 if TYPE_CHECKING:
     import xarray as xr
 
+    from criticality.analysis.classify import PhaseDiagram
+
 app = typer.Typer(
     help="A laboratory for phase transitions in neural networks.",
     no_args_is_help=True,
@@ -26,22 +28,60 @@ app = typer.Typer(
 data_app = typer.Typer(help="Data sets: list, fetch, verify.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
+
+def _looking_in(context: typer.Context, folder: Path | None) -> Path | None:
+    """Look for data in this folder for as long as the command runs."""
+    from criticality import data
+
+    context.with_resource(data.looking_in(folder))
+    return folder
+
+
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
-        help="Folder with the files of data sets as published; looked in first.",
+        help="Folder of data: published files, and what file:PATH means; looked in first.",
         envvar="CRITICALITY_DATA",
+        callback=_looking_in,
     ),
 ]
 StoreDir = Annotated[Path, typer.Argument(help="Directory of a store.", show_default=False)]
 Select = Annotated[
     list[str] | None,
     typer.Option(
-        "--select", help="axis=value: one value of another swept axis.", metavar="AXIS=VALUE"
+        "--select", help="AXIS=VALUE: one value of another swept axis.", metavar="AXIS=VALUE"
     ),
 ]
+Own = Annotated[
+    str | None,
+    typer.Option(
+        "--system",
+        help="An own system, FILE.py:NAME or PACKAGE.MODULE:NAME; it is run.",
+        metavar="PLACE",
+    ),
+]
+Draws = Annotated[int, typer.Option(help="Bootstrap resamplings.", min=20)]
+Level = Annotated[float, typer.Option(help="Probability of the intervals, in (0, 1).")]
+Seed = Annotated[int, typer.Option(help="Of the bootstrap.", min=0)]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import importlib.metadata
+
+        write(f"criticality {importlib.metadata.version('criticality')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Accept what all commands accept."""
 
 
 def write(text: str = "") -> None:
@@ -59,94 +99,159 @@ def write_json(content: Any) -> None:
     """Print JSON; what is not a finite number becomes null."""
 
     def finite(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: finite(v) for k, v in value.items()}
+        if isinstance(value, Mapping):
+            return {str(k): finite(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
             return [finite(v) for v in value]
+        if hasattr(value, "tolist"):
+            return finite(value.tolist())
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     write(json.dumps(finite(content), indent=1, allow_nan=False))
 
 
-PLANE = ("p_train", "n_train", "p_eval")
+def between_0_and_1(option: str, value: float) -> None:
+    """Raise `InputError` for an option that is no probability."""
+    if not 0 < value < 1:
+        raise InputError(f"{option} {value}: expected a number between 0 and 1.")
 
 
-def expect_system(store: Path, command: str, *allowed: str) -> str:
-    """Give the name of a store's system.
+def positive(option: str, value: float | None) -> None:
+    """Raise `InputError` for an option that is no positive, finite number."""
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise InputError(f"{option} {value}: expected a positive number.")
+
+
+class Results:
+    """What a store holds, as far as it was asked for.
+
+    Attributes
+    ----------
+    card, axes
+        What the system tells about itself: the installed one, or else what the store has kept.
+    here
+        Whether the system itself can be had, and its functions with it.
 
     Raises
     ------
     InputError
-        If the command is for others.
+        If this is no store, or the choices are none.
     """
-    from criticality.study.store import Store
 
-    name = str(Store(store).plan()["system"])
-    if name not in allowed:
-        other = {"dropout": "phases", "pruning": "threshold", "topology": "figures"}.get(name)
-        hint = f"; `criticality {other}` is for it" if other else ""
-        raise InputError(
-            f"{store}: holds results of {name}{hint}; `criticality {command}` is for "
-            f"{' or '.join(allowed)}."
+    def __init__(self, store: Path, select: list[str] | None, system: str | None = None) -> None:
+        from criticality import catalog
+        from criticality.study.store import Store
+
+        self.store = Store(store)
+        self._plan = self.store.plan()
+        self.card, self.axes, self.here = catalog.card_of(self.store, system)
+        entries, total = self.store.entries()[0], self.store.total()
+        if entries and len(entries) < total:
+            say(f"not finished: {len(entries)} of {total} tasks are done")
+        self._points = [entry.point for entry in entries]
+        self._choices = [(choice, *choice.partition("=")[::2]) for choice in select or []]
+        grid = self._plan["grid"]
+        for choice, name, text in self._choices:
+            if name in grid:
+                grid[name] = [_value(choice, name, text, grid[name])]
+
+    def open(self, *observables: str) -> xr.Dataset:
+        """Observables (all if none is named), and the derived quantities where they can be had.
+
+        Axes of which one value was selected are dropped; so are outer axes of a single value, but
+        those of the plane and of the size.
+
+        Raises
+        ------
+        InputError
+            As `Store.open`, or for a choice of no value, or of an axis that there is not.
+        """
+        from criticality import catalog
+
+        grid = self._plan["grid"]
+        try:
+            ds = self.store.open(self._plan, observables or None)
+        except InputError as error:
+            swept = ", ".join(name for name, values in grid.items() if len(values) > 1)
+            there = any(all(p[n] in values for n, values in grid.items()) for p in self._points)
+            if swept and there:
+                raise InputError(
+                    f"{error} Use --select AXIS=VALUE with one of: {swept}."
+                ) from error
+            raise
+        free = [str(dim) for dim in ds.dims if dim != "realization"]
+        for choice, name, text in self._choices:
+            if name in free and name not in grid:
+                ds = ds.sel({name: [_value(choice, name, text, ds[name].values)]})
+            elif name not in free and name not in self._inner():
+                raise unknown("axis", name, free, "--select")
+        chosen = {name for _, name, _ in self._choices}
+        kept = {*self.card.plane, self.card.size, "realization", *self._inner()}
+        ds = ds.squeeze(
+            [d for d, n in ds.sizes.items() if n == 1 and (d in chosen or d not in kept)]
         )
-    return name
+        found: xr.Dataset = catalog.described(
+            ds, self.card, self.axes, self.here and not observables
+        )
+        return found
 
+    def diagram(
+        self, sigmas: float = 2.0, draws: int = 1000, level: float = 0.95, seed: int = 0
+    ) -> PhaseDiagram:
+        """Phases over the plane; as `criticality.phase_diagram`."""
+        from criticality.phases import by_card
 
-def open_results(
-    store: Path,
-    select: list[str] | None,
-    keep: tuple[str, ...] = PLANE,
-    observables: tuple[str, ...] | None = None,
-) -> xr.Dataset:
-    """Open what a store holds, at the chosen values; single-valued axes but `keep` are dropped.
+        return by_card(
+            self.open(),
+            self.card,
+            self.axes,
+            self.here,
+            sigmas=sigmas,
+            draws=draws,
+            level=level,
+            seed=seed,
+        )
 
-    Raises
-    ------
-    InputError
-        As `Store.open`, or for a choice of an axis in `keep` that is not swept, or of no value.
-    """
-    from criticality.study.store import Store
+    def _inner(self) -> set[str]:
+        return {dim for observable in self.card.observables for dim in observable.dims}
 
-    results = Store(store)
-    plan, (entries, _) = results.plan(), results.entries()
-    total = results.total()
-    if entries and len(entries) < total:
-        say(f"not finished: {len(entries)} of {total} tasks are done")
-    choices = [(choice, *choice.partition("=")[::2]) for choice in select or []]
-    for choice, name, text in choices:
-        if name in plan["grid"]:
-            plan["grid"][name] = [_value(choice, name, text, plan["grid"][name])]
-    grid = plan["grid"]
-    try:
-        ds = results.open(plan, observables)
-    except InputError as error:
-        swept = ", ".join(name for name, values in grid.items() if len(values) > 1)
-        there = any(all(e.point[n] in values for n, values in grid.items()) for e in entries)
-        if swept and there:
-            raise InputError(f"{error} Use --select AXIS=VALUE with one of: {swept}.") from error
-        raise
-    free = [str(d) for d in ds.dims if d not in keep or d in grid or d == "realization"]
-    for choice, name, text in choices:
-        if name not in free:
-            raise unknown("axis", name, free, "--select")
-        ds = ds.sel({name: _value(choice, name, text, ds[name].values)})
-        free.remove(name)
-    keep = (*keep, "realization", "pass")
-    return ds.squeeze([dim for dim, n in ds.sizes.items() if n == 1 and dim not in keep])
+    def function(self, name: str) -> Any:
+        """Give a function that the card names, or None if it names none.
+
+        Raises
+        ------
+        InputError
+            If it cannot be had here.
+        """
+        from criticality import catalog
+
+        named = getattr(self.card, name)
+        if not named:
+            return None
+        if not self.here:
+            raise InputError(
+                f"{self.card.name}: its {name} ({named}) is not here; name the file that has it "
+                f"with --system FILE.py:NAME."
+            )
+        return catalog.resolve(named)
 
 
 def _value(choice: str, name: str, text: str, values: Iterable[Any]) -> Any:
     """Find the value of an axis that `choice` means."""
-    for value in values:
-        if str(value).lower() == text.lower() or _same(value, text):
+    listed = list(values)
+    for value in listed:
+        if str(value).lower() == text.lower():
             return value
-    listed = ", ".join(map(str, values))
-    raise InputError(f"--select {choice}: {name} has the values {listed}.")
+    near = [value for value in listed if _same(value, text)]
+    if len(near) == 1:
+        return near[0]
+    raise InputError(f"--select {choice}: {name} has the values {', '.join(map(str, listed))}.")
 
 
 def _same(value: Any, text: str) -> bool:
+    """Whether a number is what a person would write so, with three digits or more."""
     try:
-        return float(value) == float(text)
+        return math.isclose(float(value), float(text), rel_tol=1e-3, abs_tol=1e-12)
     except ValueError:
         return False
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from criticality.base import InputError
-from criticality.cli.app import Select, open_results
+from criticality.cli.app import Results, Select
 
 if TYPE_CHECKING:
     from criticality.analysis.scaling import ScalingData
@@ -62,14 +62,20 @@ class DataOptions:
             raise InputError(
                 f"{self.source} is a store and has samples; --mean and --sem are for CSV."
             )
-        if self.control and self.size and self.value:
-            control, size, value = self.control, self.size, self.value
-        else:
-            control, size, value = _store_defaults(self.source)
-            control, size = self.control or control, self.size or size
-            value = self.value or value
-        ds = open_results(self.source, self.select, keep=(control, size))
-        return ScalingData.from_dataset(ds, control, size, value)
+        results = Results(self.source, self.select)
+        told = results.card
+        usual = (told.plane[-1] if told.plane else "", told.size, told.order[0])
+        asked = (self.control, self.size, self.value)
+        names = [name or other for name, other in zip(asked, usual, strict=True)]
+        ds = results.open()
+        if not all(names):
+            axes = ", ".join(str(dim) for dim in ds.dims if dim != "realization")
+            raise InputError(
+                f"{self.source}: {told.name} does not say which curves; give --control and --size "
+                f"out of {axes}."
+            )
+        control, size, value = names
+        return ScalingData.from_dataset(ds, control, size, value, repeated=told.repeated)
 
     def _csv(self) -> ScalingData:
         from criticality.analysis.scaling import ScalingData
@@ -114,21 +120,3 @@ def with_data(command: Callable[..., None]) -> Callable[..., None]:
     flat.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     flat.__annotations__ = {one.name: one.annotation for one in options}
     return flat
-
-
-def _store_defaults(path: Path) -> tuple[str, str, str]:
-    """Control, size and value of a store whose options do not name them.
-
-    Raises
-    ------
-    InputError
-        As nothing says which they are.
-    """
-    from criticality.study.store import Store
-
-    ds = Store(path).open()
-    axes = ", ".join(str(dim) for dim in ds.dims if dim not in ("realization", "pass"))
-    raise InputError(
-        f"{path}: which curves? Give --control and --size out of {axes}, and --value out of "
-        f"{', '.join(map(str, ds))}."
-    )

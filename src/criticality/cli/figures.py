@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from criticality.base import InputError
-from criticality.cli import phases, pruning
-from criticality.cli.app import Json, Select, StoreDir, app, expect_system, write, write_json
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-# (name of the file, columns, width, titles of rows) -> rows of axes
-Page = Callable[..., Sequence[Sequence[Any]]]
-
-HEIGHT = 4.2
+from criticality.cli.app import Json, Own, Results, Select, StoreDir, app, say, write, write_json
 
 
 @app.command()
@@ -26,52 +16,51 @@ def figures(
     store: StoreDir,
     out: Annotated[Path, typer.Option(help="Directory for the figures.")],
     select: Select = None,
-    p_train: Annotated[
-        float | None,
-        typer.Option(help="Dropout: training rate of the crossing; default: where one is."),
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at",
+            help="Where a figure shows one value of an axis: this one.",
+            metavar="AXIS=VALUE",
+        ),
     ] = None,
-    p_eval: Annotated[
-        float | None,
-        typer.Option(help="Dropout: evaluation rate of the scaling; default: near 0.8."),
-    ] = None,
+    system: Own = None,
     file_format: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
     as_json: Json = False,
 ) -> None:
-    """Draw the figures of a study: what they are depends on its system."""
+    """Draw the figures of a study: those of its system, or what its axes allow."""
     if file_format not in ("png", "pdf", "svg"):
         raise InputError(f"--format {file_format}: expected png, pdf or svg.")
-    system = expect_system(store, "figures", "dropout", *pruning.PAGES)
-    pages: dict[str, Figure] = {}
+    from criticality.figures.book import Book
+    from criticality.figures.pages import generic_pages
 
-    def page(
-        name: str, columns: int, width: float, titles: Sequence[str] = ("",)
-    ) -> list[Sequence[Any]]:
-        from matplotlib.figure import Figure
-
-        pages[name] = Figure(figsize=(width, HEIGHT * len(titles)), layout="constrained")
-        rows = pages[name].subfigures(len(titles), 1, squeeze=False).ravel()
-        for row, title in zip(rows, titles, strict=True):
-            if title:
-                row.suptitle(title)
-        return [row.subplots(1, columns, squeeze=False)[0] for row in rows]
-
-    if system == "dropout":
-        phases.draw_pages(store, select, page, p_train, p_eval)
+    results = Results(store, select, system)
+    places = _places(at or [], results)
+    book = Book()
+    own = results.card.pages
+    if own and not results.here:
+        say(f"the own figures of {results.card.name} are not here; drawn are those of its axes")
+    if own and results.here:
+        results.function("pages")(results, book, places)
     else:
-        for option, value in (("--p-train", p_train), ("--p-eval", p_eval)):
-            if value is not None:
-                raise InputError(f"{option} {value:g}: is for a store of dropout, not {system}.")
-        pruning.PAGES[system](store, select, page)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        files = {}
-        for name, figure in pages.items():
-            files[name] = str(out / f"{name}.{file_format}")
-            figure.savefig(files[name], dpi=160)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error}).") from error
+        generic_pages(results, book, places)
+    if not book.pages:
+        raise InputError(f"{store}: nothing to draw: no swept axis and no inner one.")
+    files = book.save(out, file_format)
     if as_json:
         write_json(files)
     else:
         for file in files.values():
             write(file)
+
+
+def _places(at: list[str], results: Results) -> dict[str, str]:
+    places = {}
+    for text in at:
+        name, separator, value = text.partition("=")
+        if not separator or name not in results.axes:
+            raise InputError(
+                f"--at {text}: expected AXIS=VALUE with one of {', '.join(results.axes)}."
+            )
+        places[name] = value
+    return places

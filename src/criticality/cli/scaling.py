@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from criticality.base import InputError, unknown
-from criticality.cli.app import Json, app, write, write_json
+from criticality.cli.app import Draws, Json, Level, Seed, app, write, write_json
 from criticality.cli.curves import DataOptions, with_data
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 ANSATZE = ("algebraic", "bkt", "none")
 
-Seed = Annotated[int, typer.Option(help="Of resampling and integration.")]
-Level = Annotated[float, typer.Option(help="Probability of the intervals.")]
 FigureFile = Annotated[
     Path | None, typer.Option("--figure", help="Draw into this file (png, pdf, svg).")
 ]
@@ -162,7 +160,7 @@ def compare(
 def crossings(
     curves: DataOptions,
     pairs: Annotated[str, typer.Option(help="adjacent or all.")] = "adjacent",
-    draws: Annotated[int, typer.Option(help="Resamplings of realizations.")] = 500,
+    draws: Draws = 500,
     level: Level = 0.95,
     seed: Seed = 0,
     figure: FigureFile = None,

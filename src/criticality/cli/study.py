@@ -2,52 +2,106 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
+import shutil
+import signal
 import sys
+import textwrap
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from criticality.base import InputError
-from criticality.cli.app import DataDir, Json, StoreDir, app, data_app, say, write, write_json
+from criticality.base import (
+    InputError,
+    Observable,
+    System,
+    axes,
+    card,
+    default,
+    unknown,
+)
+from criticality.cli.app import (
+    DataDir,
+    Json,
+    Own,
+    StoreDir,
+    app,
+    data_app,
+    say,
+    write,
+    write_json,
+)
+
+NARROW, WIDE = 60, 100  # columns of a table, whatever the terminal
+
+if TYPE_CHECKING:
+    from criticality.data import Shape
 
 
 @app.command("list")
-def list_systems(as_json: Json = False) -> None:
+def list_systems(
+    name: Annotated[str | None, typer.Argument(help="One system only.")] = None,
+    system: Own = None,
+    as_json: Json = False,
+) -> None:
     """List the systems with their control parameters and observables."""
-    from criticality.base import axes
-    from criticality.systems import SYSTEMS
+    from criticality import catalog
 
+    found: dict[str, type[System]] = {}
+    if system is not None:
+        kind = catalog.find(system)
+        found[card(kind).name] = kind
+    else:
+        for known, there in catalog.installed():
+            if isinstance(there, InputError):
+                say(f"{known}: {there}")
+            else:
+                found[known] = there
+    if name is not None:
+        if name not in found:
+            raise unknown("system", name, list(found))
+        found = {name: found[name]}
     if as_json:
-        write_json(
-            {
-                name: {
-                    "version": cls.version,
-                    "source": cls.source,
-                    "controls": {
-                        a.name: {**vars(a), "default": cls.__dataclass_fields__[a.name].default}
-                        for a in axes(cls).values()
-                    },
-                    "observables": {o.name: vars(o) for o in cls.observables},
-                }
-                for name, cls in SYSTEMS.items()
-            }
-        )
+        write_json({known: _described(kind) for known, kind in found.items()})
         return
-    for name, cls in SYSTEMS.items():
-        write(f"{name} (version {cls.version}): {cls.source}")
-        for axis in axes(cls).values():
-            default = cls.__dataclass_fields__[axis.name].default
-            shown = f"{default[0]} ... {default[-1]}" if isinstance(default, tuple) else default
-            allowed = " | ".join(axis.choices) or axis.interval
-            allowed = "true | false" if isinstance(default, bool) else allowed
-            kind = "inner" if axis.inner else "outer"
-            write(f"  {kind}  {axis.name:<15} {shown!s:<12} {axis.doc}; {allowed}")
-        for observable in cls.observables:
-            dims = ", ".join(observable.dims)
-            write(f"  gives  {observable.name:<15} {f'({dims})':<12} {observable.doc}")
+    for known, kind in found.items():
+        told = card(kind)
+        _entry(
+            "", f"{known} (version {told.version}): {told.source or (kind.__doc__ or '').strip()}"
+        )
+        for axis in axes(kind).values():
+            value = default(kind, axis.name)
+            shown = f"{value[0]} ... {value[-1]}" if isinstance(value, tuple) else value
+            own = [*axis.choices, "file:PATH"] if axis.files else axis.choices
+            allowed = " | ".join(own) or axis.interval
+            allowed = "true | false" if isinstance(value, bool) else allowed
+            kind_of = "inner" if axis.inner else "outer"
+            text = "; ".join(part for part in (axis.doc, allowed) if part)
+            _entry(f"  {kind_of}  {axis.name:<15} {shown!s:<12} ", text)
+        for observable in told.observables:
+            _entry(f"  gives  {observable.name:<15} {_dims(observable):<12} ", observable.doc)
+
+
+def _described(kind: type[System]) -> dict[str, Any]:
+    told = card(kind)
+    content = told.to_dict()
+    controls = {a.name: {**vars(a), "default": default(kind, a.name)} for a in axes(kind).values()}
+    observables = {o["name"]: o for o in content["observables"]}
+    return content | {"controls": controls, "observables": observables}
+
+
+def _dims(observable: Observable) -> str:
+    return f"({', '.join(observable.dims)})"
+
+
+def _entry(head: str, text: str) -> None:
+    """Write a row of a table, its last column wrapped."""
+    columns = max(NARROW, min(WIDE, shutil.get_terminal_size((WIDE, 24)).columns))
+    for line in textwrap.wrap(
+        text, columns, initial_indent=head, subsequent_indent=" " * min(len(head), 38) or "  "
+    ) or [head.rstrip()]:
+        write(line)
 
 
 @data_app.command("list")
@@ -62,9 +116,7 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
         rows[name] = {
             "state": state,
             "folder": folder,
-            "training": data.TRAINING_SAMPLES[name],
-            "test": data.TEST_SAMPLES[name],
-            "pixels": data.PIXELS[name],
+            **_sizes(data.shape(name)),
             "title": source.title if source else "seeded synthetic patterns, not real data",
             "licence": source.licence if source else "",
         }
@@ -74,6 +126,7 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     for name, row in rows.items():
         write(
             f"{name:<14} {row['state']:<8} {row['training']:>6} + {row['test']:<6} "
+            f"{row['features']:>4} features {row['classes']} classes  "
             f"{row['title']}{', ' if row['licence'] else ''}{row['licence']}  {row['folder']}"
         )
 
@@ -83,31 +136,48 @@ def data_fetch(name: str, data_dir: DataDir = None, as_json: Json = False) -> No
     """Bring a data set to this machine and verify it."""
     from criticality import data
 
-    paths = data.fetch(name, data_dir)
-    _report_files(name, data.verify(name, data_dir) or paths, as_json)
+    data.fetch(name, data_dir)
+    _report_files(name, data_dir, as_json)
 
 
 @data_app.command("verify")
 def data_verify(name: str, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Check the files of a data set against their checksums."""
+    _report_files(name, data_dir, as_json)
+
+
+def _sizes(shape: Shape) -> dict[str, int]:
+    return {
+        "training": shape.train,
+        "test": shape.test,
+        "features": shape.features,
+        "classes": shape.classes,
+    }
+
+
+def _report_files(name: str, data_dir: Path | None, as_json: bool) -> None:
     from criticality import data
 
-    _report_files(name, data.verify(name, data_dir), as_json)
-
-
-def _report_files(name: str, paths: dict[str, Path], as_json: bool) -> None:
+    paths, shape = data.verify(name, data_dir), data.shape(name, data_dir)
+    checksum = data.checksum(name, data_dir)
     if as_json:
-        write_json({"name": name, "files": {part: str(path) for part, path in paths.items()}})
-    else:
-        for path in paths.values():
-            write(f"ok  {path}")
-        write(f"{name}: verified" if paths else f"{name}: made on the spot, no files")
+        files = {part: str(path) for part, path in paths.items()}
+        write_json({"name": name, "files": files, **_sizes(shape), "checksum": checksum})
+        return
+    for path in paths.values():
+        write(f"ok  {path}")
+    labels = f"{shape.classes} classes" if shape.classes else "targets of a regression"
+    write(
+        f"{name}: {'verified' if paths else 'made on the spot, no files'}; {shape.train} + "
+        f"{shape.test} samples of {shape.features} features, {labels}; sha256 {checksum[:12]}"
+    )
 
 
 @app.command()
 def run(
     study: Annotated[Path, typer.Argument(help="Study file (TOML).", show_default=False)],
     store: Annotated[Path, typer.Option(help="Directory of results; made or resumed.")],
+    system: Own = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
     width: Annotated[
         int | None,
@@ -121,7 +191,7 @@ def run(
         list[str] | None,
         typer.Option(
             "--set",
-            help="Change seed, realizations or a control, as in --set p_train='[0.0, 0.1]'; "
+            help="Change seed, realizations or a control, as in --set width='[50, 100]'; "
             "a list sweeps an outer control.",
             metavar="KEY=VALUE",
         ),
@@ -130,13 +200,15 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it would cost.")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: Json = False,
 ) -> None:
     """Compute what is missing of a study; interrupted, it goes on where it was."""
+    from criticality import catalog
     from criticality.study import Store, Study
-    from criticality.systems import SYSTEMS
 
-    plan = Study.from_toml(study, SYSTEMS, changes or [])
+    kind = catalog.find(system) if system is not None else None
+    plan = Study.from_toml(study, kind, changes or [])
     for option, value in (("--workers", workers), ("--width", width)):
         if value is not None and value < 1:
             raise InputError(f"{option} {value}: expected a whole number of 1 or more.")
@@ -146,7 +218,9 @@ def run(
     from criticality.progress import Display
     from criticality.study import run as runner
 
-    with Display() as display:
+    # a cluster's scheduler ends a job so; workers are then stopped as they are by an interrupt
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Display(quiet) as display:
         try:
             runner.run(
                 plan,
@@ -172,15 +246,17 @@ def _dry_run(plan: Any, store: Any, workers: int | None, as_json: bool) -> None:
     from criticality.study.cost import estimate, human_size, human_time
     from criticality.study.workers import default_workers
 
-    alone = estimate(plan, store)
-    count = workers or default_workers(alone.work)
-    cost = dataclasses.replace(alone, seconds=alone.seconds / count)
+    cost = estimate(plan, store)
+    count = workers or default_workers(plan.tasks()[: cost.missing])
+    seconds = cost.with_workers(count)
     if as_json:
-        write_json({**vars(cost), "workers": count})
+        write_json({**vars(cost), "seconds": seconds, "workers": count})
         return
     write(f"{cost.tasks} tasks, {cost.missing} to compute ({cost.work / 1e12:.3g} TFLOP)")
-    write(f"about {human_time(cost.seconds)} with {count} worker(s), within a factor of two")
+    write(f"about {human_time(seconds)} with {count} worker(s), within a factor of two")
     write(f"  rate: {cost.basis}; epochs before early stopping are a guess")
+    if cost.compiling:
+        write(f"  of this, {human_time(cost.compiling)} for compiling, less if it was done before")
     write(f"about {human_size(cost.disk_bytes)} on disk; nothing was written")
 
 
@@ -213,6 +289,7 @@ def _report_status(store: Any, as_json: bool) -> None:
         "missing": total - len(entries),
         "core_seconds": round(seconds, 1),
         "compile_seconds": round(compiling, 1),
+        "not_finite": store.not_finite(),
         "devices": sorted({str(entry.attributes["device"]) for entry in entries}),
     }
     if as_json:
@@ -222,6 +299,8 @@ def _report_status(store: Any, as_json: bool) -> None:
     for name, values in plan["grid"].items():
         write(f"  {name:<15} {', '.join(map(str, values))}")
     write(f"  {'realizations':<15} {plan['realizations']}")
+    for name, count in content["not_finite"].items():
+        write(f"  {name}: not finite in {count} of {len(entries)} results")
     write(
         f"{len(entries)} of {total} tasks done in {seconds / 3600:.2f} core hours, "
         f"of which {compiling:.0f} s compiling"
@@ -230,3 +309,23 @@ def _report_status(store: Any, as_json: bool) -> None:
         write(f"{begun} more begun; the next run goes on from their checkpoints")
     for path in damaged:
         write(f"cannot be read; if it is this study's, the next run computes it again: {path}")
+
+
+@app.command()
+def export(
+    store: StoreDir,
+    out: Annotated[Path, typer.Option(help="File to write: .nc (netCDF) or .csv.")],
+    observables: Annotated[
+        list[str] | None, typer.Option("--observable", help="Only this one; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a whole store into one file, with names, units and what is missing as NaN."""
+    from criticality.study import Store
+    from criticality.study.export import write_to
+
+    shape = write_to(Store(store).open(observables=observables or None), out)
+    if as_json:
+        write_json({"file": str(out), **shape})
+    else:
+        write(f"{out}: {', '.join(f'{name} {size}' for name, size in shape.items())}")

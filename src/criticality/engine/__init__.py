@@ -1,12 +1,4 @@
-"""Tensors, no physics: mapping realizations, the fit loop, networks, masks, pruning, measuring.
-
-Shape letters, used in every docstring of this room:
-
-    R  realizations             N  training samples       T  test samples
-    B  samples in a mini-batch  V  validation samples     D  pixels of an image
-    W  units in a hidden layer  K  classes                L  hidden layers
-    E  evaluation rates         P  passes per rate        C  channels of the first convolution
-"""
+"""Mapping one realization over many: on a core, in lanes, or as a plain Python call."""
 
 import os
 

@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from criticality import files
 from criticality.base import Task
-from criticality.engine import files
 
 log = logging.getLogger("criticality")
 State = Any  # a pytree of arrays

@@ -7,7 +7,6 @@ an accelerator the wide batch is right.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,41 +17,33 @@ import numpy as np
 
 from criticality import keys
 from criticality.base import System, Task
-from criticality.engine import checkpoint, lanes, programs
+from criticality.engine import checkpoint, lanes, programs, realization
 from criticality.engine.checkpoint import Checkpoints
-from criticality.engine.lanes import Realization, Result
+from criticality.engine.realization import Realization, Result, in_precision
+from criticality.engine.templates import Traced, split
 
 SLICE_S = 2.0  # that the device computes without a word, about
 LONGEST = np.int32(2**30)  # slice; of advances that take no time
 
 
-def _begin(form: System, traced: programs.Traced, words: jax.Array, data: Any) -> Any:
-    return dataclasses.replace(form, **traced).begin(keys.root(words), data)
-
-
 def _slice(
-    form: System, traced: programs.Traced, state: Any, count: jax.Array, data: Any
+    form: System, traced: Traced, state: Any, count: jax.Array, data: Any
 ) -> tuple[Any, jax.Array, jax.Array]:
     """State after `count` advances or fewer, how many they were, and whether it is finished."""
-    system = dataclasses.replace(form, **traced)
 
     def going(carry: tuple[Any, jax.Array]) -> Any:
         state, done = carry
-        return (done < count) & ~system.finished(state)
+        return (done < count) & ~realization.finished(form, traced, state)
 
     def step(carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
         state, done = carry
-        return system.advance(state, data), done + 1
+        return realization.advance(form, traced, state, data), done + 1
 
     state, done = jax.lax.while_loop(going, step, (state, jnp.int32(0)))
-    return state, done, system.finished(state)
+    return state, done, realization.finished(form, traced, state)
 
 
-def _observe(form: System, traced: programs.Traced, state: Any, data: Any) -> dict[str, jax.Array]:
-    return dataclasses.replace(form, **traced).observe(state, data)
-
-
-def _one(form: System, realization: Realization, data: Any, number: int, kept: Checkpoints) -> Any:
+def _one(form: System, one: Realization, data: Any, number: int, kept: Checkpoints) -> Any:
     """Observables of one whole realization.
 
     It is advanced in slices, each a program without a round trip to the host, which double until
@@ -66,10 +57,10 @@ def _one(form: System, realization: Realization, data: Any, number: int, kept: C
         name = f"{function.__name__.strip('_')} of one realization"
         return programs.compiled(form, name, of_form, arguments, donate)
 
-    traced, words = jax.device_put(realization)
+    traced, words = jax.device_put(one)
     kept.wait()
     begun, advances = time.monotonic(), 0
-    state = program(_begin, traced, words, data)(traced, words, data)
+    state = program(realization.begin, traced, words, data)(traced, words, data)
     if kept.there(number) and (found := kept.load(number, checkpoint.leaves(state))):
         state = checkpoint.restored(state, found)
         del found  # it may be large
@@ -87,14 +78,14 @@ def _one(form: System, realization: Realization, data: Any, number: int, kept: C
             count = min(2 * count, LONGEST)
         elif now - start > 2 * SLICE_S:
             count = max(count // 2, np.int32(1))
-    return program(_observe, traced, state, data)(traced, state, data)
+    return program(realization.observe, traced, state, data)(traced, state, data)
 
 
 def _prepared(
     tasks: Sequence[Task], data: Mapping[str, Any]
 ) -> tuple[System, list[Realization], Any]:
     """Template of all tasks, what each adds to it, and the data on the device."""
-    parts = [programs.split(task.system) for task in tasks]
+    parts = [split(task.system) for task in tasks]
     form = parts[0][0]
     if any(other != form for other, _ in parts):
         raise ValueError("tasks of one batch must differ in traced controls only")
@@ -106,7 +97,8 @@ def _prepared(
 
 def best_width(tasks: Sequence[Task], data: Mapping[str, Any]) -> int:
     """How many realizations are best advanced together on this device, measured."""
-    return lanes.best_width(*_prepared(tasks, data))
+    measured = (lanes.best_width(*_prepared(tasks, data)) for _ in "1")
+    return next(in_precision(tasks[0].system, measured))
 
 
 def stream(
@@ -133,13 +125,19 @@ def stream(
     number, result
         Place in `tasks`, and observables, each in its declared inner dimensions.
     """
+    found = _stream(tasks, data, width, kept or Checkpoints(None, tasks))
+    return in_precision(tasks[0].system, found)
+
+
+def _stream(
+    tasks: Sequence[Task], data: Mapping[str, Any], width: int, kept: Checkpoints
+) -> Iterator[tuple[int, Result]]:
     form, realizations, arrays = _prepared(tasks, data)
-    kept = kept or Checkpoints(None, tasks)
     if width > 1:
         yield from lanes.stream(form, realizations, arrays, width, kept)
         return
-    for number, realization in enumerate(realizations):
-        out = _one(form, realization, arrays, number, kept)
+    for number, one in enumerate(realizations):
+        out = _one(form, one, arrays, number, kept)
         yield number, {name: np.asarray(value) for name, value in out.items()}
 
 

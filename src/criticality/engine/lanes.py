@@ -11,26 +11,23 @@ among the lanes, so the queue is best sorted by size; the order does not change 
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from criticality import keys
 from criticality.base import System
-from criticality.engine import checkpoint, programs
+from criticality.engine import checkpoint, programs, realization
 from criticality.engine.checkpoint import Checkpoints
+from criticality.engine.realization import Realization, Result
+from criticality.engine.templates import Traced
 
 log = logging.getLogger("criticality")
-# values of the traced controls, and state of the root key: on the host, where stacking is cheap
-Realization = tuple[programs.Traced, np.ndarray[Any, np.dtype[np.uint32]]]
-Result = dict[str, np.ndarray[Any, Any]]
 Lane = Any  # a tuple of the same values and the system's state
 
 FIRST_WIDTH = 16  # tried, and then doubled while that pays
@@ -39,20 +36,20 @@ PATIENCE_S = 60.0  # that a finished realization waits for others, at most, to b
 MEMORY_SHARE = 0.7  # of the device; the rest is for fragmentation and others
 
 
-def _begin(form: System, traced: programs.Traced, words: jax.Array, data: Any) -> Lane:
-    return traced, dataclasses.replace(form, **traced).begin(keys.root(words), data)
+def _begin(form: System, traced: Traced, words: jax.Array, data: Any) -> Lane:
+    return traced, realization.begin(form, traced, words, data)
 
 
 def _finished(form: System, lane: Lane) -> Any:
-    return dataclasses.replace(form, **lane[0]).finished(lane[1])
+    return realization.finished(form, lane[0], lane[1])
 
 
 def _advance(form: System, lane: Lane, data: Any) -> Lane:
-    return lane[0], dataclasses.replace(form, **lane[0]).advance(lane[1], data)
+    return lane[0], realization.advance(form, lane[0], lane[1], data)
 
 
 def _observe(form: System, lane: Lane, data: Any) -> dict[str, jax.Array]:
-    return dataclasses.replace(form, **lane[0]).observe(lane[1], data)
+    return realization.observe(form, lane[0], lane[1], data)
 
 
 def _move(source: jax.Array, taken: jax.Array, into: Lane, other: Lane) -> Lane:
@@ -125,6 +122,107 @@ class Ensemble:
         return float(work + 4 * state) / self.width
 
 
+class _Refilled:
+    """Lanes, the queue that refills them, and the room where finished realizations wait.
+
+    Attributes
+    ----------
+    queue
+        Realizations that are still to begin.
+    busy
+        Lane -> realization that is in it.
+    waiting
+        Realizations that have finished, by their place in the waiting room.
+    """
+
+    def __init__(
+        self, ensemble: Ensemble, realizations: Sequence[Realization], kept: Checkpoints
+    ) -> None:
+        self.ensemble, self.realizations, self.kept = ensemble, realizations, kept
+        self.queue = list(range(len(realizations)))
+        self.waiting: list[int] = []
+        self.room = ensemble.begin([realizations[0]])
+        self.rounds = self.used = 0
+        self.looked = time.monotonic()
+        self.born: dict[int, tuple[int, float]] = {}  # realization -> round and time
+        first = self._take(ensemble.width)
+        self.busy = dict(enumerate(first))
+        self.lanes = self._begun(first)
+
+    def _take(self, count: int) -> list[int]:
+        taken, self.queue = self.queue[:count], self.queue[count:]
+        return taken
+
+    def _begun(self, numbers: Sequence[int]) -> Lane:
+        """Lanes with these realizations, new or as they were saved."""
+        self.born.update(dict.fromkeys(numbers, (self.rounds, time.monotonic())))
+        fresh = self.ensemble.begin([self.realizations[i] for i in numbers])
+        saved = [(lane, number) for lane, number in enumerate(numbers) if self.kept.there(number)]
+        if not saved:
+            return fresh
+        every = {name: x.copy() for name, x in checkpoint.leaves(fresh[1]).items()}
+        for lane, number in saved:
+            like = {name: x[lane] for name, x in every.items()}
+            for name, x in (self.kept.load(number, like) or {}).items():
+                every[name][lane] = x
+        return fresh[0], checkpoint.restored(fresh[1], every)
+
+    def measure(self) -> Iterator[tuple[int, Result]]:
+        """Empty the waiting room."""
+        if self.waiting:
+            results = self.ensemble.observe(self.room, len(self.waiting))
+            numbers, self.waiting = self.waiting, []
+            self.looked = time.monotonic()
+            yield from zip(numbers, results, strict=True)
+
+    def collect(self) -> Iterator[tuple[int, Result]]:
+        """Move what has finished into the waiting room; measure if it is full, or in a minute."""
+        flags, width = self.ensemble.finished(self.lanes), self.ensemble.width
+        done = [lane for lane in self.busy if flags[lane]]
+        while done:
+            first = len(self.waiting)
+            leaving, done = done[: width - first], done[width - first :]
+            pairs = [(lane, first + place) for place, lane in enumerate(leaving)]
+            self.room = self.ensemble.move(pairs, self.room, self.lanes)
+            self.waiting += [self.busy.pop(lane) for lane in leaving]
+            if len(self.waiting) == width:
+                yield from self.measure()
+        if time.monotonic() - self.looked > PATIENCE_S:
+            yield from self.measure()
+
+    def refill(self) -> bool:
+        """Give free lanes the next realizations; whether there were any."""
+        free = [lane for lane in range(self.ensemble.width) if lane not in self.busy]
+        taken = self._take(len(free))
+        if taken:
+            pairs = list(enumerate(free[: len(taken)]))
+            self.lanes = self.ensemble.move(pairs, self.lanes, self._begun(taken))
+            self.busy |= dict(zip(free, taken, strict=False))
+        elif free and self.busy:  # an idle lane that is the longest would hold up the others
+            model = next(iter(self.busy))
+            pairs = [(model, lane) for lane in free]
+            self.lanes = self.ensemble.move(pairs, self.lanes, self.lanes)
+        return bool(taken)
+
+    def advance(self) -> None:
+        """Advance all lanes by one unit, and save them when it is time."""
+        self.lanes = self.ensemble.advance(self.lanes)
+        self.used += len(self.busy)
+        self.rounds += 1
+        if not self.kept.due():
+            return
+        every, now = checkpoint.leaves(self.lanes[1]), time.monotonic()
+        self.kept.save(
+            (
+                number,
+                {name: x[lane] for name, x in every.items()},
+                self.rounds - self.born[number][0],
+                (now - self.born[number][1]) / len(self.busy),  # shared among them
+            )
+            for lane, number in self.busy.items()
+        )
+
+
 def stream(
     form: System, realizations: Sequence[Realization], data: Any, width: int, kept: Checkpoints
 ) -> Iterator[tuple[int, Result]]:
@@ -133,86 +231,16 @@ def stream(
     A result depends on the realization and the width, which fixes how sums are rounded, and on
     nothing else: not on the neighbours, nor on the lane.
     """
-    ensemble = Ensemble(form, width, data)
-    born: dict[int, tuple[int, float]] = {}  # realization -> round and time
-
-    def begun(numbers: Sequence[int]) -> Lane:
-        born.update(dict.fromkeys(numbers, (rounds, time.monotonic())))
-        return _resumed(ensemble.begin([realizations[i] for i in numbers]), numbers, kept)
-
-    used, rounds, looked = 0, 0, time.monotonic()
-    queue = list(range(len(realizations)))
-    first, queue = queue[:width], queue[width:]
-    lanes = begun(first)
-    busy: dict[int, int] = dict(enumerate(first))  # lane -> realization
-    waiting: list[int] = []  # realizations that have finished, by place in the waiting room
-    room = ensemble.begin([realizations[0]])
-    while busy:
-        flags = ensemble.finished(lanes)
-        done = [lane for lane in busy if flags[lane]]
-        while done:
-            leaving = done[: width - len(waiting)]
-            done = done[len(leaving) :]
-            places = range(len(waiting), len(waiting) + len(leaving))
-            room = ensemble.move(list(zip(leaving, places, strict=True)), room, lanes)
-            waiting += [busy.pop(lane) for lane in leaving]
-            if len(waiting) == width:
-                yield from zip(waiting, ensemble.observe(room, width), strict=True)
-                waiting, looked = [], time.monotonic()
-        if waiting and time.monotonic() - looked > PATIENCE_S:
-            yield from zip(waiting, ensemble.observe(room, len(waiting)), strict=True)
-            waiting, looked = [], time.monotonic()
-        free = [lane for lane in range(width) if lane not in busy]
-        if free and queue:
-            taken, queue = queue[: len(free)], queue[len(free) :]
-            lanes = ensemble.move(list(enumerate(free[: len(taken)])), lanes, begun(taken))
-            busy |= dict(zip(free, taken, strict=False))
-            continue  # some systems have nothing to advance
-        if busy:
-            if free:  # an idle lane that is the longest would hold up the others
-                model = next(iter(busy))
-                lanes = ensemble.move([(model, lane) for lane in free], lanes, lanes)
-            lanes = ensemble.advance(lanes)
-            used, rounds = used + len(busy), rounds + 1
-            if kept.due():
-                _save(lanes, busy, rounds, born, kept)
-    if waiting:
-        yield from zip(waiting, ensemble.observe(room, len(waiting)), strict=True)
-    if rounds:
-        log.info("%d lanes, busy %.0f %% of the time", width, 100 * used / (rounds * width))
-
-
-def _resumed(lanes: Lane, numbers: Sequence[int], kept: Checkpoints) -> Lane:
-    """Lanes with the states that were saved of the realizations `numbers` in place of new ones."""
-    saved = [(lane, number) for lane, number in enumerate(numbers) if kept.there(number)]
-    if not saved:
-        return lanes
-    every = {name: x.copy() for name, x in checkpoint.leaves(lanes[1]).items()}
-    for lane, number in saved:
-        found = kept.load(number, {name: x[lane] for name, x in every.items()}) or {}
-        for name, x in found.items():
-            every[name][lane] = x
-    return lanes[0], checkpoint.restored(lanes[1], every)
-
-
-def _save(
-    lanes: Lane,
-    busy: Mapping[int, int],
-    rounds: int,
-    born: Mapping[int, tuple[int, float]],
-    kept: Checkpoints,
-) -> None:
-    """Save the state of every busy lane; the time that has passed is shared among them."""
-    every, now = checkpoint.leaves(lanes[1]), time.monotonic()
-    kept.save(
-        (
-            number,
-            {name: x[lane] for name, x in every.items()},
-            rounds - born[number][0],
-            (now - born[number][1]) / len(busy),
-        )
-        for lane, number in busy.items()
-    )
+    work = _Refilled(Ensemble(form, width, data), realizations, kept)
+    while work.busy:
+        yield from work.collect()
+        # some systems have nothing to advance: what is new may have finished already
+        if not work.refill() and work.busy:
+            work.advance()
+    yield from work.measure()
+    if work.rounds:
+        busy = 100 * work.used / (work.rounds * width)
+        log.info("%d lanes, busy %.0f %% of the time", width, busy)
 
 
 def device_bytes() -> float:

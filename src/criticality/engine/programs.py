@@ -1,12 +1,7 @@
-"""Compiled programs: one for each form of a system, kept for the process and, cached, for the next.
-
-Controls that are not static are traced, so systems that differ in them alone share a program:
-all dropout rates and training-set sizes of a study, for instance.
-"""
+"""Compiled programs: one for each template, kept for the process and, cached, for the next."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import platform
@@ -18,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-from threadpoolctl import threadpool_limits
 
 from criticality import data as sources
-from criticality.base import System, axes
+from criticality.base import System, card, required
+from criticality.engine import host
 
 log = logging.getLogger("criticality")
-Traced = dict[str, Any]  # a scalar array for each control that is not static
 
 _programs: dict[Any, Any] = {}
 _seconds: list[float] = []  # that compiling each of them took
@@ -41,33 +34,8 @@ def accelerated() -> bool:
 def device_name() -> str:
     """Kind of the device that computes, for provenance."""
     device = jax.devices()[0]
-    return f"{device.platform}: {device.device_kind}"
-
-
-def product_rate(size: int = 512, repeats: int = 8) -> float:
-    """FLOP/s of a float32 matrix product on one core: the best of short timings."""
-    a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
-    times = []
-    with threadpool_limits(1):
-        for _ in range(repeats):
-            start = time.perf_counter()
-            a @ a
-            times.append(time.perf_counter() - start)
-    return 2 * size**3 / min(times)
-
-
-def split(system: System) -> tuple[System, Traced]:
-    """Template with every traced control at its default, and the values of those controls."""
-    names = [name for name, axis in axes(system).items() if not axis.static]
-    fields = {f.name: f.default for f in dataclasses.fields(system)}
-    form = dataclasses.replace(system, **{name: fields[name] for name in names})
-    kinds = {name: np.int32 if isinstance(fields[name], int) else np.float32 for name in names}
-    return form, {name: np.asarray(getattr(system, name), kinds[name]) for name in names}
-
-
-def template(system: System) -> System:
-    """Systems with equal templates share compiled programs."""
-    return split(system)[0]
+    kind = host.processor_name() if device.platform == "cpu" else device.device_kind
+    return f"{device.platform}: {kind}"
 
 
 def compiled(
@@ -89,7 +57,8 @@ def compiled(
         Places of arguments that a call uses up: results take their memory.
     """
     shapes = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(arguments))
-    label = (form, name, shapes)
+    source = required(form)  # a system may ask for its sizes, and a file may be another by now
+    label = (form, name, shapes, sources.shape(source) if source else None)
     if label in _programs:  # without waiting for what another thread compiles
         return _programs[label]
     with _lock:
@@ -101,7 +70,7 @@ def compiled(
                 _programs[label] = lowered.compile()
             _heed(said)
             _seconds.append(time.perf_counter() - start)
-            log.info("compiled %s: %s in %.1f s", type(form).name, name, _seconds[-1])
+            log.info("compiled %s: %s in %.1f s", card(form).name, name, _seconds[-1])
         return _programs[label]
 
 
@@ -144,11 +113,7 @@ def _heed(said: list[warnings.WarningMessage]) -> None:
 
 def _processor() -> str:
     """Digest of what decides which instructions this processor has."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    found = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
+    found = host.processor_lines("model name", "flags", "Features")
     text = "\n".join([platform.machine(), platform.processor(), *sorted(set(found))])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -27,6 +27,55 @@ def axes(ax: Axes | None) -> Axes:
     return ax if ax is not None else Figure(figsize=(4, 3.6), layout="constrained").subplots()
 
 
+def symbol(ds: xr.Dataset, name: str) -> str:
+    """Symbol of an axis, or its name."""
+    return str(ds[name].attrs.get("symbol", name))
+
+
+def starred(ds: xr.Dataset, name: str) -> str:
+    """Symbol of a critical value on an axis."""
+    text = symbol(ds, name)
+    return f"{text[:-1]}^*$" if text.startswith("$") and text.endswith("$") else f"{text}*"
+
+
+def label(ds: xr.Dataset, name: str) -> str:
+    """Axis label: what it is, its symbol, and its unit unless the words say it."""
+    about = ds[name].attrs
+    text = str(about.get("label") or name.replace("_", " "))
+    sign, unit = about.get("symbol", ""), str(about.get("units", "1"))
+    parts = [text, *([sign] if sign and sign not in (name, text) else [])]
+    if unit != "1" and unit not in text:
+        parts.append(f"({unit})")
+    return " ".join(parts)
+
+
+def positions(values: Array) -> tuple[Array, Array]:
+    """Where measured values stand on an axis, and the edges of their cells.
+
+    Equally spaced values stand to scale.  Others stand one cell apart, so that a fine part of the
+    grid stays visible; the axis then says that it is not to scale.
+    """
+    numbers = values.dtype.kind in "iuf"
+    steps = np.diff(values.astype(float)) if numbers else np.zeros(0)
+    even = len(values) > 1 and numbers and np.allclose(steps, steps[0], rtol=1e-6)
+    centres = np.asarray(values, float) if even else np.arange(len(values), dtype=float)
+    half = steps[0] / 2 if even else 0.5
+    return centres, np.append(centres - half, centres[-1] + half)
+
+
+def scale(ds: xr.Dataset, name: str, axis: Axis) -> None:
+    """Label an axis on which values stand as `positions` says."""
+    values = ds[name].values
+    centres, _ = positions(values)
+    if values.dtype.kind in "iuf" and np.array_equal(centres, values):
+        axis.set_label_text(label(ds, name))
+        return
+    shown = [f"{v:g}" if isinstance(v, float | np.floating) else str(v) for v in values]
+    axis.set_ticks(list(centres), shown)
+    note = " (not to scale)" if values.dtype.kind in "iuf" else ""
+    axis.set_label_text(f"{label(ds, name)}{note}")
+
+
 def outside_legend(ax: Axes, title: str) -> None:
     """Draw the legend to the right of the axes."""
     ax.legend(

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from criticality.base import Task
-from criticality.engine import programs
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from criticality.base import Task, card, inner, plain, work
+from criticality.engine.templates import template
 from criticality.study.plan import Study
 from criticality.study.store import Store
 
 FILE_OVERHEAD = 16_000  # bytes of netCDF structure and provenance at most, measured
 EXPANSION = 1.01  # of an array that does not compress, and of its chunks
 EFFICIENCY = 0.7  # share of the matrix-product rate in the demo, by the guess of its epochs
+COMPILING_S = 5.0  # of each template, in each process
+TASK_S = 0.03  # of a task beyond its arithmetic: calls, file, lists of one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +33,9 @@ class Cost:
     work
         Of the missing ones, in FLOP; the number of epochs is a guess.
     seconds
-        With the given number of workers; good to a factor of about two.
+        Of one worker, with compiling; good to a factor of about two.  NaN where nothing is known.
+    compiling
+        What of it each worker does for itself.
     disk_bytes
         Of the missing results.
     basis
@@ -37,21 +46,43 @@ class Cost:
     missing: int
     work: float
     seconds: float
+    compiling: float
     disk_bytes: int
     basis: str
+
+    def with_workers(self, workers: int) -> float:
+        """Seconds that so many workers take."""
+        return self.compiling + (self.seconds - self.compiling) / workers
+
+
+def product_rate(size: int = 512, repeats: int = 8) -> float:
+    """FLOP/s of a float32 matrix product on one core: the best of short timings."""
+    a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
+    times = []
+    with threadpool_limits(1):
+        for _ in range(repeats):
+            start = time.perf_counter()
+            a @ a
+            times.append(time.perf_counter() - start)
+    return 2 * size**3 / min(times)
 
 
 def result_bytes(task: Task) -> int:
     """Size of one result file at most: large arrays are compressed, by how much is not known."""
-    sizes = {name: len(values) for name, values in task.system.inner().items()}
-    numbers = sum(
-        math.prod(sizes[dim] for dim in observable.dims)
-        for observable in type(task.system).observables
-    )
-    return FILE_OVERHEAD + math.ceil(EXPANSION * (4 * numbers + 8 * sum(sizes.values())))
+    sizes = {name: len(values) for name, values in inner(task.system).items()}
+    told = card(task.system)
+    width = 8 if plain(task.system) or told.precision == "float64" else 4
+    numbers = sum(math.prod(sizes[dim] for dim in o.dims) for o in told.observables)
+    return FILE_OVERHEAD + math.ceil(EXPANSION * (width * numbers + 8 * sum(sizes.values())))
 
 
-def estimate(study: Study, store: Store | None = None, workers: int = 1) -> Cost:
+def compiling_seconds(tasks: Sequence[Task]) -> float:
+    """Seconds that each process spends on compiling."""
+    forms = {template(task.system) for task in tasks if not plain(task.system)}
+    return COMPILING_S * len(forms)
+
+
+def estimate(study: Study, store: Store | None = None) -> Cost:
     """Estimate time and disk of what is missing; nothing is written.
 
     The rate comes from the wall times in the store where there are any, else from a short timing
@@ -71,27 +102,42 @@ def estimate(study: Study, store: Store | None = None, workers: int = 1) -> Cost
         done, missing, damaged = store.survey(tasks)
         left = [*missing, *damaged]
         if done:
-            measured = sum(tasks[key].system.work() for key in done)
-            wall = {e.attributes["key"]: e.attributes["wall_seconds"] for e in store.entries()[0]}
-            seconds = sum(wall.get(key, 0.0) for key in done)
-    work = sum(tasks[key].system.work() for key in left)
-    if seconds > 0:
-        rate, basis = measured / seconds, f"{len(done)} results in the store"
-    else:
-        rate = EFFICIENCY * programs.product_rate()
+            measured = sum(work(tasks[key].system) for key in done)
+            about = {e.attributes["key"]: e.attributes for e in store.entries()[0]}
+            seconds = sum(_net_seconds(about[key]) for key in done if key in about)
+    todo = [tasks[key] for key in left]
+    needed = sum(work(task.system) for task in todo)
+    compiling = compiling_seconds(todo)
+    if measured > 0 and seconds > 0:
+        net, basis = needed * seconds / measured, f"{len(done)} results in the store"
+    elif seconds > 0:  # no estimate of work: all tasks alike
+        net, basis = seconds * len(left) / len(done), f"{len(done)} results in the store"
+    elif needed > 0:
+        rate = EFFICIENCY * product_rate()
+        net = needed / rate + TASK_S * len(left)
         basis = f"{rate / 1e9:.0f} GFLOP/s a core, from a timing of matrix products"
+    else:
+        net = math.nan if left else 0.0
+        basis = "nothing: the system has no work(), and the store no result"
     return Cost(
         tasks=len(tasks),
         missing=len(left),
-        work=work,
-        seconds=work / rate / workers,
-        disk_bytes=sum(result_bytes(tasks[key]) for key in left),
+        work=needed,
+        seconds=net + compiling,
+        compiling=compiling,
+        disk_bytes=sum(result_bytes(task) for task in todo),
         basis=basis,
     )
 
 
+def _net_seconds(attributes: dict[str, float]) -> float:
+    return attributes.get("wall_seconds", 0.0) - attributes.get("compile_seconds", 0.0)
+
+
 def human_time(seconds: float) -> str:
     """Duration in the unit that people would use."""
+    if not math.isfinite(seconds):
+        return "an unknown time"
     for unit, length in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import operator
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +12,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from criticality import data
-from criticality.base import InputError, System, Task, axes, canonical, coerced, controls, unknown
+from criticality import catalog, data
+from criticality.base import (
+    InputError,
+    System,
+    Task,
+    axes,
+    canonical,
+    card,
+    coerced,
+    controls,
+    required,
+    unknown,
+)
 
 SECTIONS = ("system", "seed", "realizations", "controls", "grid")
+MOST = 1_000_000  # tasks of a study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +48,7 @@ class Study:
     Raises
     ------
     InputError
-        If any point of the grid is not allowed.
+        If any point of the grid is not allowed, or there are too many.
     """
 
     system: System
@@ -44,16 +58,18 @@ class Study:
 
     def __post_init__(self) -> None:
         """Bring every value to its canonical form and check every point of the grid."""
-        declared = axes(self.system)
-        for name, value in (("realizations", self.realizations), ("seed", self.seed)):
-            least = 1 if name == "realizations" else 0
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if not whole or not least <= value < 2**63:
-                raise InputError(f"{name} = {value!r}: expected a whole number of {least} or more.")
+        told, declared = card(self.system), axes(self.system)
+        for name, least in (("realizations", 1), ("seed", 0)):
+            object.__setattr__(self, name, _whole(name, getattr(self, name), least))
+        if told.deterministic and self.realizations > 1:
+            raise InputError(
+                f"realizations = {self.realizations}: {told.name} is deterministic, all of them "
+                f"would be the same; use realizations = 1."
+            )
         grid: dict[str, tuple[Any, ...]] = {}
         for name, values in self.grid.items():
             if name not in declared:
-                raise unknown("control", name, declared, f"grid of {type(self.system).name}")
+                raise unknown("control", name, declared, f"grid of {told.name}")
             if declared[name].inner:
                 raise InputError(
                     f"grid.{name}: an inner axis, swept inside every realization; "
@@ -67,10 +83,15 @@ class Study:
             grid[name] = tuple(sorted(coerced(self.system, name, value) for value in listed))
             if len(set(grid[name])) < len(grid[name]):
                 raise InputError(f"grid.{name} = {listed}: a value occurs twice.")
+        check_size(grid, self.realizations)
         base = canonical(self.system, **{name: values[0] for name, values in grid.items()})
         object.__setattr__(self, "system", base)
         object.__setattr__(self, "grid", MappingProxyType(grid))
         self.systems()  # checks every point
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by what it was made of."""
+        return _remade, (self.system, dict(self.grid), self.realizations, self.seed)
 
     def systems(self) -> list[System]:
         """Points of the grid, the last axis varying fastest."""
@@ -87,9 +108,10 @@ class Study:
 
     def plan(self) -> dict[str, Any]:
         """Give the plan as plain data, for the store's manifest."""
+        told = card(self.system)
         return {
-            "system": type(self.system).name,
-            "version": type(self.system).version,
+            "system": told.name,
+            "version": told.version,
             "seed": self.seed,
             "realizations": self.realizations,
             "controls": _plain(controls(self.system)),
@@ -100,7 +122,7 @@ class Study:
     def from_toml(
         cls,
         path: str | Path,
-        systems: Mapping[str, type[System]],
+        system: type[System] | None = None,
         changes: Sequence[str] = (),
     ) -> Study:
         """Read a study file.
@@ -109,8 +131,8 @@ class Study:
         ----------
         path
             TOML with `system`, and optionally `seed`, `realizations`, `[controls]`, `[grid]`.
-        systems
-            Name -> class, as `criticality.systems.SYSTEMS`.
+        system
+            The system, where it is one's own; by default the installed one that the file names.
         changes
             "key=value" each: the value in TOML, a list for an outer control sweeps it.
 
@@ -119,20 +141,11 @@ class Study:
         InputError
             For anything that is not understood, naming file, key and what is allowed.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-            content = tomllib.loads(text)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error}).") from error
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path}: not a TOML file: {error}.") from error
+        content = _read(path)
         for key in content:
             if key not in SECTIONS:
                 raise unknown("key", key, SECTIONS, str(path))
-        name = str(content.get("system", "(none)"))
-        if name not in systems:
-            raise unknown("system", name, list(systems), str(path))
-        kind = systems[name]
+        kind = _kind(path, content.get("system"), system)
         fixed, grid = content.get("controls", {}), content.get("grid", {})
         for name, table in (("controls", fixed), ("grid", grid)):
             if not isinstance(table, dict):
@@ -148,6 +161,11 @@ class Study:
             name, value = _parse_change(change)
             if name in plan:
                 plan[name] = value
+            elif name == "system":
+                raise InputError(
+                    f"--set {change}: the system is named by {path}; an own one by "
+                    f"--system FILE.py:NAME."
+                )
             elif name not in declared:
                 raise unknown("control", name, [*plan, *declared], "--set")
             else:
@@ -166,9 +184,64 @@ class Study:
             raise InputError(f"{path}: {error}") from error
 
 
+def _remade(system: System, grid: dict[str, Any], realizations: int, seed: int) -> Study:
+    return Study(system=system, grid=grid, realizations=realizations, seed=seed)
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    """Give a whole number of at least `least`, whatever its type."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or not least <= number < 2**63:
+        raise InputError(f"{name} = {value!r}: expected a whole number of {least} or more.")
+    return number
+
+
+def check_size(grid: Mapping[str, Sequence[Any]], realizations: int) -> None:
+    """Raise `InputError` for more tasks than can be handled."""
+    points = math.prod(len(values) for values in grid.values())
+    if points * realizations > MOST:
+        raise InputError(
+            f"{points} points with {realizations} realizations each are {points * realizations} "
+            f"tasks; a study has {MOST} at most. Use a smaller grid, or fewer realizations."
+        )
+
+
 def checksum(system: System) -> str:
-    """Checksum of the data set that a system names, empty if it needs none."""
-    return data.checksum(system.dataset) if hasattr(system, "dataset") else ""
+    """Checksum of the data set that a system requires, empty if it needs none."""
+    source = required(system)
+    return data.checksum(source) if source else ""
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}).") from error
+    except (ValueError, RecursionError) as error:  # also of integers without end
+        raise InputError(f"{path}: not a TOML file: {error}.") from error
+
+
+def _kind(path: str | Path, name: Any, given: type[System] | None) -> type[System]:
+    """Give the system that a study file names; one that is given must have that name."""
+    if given is None:
+        if name is None:
+            raise unknown("system", "(none)", list(catalog.places()), str(path))
+        if ":" in str(name):
+            raise InputError(
+                f"{path}: system = {name!r}: a study file never imports; give the place with "
+                f"--system {name}, and only the name here."
+            )
+        try:
+            return catalog.find(str(name))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    own = card(given).name
+    if name is not None and str(name) != own:
+        raise InputError(f"{path}: is for the system {name!r}; --system gives {own!r}.")
+    return given
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,6 +257,8 @@ def _parse_change(change: str) -> tuple[str, Any]:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return name, text.strip()  # an unquoted text, as in dataset=mnist
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"--set {name}: not a value: {error}.") from error
     if len(parsed) > 1:
         raise InputError(f"--set {change}: expected one key=value.")
     return name, parsed["value"]

@@ -4,127 +4,63 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import contextlib
-import datetime
-import importlib.metadata
 import logging
+import math
 import os
-import platform
-import subprocess
-import time
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from criticality import data
-from criticality.base import DataError, InputError, RunError, Task
-from criticality.engine import ensemble, lanes, programs
-from criticality.engine.checkpoint import Checkpoints
+from criticality import catalog, data
+from criticality.base import (
+    DataError,
+    InputError,
+    RunError,
+    Task,
+    axes,
+    card,
+    plain,
+    required,
+    work,
+)
+from criticality.engine.templates import template
+from criticality.study import job, manifest
+from criticality.study.job import Outcome
 from criticality.study.plan import Study
 from criticality.study.store import Store
 from criticality.study.workers import default_workers, pool
 
 log = logging.getLogger("criticality")
-LIBRARIES = ("jax", "jaxlib", "numpy")
 QUEUE = 8  # realizations that a worker with an accelerator is given, for each lane
 LANES = 64  # in that count, where the worker is to choose their number
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: tasks, and estimated work in FLOP, which is what time goes with."""
+    """How far a run is: tasks, and estimated work in FLOP (or tasks), which is what time goes with.
+
+    `workers` compute at once.
+    """
 
     done: int
     total: int
     failed: int
     work_done: float
     work_total: float
+    workers: int = 1
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a worker sends back of one task."""
-
-    arrays: lanes.Result
-    provenance: dict[str, Any]
+Finished = Generator[tuple[list[Task], list[tuple[Task, Outcome]] | BaseException]]
 
 
-@cache
-def _provenance() -> dict[str, str]:
-    """Versions and commit, the same for every task of this process."""
-    here = Path(__file__).parent
-    command = [
-        "git",
-        "-C",
-        str(here),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-        "--exclude=*",
-    ]
-    try:
-        git = subprocess.run(command, capture_output=True, text=True, check=False)
-        # a repository around an installed package is not this package's
-        commit = git.stdout.strip() if here.parents[1].name == "src" else ""
-    except OSError:  # no git on this machine
-        commit = ""
-    return {
-        "criticality": importlib.metadata.version("criticality"),
-        "commit": commit or "unknown",
-        "libraries": ", ".join(f"{n} {importlib.metadata.version(n)}" for n in LIBRARIES),
-        "python": platform.python_version(),
-        "device": programs.device_name(),
-        "dtype": "float32",
-    }
-
-
-def stream(
-    batch: Sequence[Task], folder: str | None, width: int | None, checkpoints: str | None = None
-) -> Iterator[tuple[Task, Outcome]]:
-    """Compute tasks that share a template, and give each as soon as it is there.
-
-    Parameters
-    ----------
-    batch
-        Tasks, those of most work first.
-    folder
-        Where to look for data sets first.
-    width
-        Realizations advanced together; None measures what is best.
-    checkpoints
-        Folder where states of long realizations are kept, and those of an interrupted run are.
-    """
-    name: str | None = getattr(batch[0].system, "dataset", None)
-    arrays = data.load(name, folder).arrays() if name else {}
-    start, compiling = time.perf_counter(), programs.compile_seconds()
-    together = width or ensemble.best_width(batch, arrays)
-    kept = Checkpoints(checkpoints, batch)
-    for number, result in ensemble.stream(batch, arrays, together, kept):
-        seconds = time.perf_counter() - start
-        resumed, earlier = kept.earlier.get(number, (0, 0.0))
-        stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        about = {
-            **_provenance(),
-            "lanes": together,
-            "wall_seconds": seconds + earlier,
-            "resumed_after": resumed,  # advances, by a run that was interrupted
-            "compile_seconds": programs.compile_seconds() - compiling,  # of these
-            "created": stamp,
-        }
-        yield batch[number], Outcome(arrays=result, provenance=about)
-        start, compiling = time.perf_counter(), programs.compile_seconds()
-
-
-def compute(
-    batch: Sequence[Task], folder: str | None, width: int | None, checkpoints: str | None = None
-) -> list[tuple[Task, Outcome]]:
-    """All that `stream` gives; what an executor is given."""
-    return list(stream(batch, folder, width, checkpoints))
+def effort(task: Task) -> float:
+    """Work of a task, or 1 where its system knows none."""
+    return work(task.system) or 1.0
 
 
 def batches(tasks: Sequence[Task], size: int) -> list[list[Task]]:
@@ -134,48 +70,71 @@ def batches(tasks: Sequence[Task], size: int) -> list[list[Task]]:
     cores idle for long at the end.
     """
     groups: dict[Any, list[Task]] = defaultdict(list)
-    for task in sorted(tasks, key=lambda task: -task.system.work()):
-        groups[programs.template(task.system)].append(task)
+    for task in sorted(tasks, key=lambda task: -effort(task)):
+        alike = task.checksum if plain(task.system) else template(task.system)
+        groups[alike].append(task)
     return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
 
 
-Finished = Generator[tuple[list[Task], list[tuple[Task, Outcome]] | BaseException]]
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """How tasks are computed, whoever computes them.
 
+    Attributes
+    ----------
+    folder
+        Where to look for data sets first.
+    checkpoints
+        Where states of long realizations are kept.
+    width
+        Realizations advanced together in lanes, None if measured; or tasks in a batch.
+    lanes
+        Whether realizations are advanced together.
+    """
 
-def _here(
-    todo: Sequence[Task], folder: str | None, width: int | None, checkpoints: str
-) -> Finished:
-    """Compute in this thread, on an accelerator; a batch is all that shares a template."""
-    for batch in batches(todo, len(todo)):
-        left = {task.key: task for task in batch}
-        try:
-            for task, outcome in stream(batch, folder, width, checkpoints):
-                del left[task.key]
-                yield [task], [(task, outcome)]
-        except Exception as error:
-            # without its traceback, which would keep what is on the device
-            yield list(left.values()), error.with_traceback(None)
+    folder: str | None
+    checkpoints: str
+    width: int | None
+    lanes: bool
 
+    @property
+    def together(self) -> int | None:
+        """Width of the lanes; 1 where there are none."""
+        return self.width if self.lanes else 1
 
-def _elsewhere(
-    executor: cf.Executor,
-    queue: list[list[Task]],
-    folder: str | None,
-    width: int | None,
-    checkpoints: str,
-) -> Finished:
-    """Compute on an executor, in whatever order it finishes."""
-    futures: dict[cf.Future[list[tuple[Task, Outcome]]], list[Task]] = {}
-    for batch in queue:
-        try:
-            futures[executor.submit(compute, batch, folder, width, checkpoints)] = batch
-        except cf.BrokenExecutor as error:  # a worker was killed; the others went with it
-            yield batch, error
-    pending = set(futures)
-    while pending:
-        complete, pending = cf.wait(pending, return_when=cf.FIRST_COMPLETED)
-        for future in complete:
-            yield futures.pop(future), future.exception() or future.result()
+    def queue(self, tasks: Sequence[Task]) -> list[list[Task]]:
+        """Give what goes to a worker as one call each."""
+        size = QUEUE * (self.width or LANES) if self.lanes else self.width or 1
+        return batches(tasks, size)
+
+    def here(self, tasks: Sequence[Task]) -> Finished:
+        """Compute in this thread, on an accelerator; a batch is all that shares a template."""
+        for batch in batches(tasks, len(tasks)):
+            left = {task.key: task for task in batch}
+            try:
+                for task, outcome in job.stream(
+                    batch, self.folder, self.together, self.checkpoints
+                ):
+                    del left[task.key]
+                    yield [task], [(task, outcome)]
+            except Exception as error:
+                # without its traceback, which would keep what is on the device
+                yield list(left.values()), error.with_traceback(None)
+
+    def elsewhere(self, executor: cf.Executor, queue: Iterable[list[Task]]) -> Finished:
+        """Compute on an executor, in whatever order it finishes."""
+        futures: dict[cf.Future[list[tuple[Task, Outcome]]], list[Task]] = {}
+        for batch in queue:
+            arguments = (batch, self.folder, self.together, self.checkpoints)
+            try:
+                futures[executor.submit(job.compute, *arguments)] = batch
+            except cf.BrokenExecutor as error:  # a worker was killed; the others went with it
+                yield batch, error
+        pending = set(futures)
+        while pending:
+            complete, pending = cf.wait(pending, return_when=cf.FIRST_COMPLETED)
+            for future in complete:
+                yield futures.pop(future), future.exception() or future.result()
 
 
 def run(
@@ -193,7 +152,7 @@ def run(
     """Compute what is missing of a study, and give all of it as a labelled data set.
 
     Realizations that take long are saved every half minute, and go on from there after an
-    interruption.
+    interruption (a plain system is computed task by task).
 
     Results depend on control values, study seed and realization number alone: not on order,
     workers, interruptions, or the rest of the grid.  On one kind of CPU they are the same bit for
@@ -233,7 +192,7 @@ def run(
     Raises
     ------
     InputError
-        If the store belongs to another study or cannot be written.
+        If the store belongs to another study or cannot be written, or the executor cannot work.
     DataError
         If the data cannot be had; nothing is written then.
     RunError
@@ -243,53 +202,36 @@ def run(
     for name, value in (("workers", workers), ("width", width)):
         if value is not None and value < 1:
             raise InputError(f"{name} = {value}: expected a whole number of 1 or more.")
+    _check_executor(executor)
     store.admit(study.plan())
     tasks = {task.key: task for task in study.tasks()}
-    folder = str(data_dir) if data_dir else None
-    for needed in {getattr(task.system, "dataset", None) for task in tasks.values()}:
-        if needed:
-            data.load(needed, folder)  # verified before anything is written
-    done, missing, damaged = store.survey(tasks)
-    for key in done:  # killed between a result and its checkpoint
-        store.forget(key)
-    checkpoints = str(store.checkpoints.absolute())  # a worker may stand in another directory
-    for key in damaged:
-        log.warning("%s is damaged; it is computed again", store.file(key))
-    todo = [tasks[key] for key in (*missing, *damaged)]
-    if todo or store.admit(study.plan()) != store.plan():
-        store.begin(study.plan())
-    together = programs.accelerated() if vectorize is None else vectorize
-    failures: list[str] = []
-    work = sum(task.system.work() for task in tasks.values())
-    ready = work - sum(task.system.work() for task in todo)
-
-    def tell(finished: int, work_done: float) -> None:
-        if watch:
-            watch(Progress(finished, len(tasks), len(failures), work_done, work))
-
-    tell(len(done), ready)
-    finished = len(done)
+    folder = str(Path(data_dir).absolute()) if data_dir else None
+    for source in {required(task.system) for task in tasks.values()} - {""}:
+        data.load(source, folder)  # verified before anything is written
+    todo = _begun(study, store, tasks)
+    isolated = plain(study.system)
+    lanes = not isolated and (job.accelerated() if vectorize is None else vectorize)
+    machine = Machine(
+        folder=folder,
+        checkpoints=str(store.checkpoints.absolute()),  # a worker may stand elsewhere
+        width=width,
+        lanes=lanes,
+    )
     with contextlib.ExitStack() as stack:
-        if together and executor is None:
-            results = _here(todo, folder, width, checkpoints)
+        count = 1
+        if lanes and executor is None:
+            results = machine.here(todo)
         else:
-            queue = batches(todo, QUEUE * (width or LANES) if together else width or 1)
+            queue = machine.queue(todo)
             if executor is None:
                 # two processes do not share the memory of one accelerator
-                most = 1 if programs.accelerated() else default_workers(work - ready)
-                executor = stack.enter_context(pool(min(workers or most, len(queue) or 1)))
-            lane_count = width if together else 1
-            results = _elsewhere(executor, queue, folder, lane_count, checkpoints)
+                single = not isolated and job.accelerated()
+                most = 1 if single else default_workers([task for part in queue for task in part])
+                count = min(workers or most, len(queue) or 1)
+                executor = stack.enter_context(pool(count))
+            results = machine.elsewhere(executor, queue)
         stack.enter_context(contextlib.closing(results))
-        for batch, result in results:
-            if isinstance(result, BaseException):
-                failures.extend(_failure(task, result) for task in batch)
-            else:
-                for task, outcome in result:
-                    store.write(task, outcome.arrays, outcome.provenance)
-                finished += len(batch)
-            ready += sum(task.system.work() for task in batch)
-            tell(finished, ready)
+        failures = _gathered(store, tasks, todo, results, watch, count)
     if failures:
         raise RunError(
             f"{len(failures)} of {len(tasks)} tasks failed; the others are in {store.path}, and "
@@ -298,7 +240,78 @@ def run(
     return store.open(study.plan(), observables)
 
 
+def _check_executor(executor: cf.Executor | None) -> None:
+    """Refuse forks of a process in which jax has threads: they would wait for ever."""
+    if not isinstance(executor, cf.ProcessPoolExecutor) or "jax" not in sys.modules:
+        return
+    if executor._mp_context.get_start_method() == "fork":  # type: ignore[attr-defined]
+        raise InputError(
+            "executor: its processes are forks of this one, in which jax is loaded already; they "
+            "would hang. Use ProcessPoolExecutor(..., mp_context=multiprocessing.get_context("
+            "'spawn')), or no executor: the default is a process a core."
+        )
+
+
+def _begun(study: Study, store: Store, tasks: dict[str, Task]) -> list[Task]:
+    """Tasks that are to be computed; the store's plan and card are written."""
+    plan = study.plan()
+    done, missing, damaged = store.survey(tasks)
+    for key in done:  # killed between a result and its checkpoint
+        store.forget(key)
+    for key in damaged:
+        log.warning("%s is damaged; it is computed again", store.file(key))
+    own = catalog.origin(study.system)
+    place = f"{Path(own.path).name}:{own.name}" if own else ""
+    about = manifest.card_data(card(study.system), axes(study.system), place)
+    there = (store.path / "study.json").exists() and (store.path / "card.json").exists()
+    if missing or damaged or not there or store.admit(plan) != store.plan():
+        store.begin(plan, about)
+    source = catalog.source_sha256(study.system)
+    if done and source and (older := store.other_sources(done, source)):
+        told = card(study.system)
+        log.warning(
+            "the source of %s has changed since %d of the results here were computed, and its "
+            "version is %d as then; they are kept. If its numbers changed, raise the version and "
+            "use another store.",
+            told.name,
+            older,
+            told.version,
+        )
+    return [tasks[key] for key in (*missing, *damaged)]
+
+
+def _gathered(
+    store: Store,
+    tasks: dict[str, Task],
+    todo: Sequence[Task],
+    results: Finished,
+    watch: Callable[[Progress], None] | None,
+    workers: int,
+) -> list[str]:
+    """Write results as they come; what failed, in words."""
+    failures: list[str] = []
+    whole = sum(effort(task) for task in tasks.values())
+    ready = whole - math.fsum(effort(task) for task in todo)
+    finished = len(tasks) - len(todo)
+
+    def tell() -> None:
+        if watch:
+            watch(Progress(finished, len(tasks), len(failures), ready, whole, workers))
+
+    tell()
+    for batch, result in results:
+        if isinstance(result, BaseException):
+            failures.extend(_failure(task, result) for task in batch)
+        else:
+            for task, outcome in result:
+                store.write(task, outcome.arrays, outcome.provenance)
+            finished += len(batch)
+        ready += sum(effort(task) for task in batch)
+        tell()
+    return failures
+
+
 def _failure(task: Task, error: BaseException) -> str:
-    text = str(error) if isinstance(error, DataError) else repr(error)
+    text = str(error) if isinstance(error, DataError | RunError) else repr(error)
     reason = (text.strip().splitlines() or [type(error).__name__])[0]
     return f"{reason}: realization {task.realization} of {task.system}"

@@ -1,8 +1,8 @@
 """A directory of write-once results that opens as one labelled data set.
 
-    DIR/study.json           the plan; grows when the study is extended
-    DIR/results/<key>.nc     one netCDF file a task, complete or absent, sealed by its sha256
-    DIR/checkpoints/         states of what is being computed, by the engine
+    DIR/study.json, card.json  the plan, which grows when the study is extended, and the card
+    DIR/results/<key>.nc       one netCDF file a task, complete or absent, sealed by its sha256
+    DIR/checkpoints/           states of what is being computed, by the engine
 
 A file appears by temporary file, fsync and rename, so an interrupted run leaves whole files only.
 What is done is judged from the files.
@@ -17,7 +17,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,23 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from criticality.base import InputError, Observable, RunError, Task, axes, controls, unknown
-from criticality.engine import files
+from criticality import files
+from criticality.base import (
+    Axis,
+    Card,
+    InputError,
+    Observable,
+    RunError,
+    Task,
+    axes,
+    card,
+    controls,
+    inner,
+    unknown,
+)
+from criticality.study import manifest
 
 log = logging.getLogger("criticality")
-FORMAT = 1
 STALE_S = 600  # after which a temporary file is what a killed process has left
 PACKED = 65_536  # bytes above which an array is compressed: pruned weights are mostly zero
 CHUNK = 2**20  # bytes that are compressed together
@@ -62,7 +74,7 @@ class Store:
 
     # --- the plan ---
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> manifest.Plan:
         """Give the plan of the study in this store.
 
         Raises
@@ -70,32 +82,43 @@ class Store:
         InputError
             If this is no store.
         """
-        manifest = self.path / "study.json"
-        try:
-            plan: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-            needed = {
-                "format",
-                "system",
-                "version",
-                "seed",
-                "realizations",
-                "grid",
-                "controls",
-                "asked",
-            }
-            missing = needed - plan.keys()
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{self.path}: not a store (no study.json); `criticality run STUDY.toml --store "
-                f"{self.path}` makes one."
-            ) from error
-        except (OSError, ValueError, AttributeError) as error:
-            raise InputError(f"{manifest}: cannot be read ({error}).") from error
-        if missing or plan["format"] != FORMAT or not isinstance(plan["asked"], list):
-            raise InputError(f"{manifest}: not a study of store format {FORMAT}.")
-        return plan
+        return manifest.read(self.path)
 
-    def admit(self, plan: Mapping[str, Any]) -> dict[str, Any]:
+    def card(self) -> tuple[Card, dict[str, Axis]]:
+        """Give what the system told about itself, and its controls, without the system.
+
+        A store of the first edition has no card: what its results say of observables and controls
+        is all then.
+
+        Raises
+        ------
+        InputError
+            If this is no store.
+        """
+        found = manifest.read_card(self.path)
+        if found is not None:
+            return found[:2]
+        plan = self.plan()
+        entry = next(self._entries(plan, (), []), None)
+        if entry is None:
+            raise InputError(f"{self.path}: no result yet, and no card of {plan['system']}.")
+        observables = tuple(
+            Observable(name=name, dims=tuple(dims), unit=unit, doc=doc)
+            for name, (dims, unit, doc) in json.loads(entry.attributes["observables"]).items()
+        )
+        axes = {
+            name: Axis(name=name, symbol=symbol, unit=unit, doc=doc)
+            for name, (symbol, unit, doc) in json.loads(entry.attributes["axes"]).items()
+        }
+        told = {"name": plan["system"], "version": plan["version"]}
+        return Card(observables=observables, source=entry.attributes["source"], **told), axes
+
+    def own(self) -> bool:
+        """Whether the system came from a user's own file."""
+        found = manifest.read_card(self.path)
+        return found is not None and bool(found[2])
+
+    def admit(self, plan: Mapping[str, Any]) -> manifest.Plan:
         """Give the plan that this store will have with `plan` in it; write nothing.
 
         Raises
@@ -103,71 +126,33 @@ class Store:
         InputError
             If the store belongs to another study, or the directory holds something else.
         """
-        ask = {"grid": plan["grid"], "realizations": plan["realizations"]}
-        new = {"format": FORMAT, **plan, "asked": [ask]}
-        if not self.path.exists():
-            return new
-        if not self.path.is_dir():
-            raise InputError(f"{self.path}: is a file; a store is a directory.")
-        if not (self.path / "study.json").exists():
-            # what another run that is just beginning has made already is no obstacle
-            ours = ("results", "checkpoints", "study.json")
-            if not all(item.name.startswith(ours) for item in self.path.iterdir()):
-                raise InputError(f"{self.path}: not empty and not a store; name a new directory.")
-            return new
-        old = self.plan()
-        for name in ("system", "version", "seed"):
-            if old[name] != plan[name]:
-                raise self._other(name, old[name], plan[name])
-        grid = {name: list(values) for name, values in old["grid"].items()}
-        for name in plan["controls"]:
-            there, here = _values(old, name), _values(plan, name)
-            if name in old["grid"] and name in plan["grid"]:
-                grid[name] = sorted({*there, *here})
-            elif not any(value in there for value in here):
-                raise self._other(name, *(" or ".join(map(str, v)) for v in (there, here)))
-            elif name in plan["grid"]:
-                grid[name] = list(here)
-        realizations = max(old["realizations"], plan["realizations"])
-        asked = old["asked"] if ask in old["asked"] else [*old["asked"], ask]
-        return {**old, "grid": grid, "realizations": realizations, "asked": asked}
-
-    def _other(self, name: str, there: Any, here: Any) -> InputError:
-        return InputError(
-            f"{self.path} belongs to another study: {name} is {there} there and {here} here. "
-            f"Use another --store."
-        )
+        return manifest.admitted(self.path, plan)
 
     def total(self) -> int:
         """Count the tasks that this store was ever asked for; extensions may overlap."""
-        plan = self.plan()
-        names = [*plan["grid"], "realization"]
-        points: set[tuple[Any, ...]] = set()
-        for ask in plan["asked"]:
-            values = {name: _values({**plan, **ask}, name) for name in plan["grid"]}
-            values["realization"] = list(range(ask["realizations"]))
-            points.update(itertools.product(*(values[name] for name in names)))
-        return len(points)
+        return len(manifest.asked_points(self.plan()))
 
-    def begin(self, plan: Mapping[str, Any]) -> None:
-        """Create the store, or extend its plan.
+    def begin(self, plan: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
+        """Create the store, or extend its plan; `about` is its `manifest.card_data`.
 
         Raises
         ------
         InputError
             As `admit`, or if the directory cannot be written.
         """
-        manifest = self.path / "study.json"
-        first = not manifest.exists()
-        merged = self.admit(plan)
+        plan_file = self.path / "study.json"
+        self.admit(plan)  # what is refused leaves nothing
         try:
             (self.path / "results").mkdir(parents=True, exist_ok=True)
-            # other runs may begin on the same store at this moment: who comes second must see
-            # what the first one wrote
-            with files.replacing(manifest, exclusive=first) as temporary:
-                temporary.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
+            # other runs may begin on the same store at this moment: each must see what those
+            # before it have written, also where the file system has no locks and none is there yet
+            with files.alone(plan_file):
+                first = not plan_file.exists()
+                manifest.write(self.path, "study.json", self.admit(plan), exclusive=first)
+                if about is not None:
+                    manifest.write(self.path, "card.json", about)
         except FileExistsError:
-            self.begin(plan)
+            self.begin(plan, about)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error}).") from error
 
@@ -196,22 +181,23 @@ class Store:
     def write(self, task: Task, arrays: Arrays, provenance: Mapping[str, Any]) -> None:
         """Write the result of one task, whole or not at all."""
         system = task.system
-        declared = axes(system)
-        observables = type(system).observables
+        declared, told = axes(system), card(system)
+        observables = told.observables
         result = xr.Dataset(
             {o.name: (o.dims, arrays[o.name], _units(o)) for o in observables},
-            coords={n: ((n,), np.asarray(values)) for n, values in system.inner().items()},
+            coords={n: ((n,), np.asarray(values)) for n, values in inner(system).items()},
             attrs={
                 "key": task.key,
-                "system": type(system).name,
-                "source": type(system).source,
-                "version": type(system).version,
+                "system": told.name,
+                "source": told.source,
+                "version": told.version,
                 "seed": task.seed,
                 "realization": task.realization,
                 "controls": json.dumps(controls(system)),
                 "axes": json.dumps({a.name: [a.symbol, a.unit, a.doc] for a in declared.values()}),
                 "observables": json.dumps({o.name: [o.dims, o.unit, o.doc] for o in observables}),
                 "data": task.checksum,
+                "not_finite": " ".join(_not_finite(observables, arrays)),
                 **provenance,
             },
         )
@@ -255,6 +241,26 @@ class Store:
                 damaged.append(key)
         return done, missing, damaged
 
+    def not_finite(self) -> dict[str, int]:
+        """Count the results in which an observable is not finite, where that is a sign of failure.
+
+        What a card declares to be undefined or censored now and then does not count.
+        """
+        counts: dict[str, int] = {}
+        for entry in self.entries()[0]:
+            for name in str(entry.attributes.get("not_finite", "")).split():
+                counts[name] = counts.get(name, 0) + 1
+        return counts
+
+    def other_sources(self, keys: Collection[str], sha256: str) -> int:
+        """Count the results among `keys` that a source of another digest gave."""
+        wanted = set(keys)
+        found = (e.attributes for e in self._entries(self.plan(), (), []))
+        return sum(
+            about["key"] in wanted and about.get("source_sha256", sha256) not in ("", sha256)
+            for about in found
+        )
+
     def entries(self) -> tuple[list[Entry], list[Path]]:
         """Whole results of the plan, without arrays, and the paths of files that cannot be read."""
         damaged: list[Path] = []
@@ -267,6 +273,7 @@ class Store:
         swept = {name: set(values) for name, values in plan["grid"].items()}
         fixed = {name: value for name, value in plan["controls"].items() if name not in swept}
         same = {name: plan[name] for name in ("system", "version", "seed")}
+        seen: set[tuple[Any, ...]] = set()
         for path in sorted((self.path / "results").glob("*.nc")):
             try:
                 attributes, arrays = _read(path, names)
@@ -282,7 +289,10 @@ class Store:
                 and all(point.get(name) == value for name, value in fixed.items())
             ):
                 where = {name: point[name] for name in swept} | {"realization": number}
-                yield Entry(where, attributes, arrays)
+                # the first edition told -0.0 from 0.0
+                if (place := tuple(where.values())) not in seen:
+                    seen.add(place)
+                    yield Entry(where, attributes, arrays)
 
     def open(
         self,
@@ -371,10 +381,10 @@ class Store:
         )
 
 
-def _values(plan: Mapping[str, Any], name: str) -> list[Any]:
-    """All values that a control takes in a plan."""
-    values: list[Any] = plan["grid"].get(name, [plan["controls"].get(name)])
-    return values
+def _not_finite(observables: Sequence[Observable], arrays: Arrays) -> list[str]:
+    """Observables with numbers that are not finite, and should be."""
+    normal = [o.name for o in observables if not (o.undefined or o.censored)]
+    return [name for name in normal if not np.isfinite(arrays[name]).all()]
 
 
 def _opened(x: np.ndarray[Any, Any]) -> np.dtype[Any]:

@@ -12,11 +12,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from criticality.base import Task, plain, work
+
 WORTHWHILE = 5e11  # FLOP, some five seconds of a core: about what starting a process costs
+FEW = 100  # tasks, that take about as long however small they are
 WATCH_S = 1.0
+# read by XLA, and by the usual libraries of linear algebra: threads of their pools
+ONE_THREAD = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def available_cores() -> int:
@@ -24,9 +29,16 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_workers(work: float) -> int:
-    """As many as there are cores, but fewer for little work (FLOP)."""
-    return max(1, min(available_cores(), int(work / WORTHWHILE)))
+def default_workers(tasks: Sequence[Task]) -> int:
+    """As many as there are cores, but fewer for little work, and for few tasks.
+
+    Plain systems, of which nothing is known, are given all cores.
+    """
+    cores = available_cores()
+    if any(plain(task.system) for task in tasks):
+        return cores
+    worth = sum(work(task.system) for task in tasks) / WORTHWHILE + len(tasks) / FEW
+    return max(1, min(cores, int(worth)))
 
 
 @contextmanager
@@ -49,7 +61,7 @@ def pool(workers: int) -> Iterator[cf.Executor]:
         workers,
         initializer=_begin,
         initargs=(os.getpid(),),
-        env={"NPROC": "1"},  # read by XLA: threads of its pool
+        env=dict.fromkeys(ONE_THREAD, "1"),
     )
     try:
         yield processes

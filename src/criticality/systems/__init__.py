@@ -1,15 +1,26 @@
-"""One file, one physical system.  A new one is a file here and a line in `SYSTEMS`."""
+"""One folder, one physical system.  A new one is a folder here and a line below."""
 
 from __future__ import annotations
 
-import criticality.engine  # noqa: F401  before jax is loaded
-from criticality.base import System
-from criticality.systems.dropout import DropoutNetwork
-from criticality.systems.pruning import PruningNetwork
-from criticality.systems.topology import TopologyNetwork
+import importlib
+from typing import TYPE_CHECKING, Any
 
-SYSTEMS: dict[str, type[System]] = {
-    cls.name: cls for cls in (DropoutNetwork, PruningNetwork, TopologyNetwork)
+if TYPE_CHECKING:
+    from criticality.systems.dropout import DropoutNetwork
+    from criticality.systems.pruning import PruningNetwork, TopologyNetwork
+
+BUILT_IN = {
+    "dropout": "criticality.systems.dropout:DropoutNetwork",
+    "pruning": "criticality.systems.pruning:PruningNetwork",
+    "topology": "criticality.systems.pruning:TopologyNetwork",
 }
 
-__all__ = ["SYSTEMS", "DropoutNetwork", "PruningNetwork", "TopologyNetwork"]
+__all__ = ["BUILT_IN", "DropoutNetwork", "PruningNetwork", "TopologyNetwork"]
+
+
+def __getattr__(name: str) -> Any:
+    for place in BUILT_IN.values():
+        module, _, found = place.partition(":")
+        if found == name:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

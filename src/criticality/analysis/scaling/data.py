@@ -6,7 +6,7 @@ The unit of data is the realization, whole: its points at several control values
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -153,8 +153,9 @@ class ScalingData:
         size: str,
         observable: str,
         sel: Mapping[str, Any] | None = None,
+        repeated: Collection[str] = ("pass",),
     ) -> ScalingData:
-        """Build from a study's results (`Store.open`); passes are averaged first.
+        """Build from a study's results (`Store.open`).
 
         Parameters
         ----------
@@ -164,6 +165,8 @@ class ScalingData:
             Names in `ds`.
         sel
             A value for each other dimension that has more than one.
+        repeated
+            Dimensions of repeated measurement on one realization, averaged first.
 
         Raises
         ------
@@ -188,8 +191,8 @@ class ScalingData:
             if name not in array.dims:
                 dims = ", ".join(map(str, array.dims))
                 raise InputError(f"{observable} has no axis {name!r}; it has {dims}.")
-        if "pass" in array.dims and "pass" not in wanted:
-            array = array.mean("pass", skipna=False)
+        again = [dim for dim in array.dims if dim in repeated and dim not in wanted]
+        array = array.mean(again, skipna=False)
         for dim in [d for d in array.dims if d not in wanted]:
             if array.sizes[dim] > 1:
                 values = ", ".join(map(str, array[dim].values))

@@ -1,0 +1,50 @@
+"""Phases of a system, and the rules that decide them, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A phase: its name, the letter that stands for it in tables, and its colour in figures.
+
+    The letter is by default the first of the name; without a colour, figures choose one.
+    """
+
+    name: str
+    letter: str = ""
+    colour: str = ""
+
+    def __post_init__(self) -> None:
+        """Take the first letter of the name where none is given."""
+        if not self.letter:
+            object.__setattr__(self, "letter", self.name[:1].upper())
+
+
+UNRESOLVED = Phase(name="unresolved", letter="?", colour="#ffffff")  # hatched; always code 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What must hold, significantly, in a phase.
+
+    Attributes
+    ----------
+    phase
+        Its name.
+    quantity
+        An observable.
+    of
+        "value": its mean over realizations (median if it is censored) at the largest size;
+        "exponent": of its power law with the size.
+    above, below
+        Thresholds; one of them, or both for a range.
+    """
+
+    phase: str
+    quantity: str
+    of: Literal["value", "exponent"] = "value"
+    above: float | None = None
+    below: float | None = None

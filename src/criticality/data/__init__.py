@@ -1,0 +1,40 @@
+"""Data sets: where they come from, what their checksums are, and verified loading.
+
+A source is a text: one of `NAMES`, or "file:PATH" for a user's own.
+"""
+
+from __future__ import annotations
+
+from criticality.data.dataset import Dataset, Shape
+from criticality.data.folders import cache_folder, looking_in
+from criticality.data.published import KMNIST_10K, SOURCES, Source
+from criticality.data.sources import (
+    NAMES,
+    checksum,
+    classification,
+    fetch,
+    load,
+    places,
+    shape,
+    state,
+    verify,
+)
+
+__all__ = [
+    "KMNIST_10K",
+    "NAMES",
+    "SOURCES",
+    "Dataset",
+    "Shape",
+    "Source",
+    "cache_folder",
+    "checksum",
+    "classification",
+    "fetch",
+    "load",
+    "looking_in",
+    "places",
+    "shape",
+    "state",
+    "verify",
+]

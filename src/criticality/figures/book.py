@@ -1,0 +1,94 @@
+"""Pages of figures: what a system's own pages are drawn into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from criticality.analysis.classify import PhaseDiagram
+from criticality.base import Axis, Card, InputError
+
+HEIGHT = 4.2
+FORMATS = ("png", "pdf", "svg")
+
+
+class Source(Protocol):
+    """Where pages get their numbers from: a store, at the values that were selected."""
+
+    card: Card
+    axes: dict[str, Axis]
+    here: bool
+
+    def open(self, *observables: str) -> xr.Dataset:
+        """Observables, all if none is named."""
+
+    def diagram(self) -> PhaseDiagram:
+        """Phases over the plane."""
+
+
+class Book:
+    """Pages by name, each with rows of axes.
+
+    A system's `pages` function is called as (source, book, at) and draws what it has; `at` holds
+    the values of axes that the user asked for, as texts.
+    """
+
+    def __init__(self) -> None:
+        self.pages: dict[str, Figure] = {}
+
+    def page(
+        self, name: str, columns: int, width: float, titles: Sequence[str] = ("",)
+    ) -> list[Sequence[Axes]]:
+        """Begin a page of so many columns, with a row for each title; give its rows of axes."""
+        figure = Figure(figsize=(width, HEIGHT * len(titles)), layout="constrained")
+        self.pages[name] = figure
+        rows = figure.subfigures(len(titles), 1, squeeze=False).ravel()
+        for row, title in zip(rows, titles, strict=True):
+            if title:
+                row.suptitle(title)
+        return [row.subplots(1, columns, squeeze=False)[0] for row in rows]
+
+    def save(self, folder: Path, file_format: str) -> dict[str, str]:
+        """Write every page into a folder; give the file of each.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            found = {}
+            for name, figure in self.pages.items():
+                found[name] = str(folder / f"{name}.{file_format}")
+                figure.savefig(found[name], dpi=160)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written ({error}).") from error
+        return found
+
+
+def chosen(ds: xr.Dataset, name: str, at: Mapping[str, str], default: Any) -> Any:
+    """Measured value of an axis: the one asked for, or the nearest to a default.
+
+    Raises
+    ------
+    InputError
+        If what is asked for was not measured.
+    """
+    values = ds[name].values
+    if name not in at:
+        return values[abs(values - default).argmin()]
+    listed = ", ".join(f"{v:g}" for v in values)
+    try:
+        wanted = float(at[name])
+        nearest = values[abs(values - wanted).argmin()]
+    except ValueError:
+        raise InputError(f"--at {name}={at[name]}: expected a number; it has {listed}.") from None
+    if abs(nearest - wanted) > 1e-3 * abs(wanted) + 1e-12:
+        raise InputError(f"--at {name}={at[name]} was not measured; it has {listed}.")
+    return nearest

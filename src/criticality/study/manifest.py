@@ -1,0 +1,175 @@
+"""The plan of a store: read, checked, extended; and the card of its system.
+
+DIR/study.json           the plan; grows when the study is extended
+DIR/card.json            what the system tells about itself
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from criticality import files
+from criticality.base import Axis, Card, InputError
+from criticality.study.plan import check_size
+
+FORMAT = 1
+Plan = dict[str, Any]
+KINDS: dict[str, type] = {
+    "system": str,
+    "version": int,
+    "seed": int,
+    "realizations": int,
+    "grid": dict,
+    "controls": dict,
+    "asked": list,
+}
+
+
+def read(folder: Path) -> Plan:
+    """Plan of the study in a folder.
+
+    Raises
+    ------
+    InputError
+        If this is no store.
+    """
+    manifest = folder / "study.json"
+    try:
+        plan: Plan = json.loads(manifest.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder}: not a store (no study.json); `criticality run STUDY.toml --store "
+            f"{folder}` makes one{', and finds the results that are there' * _results(folder)}."
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{manifest}: cannot be read ({error}).") from error
+    if not isinstance(plan, dict) or plan.get("format") != FORMAT:
+        raise InputError(f"{manifest}: not a study of store format {FORMAT}.")
+    for name, kind in KINDS.items():
+        value = plan.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise InputError(f"{manifest}: {name} = {value!r}; expected a {kind.__name__}.")
+    for ask in (plan, *plan["asked"]):
+        if not (
+            isinstance(ask, dict)
+            and isinstance(ask.get("realizations"), int)
+            and ask["realizations"] >= 1
+            and isinstance(ask.get("grid"), dict)
+            and all(isinstance(v, list) and v and map(_is_value, v) for v in ask["grid"].values())
+            and all(_is_value(x) for values in ask["grid"].values() for x in values)
+        ):
+            raise InputError(
+                f"{manifest}: not a plan: {str(ask)[:200]}; expected a grid of lists of values, "
+                f"and realizations of 1 or more."
+            )
+        try:
+            check_size(ask["grid"], ask["realizations"])
+        except InputError as error:
+            raise InputError(f"{manifest}: {error}") from error
+    return plan
+
+
+def _is_value(x: Any) -> bool:
+    return isinstance(x, str | bool | int | float)
+
+
+def _results(folder: Path) -> bool:
+    return any((folder / "results").glob("*.nc"))
+
+
+def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
+    """Plan that a folder will have with `plan` in it; write nothing.
+
+    Raises
+    ------
+    InputError
+        If the store belongs to another study, or the folder holds something else.
+    """
+    ask = {"grid": plan["grid"], "realizations": plan["realizations"]}
+    new = {"format": FORMAT, **plan, "asked": [ask]}
+    if not folder.exists():
+        return new
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is a file; a store is a directory.")
+    if not (folder / "study.json").exists():
+        # what another run that is just beginning has made already is no obstacle
+        ours = ("results", "checkpoints", "study.json", "card.json")
+        if not all(item.name.startswith(ours) for item in folder.iterdir()):
+            raise InputError(f"{folder}: not empty and not a store; name a new directory.")
+        return new
+    old = read(folder)
+    for name in ("system", "version", "seed"):
+        if old[name] != plan[name]:
+            raise _other(folder, name, old[name], plan[name])
+    grid = {name: list(values) for name, values in old["grid"].items()}
+    # one value of what is swept here is a grid of one
+    ask["grid"] = {name: values(plan, name) for name in (*grid, *plan["grid"])}
+    for name in plan["controls"]:
+        there, here = values(old, name), values(plan, name)
+        if name in old["grid"]:
+            grid[name] = sorted({*there, *here})
+        elif not any(value in there for value in here):
+            raise _other(folder, name, *(" or ".join(map(str, v)) for v in (there, here)))
+        elif name in plan["grid"]:
+            grid[name] = list(here)
+    realizations = max(old["realizations"], plan["realizations"])
+    asked = old["asked"] if ask in old["asked"] else [*old["asked"], ask]
+    return {**old, "grid": grid, "realizations": realizations, "asked": asked}
+
+
+def _other(folder: Path, name: str, there: Any, here: Any) -> InputError:
+    return InputError(
+        f"{folder} belongs to another study: {name} is {there} there and {here} here. "
+        f"Use another --store."
+    )
+
+
+def values(plan: Mapping[str, Any], name: str) -> list[Any]:
+    """All values that a control takes in a plan."""
+    found: list[Any] = plan["grid"].get(name, [plan["controls"].get(name)])
+    return found
+
+
+def asked_points(plan: Mapping[str, Any]) -> set[tuple[Any, ...]]:
+    """Points, each a value of every axis of the grid and a realization, ever asked for."""
+    names = [*plan["grid"], "realization"]
+    points: set[tuple[Any, ...]] = set()
+    for ask in plan["asked"]:
+        each = {name: values({**plan, **ask}, name) for name in plan["grid"]}
+        each["realization"] = list(range(ask["realizations"]))
+        points.update(itertools.product(*(each[name] for name in names)))
+    return points
+
+
+def write(folder: Path, name: str, content: Mapping[str, Any], exclusive: bool = False) -> None:
+    """Replace a file of the folder in one go."""
+    with files.replacing(folder / name, exclusive=exclusive) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def card_data(told: Card, declared: Mapping[str, Axis], place: str) -> dict[str, Any]:
+    """All of a card and its controls, for the store."""
+    axes = {name: vars(axis) for name, axis in declared.items()}
+    return {"card": told.to_dict(), "axes": axes, "place": place}
+
+
+def read_card(folder: Path) -> tuple[Card, dict[str, Axis], str] | None:
+    """Card, controls and place of the system in a store; None where there is none, or not ours."""
+    try:
+        content = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        known = Axis.__dataclass_fields__
+        axes = {
+            name: Axis(**{k: _tuple(v) for k, v in about.items() if k in known})
+            for name, about in content["axes"].items()
+        }
+        return Card.from_dict(content["card"]), axes, str(content.get("place", ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""One realization of `pruning`, and one of `topology`."""
