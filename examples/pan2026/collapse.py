@@ -50,7 +50,7 @@ def main(store: str, out: str) -> None:
             draw.evidence(found, panels[3])
             page.savefig(folder / "collapse.png", dpi=160)
     page = Figure(figsize=(5.2, 4), layout="constrained")
-    draw.exponents(rates, fits, ax=page.subplots())
+    draw.exponents(rates, fits, r"$p_\mathrm{train}$", page.subplots())
     page.savefig(folder / "exponents.png", dpi=160)
 
 

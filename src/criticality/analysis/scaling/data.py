@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -42,11 +42,14 @@ class ScalingData:
         Of the control, the size and the observable, for labels and messages.
     given
         [N, N]: covariance of the means, where it was given and is not estimated from samples.
+    labels
+        What figures call control, size and observable, where that is not their names.
     """
 
     curves: tuple[Curve, ...]
     names: Names = ("p", "L", "y")
     given: Array | None = None
+    labels: Names | None = None
 
     # --- construction ---
 
@@ -192,7 +195,7 @@ class ScalingData:
                 dims = ", ".join(map(str, array.dims))
                 raise InputError(f"{observable} has no axis {name!r}; it has {dims}.")
         again = [dim for dim in array.dims if dim in repeated and dim not in wanted]
-        array = array.mean(again, skipna=False)
+        array = array.mean(again, skipna=False, keep_attrs=True)
         for dim in [d for d in array.dims if d not in wanted]:
             if array.sizes[dim] > 1:
                 values = ", ".join(map(str, array[dim].values))
@@ -206,7 +209,8 @@ class ScalingData:
                 curves.append(
                     from_samples(float(length), array[control].values.astype(float), table[there])
                 )
-        return cls._checked(curves, (control, size, observable))
+        made = cls._checked(curves, (control, size, observable))
+        return replace(made, labels=(_symbol(array[control]), _symbol(array[size]), _label(array)))
 
     @classmethod
     def from_csv(
@@ -355,7 +359,7 @@ class ScalingData:
             )
         points = np.flatnonzero(np.concatenate(chosen))
         given = None if self.given is None else self.given[np.ix_(points, points)]
-        return ScalingData(tuple(curves), self.names, given)
+        return ScalingData(tuple(curves), self.names, given, self.labels)
 
     def resampled_deviations(self, draws: int, rng: np.random.Generator) -> Array:
         """[draws, N]: deviations of the means when realizations are resampled whole.
@@ -379,3 +383,14 @@ class ScalingData:
             each = there.sum(axis=0)
             parts.append(np.where(number > 0, deviation, 0) * np.sqrt(each / (each - 1)))
         return np.concatenate(parts, axis=1)
+
+
+def _symbol(axis: xr.DataArray) -> str:
+    return str(axis.attrs.get("symbol") or axis.name)
+
+
+def _label(observable: xr.DataArray) -> str:
+    """Say in words what it is, with its unit unless they do."""
+    text = str(observable.attrs.get("label") or observable.name)
+    unit = str(observable.attrs.get("units", "1"))
+    return text if unit == "1" or unit in text else f"{text} ({unit})"
