@@ -27,6 +27,7 @@ STEEPEST = 40.0  # bend of a curve that is a step
 INNER = 2.0  # how much more a curve may bend than its neighbours say
 EDGE = 18.0  # the same at the ends, where one neighbour is missing, over the number of steps
 HIDDEN = 48.0  # bend that no second difference need show, over the cube of the number of steps
+VAST = 1e6  # times the largest value: an error that bounds nothing
 COARSE = 2.0  # factor by which interpolation widens an interval that is flagged
 
 METHOD = (
@@ -46,7 +47,7 @@ class Boundary:
     quantity
         What passes through its threshold there.
     between
-        Names of the phases below and above on the axis, if they are known.
+        Names of the phases where the quantity is below and above its threshold, if known.
     estimate
         Where.  NaN without a crossing, when the interval is still a bound: both ends infinite say
         that it is beyond that end of the grid.
@@ -121,7 +122,8 @@ def zero_crossing(
         [points], ascending.
     y, error, dof
         [points]: values, standard errors, and degrees of freedom of these.  Points without value
-        or error are left out; y = +inf is above any threshold.
+        or error are left out; one with an infinite error may be on either side; y = +inf is above
+        any threshold.
     level
         Of the interval.
     direction
@@ -150,7 +152,7 @@ def zero_crossing(
         raise InputError(f"level = {level}: expected a number between 0 and 1.")
     x, y, error = (np.asarray(values, float) for values in (x, y, error))
     dof = np.broadcast_to(np.asarray(dof, float), x.shape)
-    there = np.isfinite(error) & ~np.isnan(y)
+    there = ~(np.isnan(error) | np.isnan(y))
     x, y, error, dof = x[there], y[there], error[there], dof[there]
     if not (np.diff(x) > 0).all():
         raise InputError(f"a crossing needs ascending values of its axis, not {list(x)}.")
@@ -163,6 +165,7 @@ def zero_crossing(
     infinite: NDArray[np.bool_] = np.isinf(y)
     largest = max(np.abs(y[~infinite]), default=1.0)  # what is beyond it is not known
     y = np.clip(y, -largest, largest)
+    error = np.minimum(error, VAST * largest)
     found = upward_crossings(x, y)
     flags: list[Flag] = []
     side = "below" if (y[0] < 0) != falling else "above"

@@ -244,7 +244,8 @@ def _check_executor(executor: cf.Executor | None) -> None:
     """Refuse forks of a process in which jax has threads: they would wait for ever."""
     if not isinstance(executor, cf.ProcessPoolExecutor) or "jax" not in sys.modules:
         return
-    if executor._mp_context.get_start_method() == "fork":  # type: ignore[attr-defined]
+    context: Any = executor._mp_context
+    if context.get_start_method() == "fork":
         raise InputError(
             "executor: its processes are forks of this one, in which jax is loaded already; they "
             "would hang. Use ProcessPoolExecutor(..., mp_context=multiprocessing.get_context("

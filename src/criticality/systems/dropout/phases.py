@@ -149,7 +149,7 @@ def classify(ds: xr.Dataset, *, sigmas: float, draws: int, level: float, seed: i
 
 
 def classes(ds: xr.Dataset) -> int:
-    """Number of classes of the data set that the networks learned."""
+    """Give the number of classes of the data set that the networks learned."""
     controls = json.loads(ds.attrs.get("controls", "{}"))
     try:
         return data.shape(controls["dataset"]).classes
