@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from criticality import Study
+from criticality.cli import main
 from criticality.data import download
 from criticality.systems import DropoutNetwork
 
@@ -20,6 +22,21 @@ def tiny_study() -> Study:
         realizations=2,
         seed=7,
     )
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    def call(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["criticality", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
 
 
 @pytest.fixture

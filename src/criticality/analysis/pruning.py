@@ -21,7 +21,7 @@ from criticality.analysis import stats
 from criticality.analysis.scaling.curve import Curve
 from criticality.analysis.scaling.threshold import PowerLaw, power_law, window_scan
 from criticality.analysis.stats import Array
-from criticality.base import InputError, unknown
+from criticality.base import InputError, flagged, unknown
 
 Name = Literal["accuracy", "prediction_entropy"]
 OBSERVABLES = ("accuracy", "prediction_entropy")
@@ -36,7 +36,7 @@ RESOLUTION = 1e-3  # of the plateau: no point is taken to be better known than t
 LEAST = 0.05  # dense network above chance, below which there is nothing to lose
 DRIFT = 3.0  # errors
 LOCAL = 10  # steps on either side over which the noise of single steps is averaged
-UNFIT = ("too few points", "flat", "at bound", "p_c outside data")  # of single networks
+UNFIT = ("too few points", "flat", "at bound", "outside data")  # of single networks
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +157,7 @@ class CriticalPoint:
     def flags_of_each(self) -> dict[str, int]:
         """How many networks have a flag; "no collapse" for those without a fit."""
         every = (("no collapse",) if f is None else f.flags for f in self.each)
-        return dict(Counter(flag for flags in every for flag in flags))
+        return dict(Counter(str(flag) for flags in every for flag in flags))
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain Python numbers, lists and texts."""
@@ -348,7 +348,7 @@ def critical_point(
     shown = CriticalPoint({}, "", 0, "", found, rho, samples, scan, tuple(each))
     above = rho[rho > scan[0].p_c]
     near = np.sum(above - scan[0].p_c < np.nan_to_num(shown.single("p_c").deviation))
-    flags = [*scan[0].flags, *(["smeared"] if near >= 2 else []), *_windows(scan)]
+    flags = [*map(str, scan[0].flags), *(["smeared"] if near >= 2 else []), *_windows(scan)]
     return outcome(*flags, density=rho, samples=samples, scan=scan, each=tuple(each))
 
 
@@ -369,7 +369,7 @@ def critical_points(
 
 
 def _fits(fit: PowerLaw | None) -> bool:
-    return fit is not None and not set(fit.flags) & set(UNFIT)
+    return fit is not None and not flagged(fit.flags, *UNFIT)
 
 
 def _windows(scan: tuple[PowerLaw, ...]) -> list[str]:
@@ -377,8 +377,9 @@ def _windows(scan: tuple[PowerLaw, ...]) -> list[str]:
     good = [fit for fit in scan[1:] if not fit.flags]
     if not good:
         return ["single window"]
-    first = scan[0]
-    moved = (abs(f.beta - first.beta) > DRIFT * max(f.errors[1], first.errors[1]) for f in good)
+    first = scan[0].params["beta"]
+    others = [fit.params["beta"] for fit in good]
+    moved = (abs(b.value - first.value) > DRIFT * max(b.error, first.error) for b in others)
     return ["drift"] if any(moved) else []
 
 

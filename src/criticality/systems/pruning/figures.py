@@ -260,8 +260,9 @@ def order_parameter(point: CriticalPoint, ax: Axes | None = None) -> Axes:
     ax.plot(line, law, "-" if point.resolved else ":", color="k", lw=1, zorder=3)
     for axis in (ax.xaxis, ax.yaxis):
         plain(axis)
-    beta = rf"$\beta = {with_error(fit.beta, fit.errors[1])}$"
-    rho_c = rf"$\rho_c = {with_error(100 * fit.p_c, 100 * fit.errors[0])}$ %"
+    at, exponent = fit.params["p_c"], fit.params["beta"]
+    beta = rf"$\beta = {exponent}$"
+    rho_c = rf"$\rho_c = {with_error(100 * at.value, 100 * at.error)}$ %"
     ax.set_title(f"{rho_c}, {beta}", fontsize="medium")
     if point.flags:
         ax.text(0.97, 0.04, "\n".join(point.flags), transform=ax.transAxes, ha="right",
@@ -280,7 +281,7 @@ def threshold_scan(
     are fitted alone.
     """
     ax = axes(ax)
-    which, factor = {"p_c": (0, 100.0), "beta": (1, 1.0)}[name]
+    factor = {"p_c": 100.0, "beta": 1.0}[name]
     for number, point in enumerate(points):
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         label = LABELS[point.observable].removeprefix("test ").removesuffix(" (nat)")
@@ -291,8 +292,8 @@ def threshold_scan(
         for fit in point.scan:
             if not math.isfinite(fit.p_c):
                 continue
-            x = 100 * min(fit.window[1], point.density[-1] - fit.p_c)
-            ax.errorbar(x, factor * getattr(fit, name), factor * fit.errors[which], fmt=marker,
+            x, found = 100 * min(fit.window[1], point.density[-1] - fit.p_c), fit.params[name]
+            ax.errorbar(x, factor * found.value, factor * found.error, fmt=marker,
                         ms=4.5, lw=1, capsize=2, color=colour, mfc="w" if fit.flags else colour,
                         label=label)  # fmt: skip
             label = ""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from criticality.analysis.pruning import CriticalPoint
+    from criticality.analysis.scaling.threshold import PowerLaw
     from criticality.cli.figures import Page
 
 OBSERVABLES = ("accuracy", "prediction_entropy")
@@ -103,7 +104,7 @@ def _report(point: CriticalPoint) -> None:
     if fit is not None and math.isfinite(fit.p_c):
         low, high = 100 * point.density[0], 100 * point.density[-1]
         write(
-            f"  mean         {_law(fit.p_c, fit.errors[0], fit.beta, fit.errors[1])}  "
+            f"  mean         {_fitted(fit)}  "
             f"chi2/dof = {fit.chi2:.1f}/{fit.dof} (p = {fit.p_value:.2g}), "
             f"{fit.points} points in [{low:.3g}, {high:.3g}]"
         )
@@ -117,13 +118,18 @@ def _report(point: CriticalPoint) -> None:
         write(f"  alone        {mean}  {alone[0].n} of {len(point.each)} networks{scatter}")
     for narrow in point.scan[1:]:
         if math.isfinite(narrow.p_c):
-            law = _law(narrow.p_c, narrow.errors[0], narrow.beta, narrow.errors[1])
             reach = f"within {100 * narrow.window[1]:.2g}"
-            write(f"  {reach:<13}{law}  {', '.join(narrow.flags)}".rstrip())
+            flags = ", ".join(map(str, narrow.flags))
+            write(f"  {reach:<13}{_fitted(narrow)}  {flags}".rstrip())
     counts = point.flags_of_each()
     if counts:
         write("  alone: " + ", ".join(f"{flag} ({n})" for flag, n in counts.items()))
     write("  resolved" if point.resolved else f"  unresolved: {', '.join(point.flags)}")
+
+
+def _fitted(fit: PowerLaw) -> str:
+    p_c, beta = fit.params["p_c"], fit.params["beta"]
+    return _law(p_c.value, p_c.error, beta.value, beta.error)
 
 
 def _law(p_c: float, p_c_error: float, beta: float, beta_error: float) -> str:
