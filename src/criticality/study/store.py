@@ -163,7 +163,7 @@ class Store:
             (self.path / "results").mkdir(parents=True, exist_ok=True)
             # other runs may begin on the same store at this moment: each must see what those
             # before it have written, also where the file system has no locks and none is there yet
-            with files.alone(manifest):
+            with files.alone(self.path):
                 first = not manifest.exists()
                 merged = self.admit(plan)
                 with files.replacing(manifest, exclusive=first) as temporary:
