@@ -23,10 +23,10 @@ TINY = TopologyNetwork.tiny()
 def path(network: TopologyNetwork = TINY):
     """Every state of one realization from its begin on."""
     held = jax.device_put(data.load("synthetic").arrays())
-    advance = jax.jit(lambda state: network.advance(state, held))
+    advance = jax.jit(network.advance)
     states = [network.begin(keys.root(np.array([3, 4], np.uint32)), held)]
     while not network.finished(states[-1]):
-        states.append(advance(states[-1]))
+        states.append(advance(states[-1], held))
     return states, network.observe(states[-1], held)
 
 

@@ -146,7 +146,7 @@ class Store:
             (self.path / "results").mkdir(parents=True, exist_ok=True)
             # other runs may begin on the same store at this moment: each must see what those
             # before it have written, also where the file system has no locks and none is there yet
-            with files.alone(plan_file):
+            with files.alone(self.path):
                 first = not plan_file.exists()
                 manifest.write(self.path, "study.json", self.admit(plan), exclusive=first)
                 if about is not None:
