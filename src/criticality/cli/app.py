@@ -185,7 +185,14 @@ class Results:
         free = [str(dim) for dim in ds.dims if dim != "realization"]
         for choice, name, text in self._choices:
             if name in free and name not in grid:
-                ds = ds.sel({name: [_value(choice, name, text, ds[name].values)]})
+                value = _value(choice, name, text, ds[name].values)
+                at = [i for i, there in enumerate(ds[name].values) if there == value]
+                if len(at) > 1:
+                    raise InputError(
+                        f"--select {choice}: {name} has this value {len(at)} times, in an order "
+                        f"that matters; choose one in Python: ds.isel({name}={at[0]})."
+                    )
+                ds = ds.isel({name: at})
             elif name not in free and name not in self._inner():
                 raise unknown("axis", name, free, "--select")
         chosen = {name for _, name, _ in self._choices}

@@ -315,7 +315,8 @@ class Store:
         xarray.Dataset
             Float64 observables with dims (outer axes..., realization, inner dims...); NaN marks
             what is not computed (yet).  An observable of float32 with more than a million numbers
-            in each result stays float32.  Units, symbols and long names are attributes.
+            in each result stays float32.  Units, symbols and long names are attributes; so is what
+            means must know: `censored` and `undefined` of an observable, `deterministic` of all.
 
         Raises
         ------
@@ -365,9 +366,18 @@ class Store:
                 del arrays[name], described[name]
         inner = {dim: inner[dim] for dims, _, _ in described.values() for dim in dims}
         fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
+        found = manifest.read_card(self.path)
+        told = found[0] if found else None
+        marks = (
+            {o.name: _marks(o, "censored", "undefined") for o in told.observables} if told else {}
+        )
         return xr.Dataset(
             {
-                name: ((*outer, *dims), arrays[name], {"units": unit, "long_name": doc})
+                name: (
+                    (*outer, *dims),
+                    arrays[name],
+                    {"units": unit, "long_name": doc, **marks.get(name, {})},
+                )
                 for name, (dims, unit, doc) in described.items()
             },
             coords={
@@ -377,14 +387,24 @@ class Store:
             attrs={
                 **{name: plan[name] for name in ("system", "version", "seed")},
                 "controls": json.dumps(fixed),
+                **_marks(told, "deterministic"),
             },
         )
 
 
+def _marks(told: Observable | Card | None, *names: str) -> dict[str, int]:
+    """Those of the properties that hold; netCDF has no truth values."""
+    return {name: 1 for name in names if getattr(told, name, False)}
+
+
 def _not_finite(observables: Sequence[Observable], arrays: Arrays) -> list[str]:
     """Observables with numbers that are not finite, and should be."""
-    normal = [o.name for o in observables if not (o.undefined or o.censored)]
-    return [name for name in normal if not np.isfinite(arrays[name]).all()]
+
+    def fine(o: Observable) -> Any:
+        x = arrays[o.name]
+        return np.isfinite(x) | (o.censored & np.isposinf(x)) | (o.undefined & np.isnan(x))
+
+    return [o.name for o in observables if not fine(o).all()]
 
 
 def _opened(x: np.ndarray[Any, Any]) -> np.dtype[Any]:
