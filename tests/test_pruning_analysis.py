@@ -6,9 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-
-from criticality import InputError
-from criticality.analysis import networks
 from criticality.analysis.evolution import evolution_map, evolution_metric, evolution_profile
 from criticality.analysis.pruning import (
     Spread,
@@ -18,6 +15,9 @@ from criticality.analysis.pruning import (
     order_parameter,
     outer_points,
 )
+
+from criticality import InputError
+from criticality.analysis import networks
 from tests import pruning_data as known
 
 

@@ -12,16 +12,16 @@ from typing import Any, ClassVar
 import matplotlib
 import numpy as np
 import pytest
+from criticality.analysis.evolution import evolution_map, evolution_metric, evolution_profile
+from criticality.analysis.networks import degree_distribution
+from criticality.analysis.pruning import critical_points
+from criticality.cli.pruning import pruning_pages
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
 
 from criticality import Store, Study, figures
-from criticality.analysis.evolution import evolution_map, evolution_metric, evolution_profile
-from criticality.analysis.networks import degree_distribution
-from criticality.analysis.pruning import critical_points
 from criticality.base import Observable, control
 from criticality.cli import main
-from criticality.cli.pruning import pruning_pages
 from tests import pruning_data as known
 
 STEPS = 400

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from criticality.engine import bits, rewiring
+from criticality.nn import bits
+from criticality.systems.pruning.model import rewiring
 
 ALARM = 1e-3  # false-alarm probability of each statistical test below; seeds are fixed
 

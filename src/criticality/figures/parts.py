@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import matplotlib
@@ -20,7 +19,6 @@ MARKERS = "osD^vP*Xh<>d"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 LEAST_TICKS = 3  # of an axis
-MOST = math.log(10)  # nat: entropy of ten equally frequent classes
 
 
 def axes(ax: Axes | None) -> Axes:
