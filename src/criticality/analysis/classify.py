@@ -117,6 +117,7 @@ def values(
         Over the dimensions but realizations and repetitions: the observable, `_error` (standard
         error), `_dof` of it, `_low` and `_high`: the interval which the true value leaves on
         either side as rarely as a Gaussian leaves `sigmas` errors, by Student's distribution.
+        The attribute `error_method` says where errors come from.
         Realizations that all agree have no error; of a single one, unless the system is
         deterministic, the error is NaN.
 
@@ -149,7 +150,14 @@ def values(
     return xr.Dataset(
         {f"{observable}{end}": (dims, column) for end, column in found.items()},
         coords={d: array[d] for d in dims},
+        attrs={"error_method": _how(censored, deterministic, draws)},
     )
+
+
+def _how(censored: bool, deterministic: bool, draws: int) -> str:
+    if deterministic:
+        return "none, the system is deterministic"
+    return f"of medians, {draws} bootstrap draws" if censored else "of means over realizations"
 
 
 def _of_medians(
@@ -257,9 +265,10 @@ def by_rules(
             tables.append(
                 _slopes(exponents(ds, quantity, size, inner=within, **how), quantity, sigmas)
             )
-            method |= tables[-1].attrs
         else:
             tables.append(values(last, quantity, sigmas=sigmas, **how))
+        method |= tables[-1].attrs
+    method["error_method"] = "; ".join(dict.fromkeys(t.attrs["error_method"] for t in tables))
     grid = xr.Dataset(coords={axis: ds[axis] for axis in plane})
     cells = xr.merge([*tables, grid], join="exact", combine_attrs="drop")
     cells = cells.broadcast_like(grid).transpose(*plane)

@@ -87,7 +87,7 @@ def _borders(family: list[Boundary]) -> None:
     """Write a border, a line for each value of the other axis."""
     one = family[0]
     below, above = one.between
-    sides = [f"{name} {side}" for name, side in ((below, "below"), (above, "above")) if name]
+    sides = [f"{name} where {side}" for name, side in ((below, "less"), (above, "more")) if name]
     percent = f"{100 * one.estimate.level:g}"
     said = f" ({', '.join(sides)})" if sides else ""
     write(f"\n{one.along}* where {one.quantity}{said}, {percent} % interval")
