@@ -123,6 +123,7 @@ def values(
         either side as rarely as a Gaussian leaves `sigmas` errors, by Student's distribution.
         Of a single realization, error and interval are NaN.  A deterministic system has no error
         (NaN) either, but its value is known: both ends are the value.
+        The attribute `error_method` says where errors come from.
 
     Raises
     ------
@@ -154,7 +155,14 @@ def values(
     return xr.Dataset(
         {f"{observable}{end}": (dims, column) for end, column in found.items()},
         coords={d: array[d] for d in dims},
+        attrs={"error_method": _how(censored, deterministic, draws)},
     )
+
+
+def _how(censored: bool, deterministic: bool, draws: int) -> str:
+    if deterministic:
+        return "none, the system is deterministic"
+    return f"of medians, {draws} bootstrap draws" if censored else "of means over realizations"
 
 
 def _of_medians(
@@ -265,9 +273,10 @@ def by_rules(
             tables.append(
                 _slopes(exponents(ds, quantity, size, inner=within, **how), quantity, sigmas)
             )
-            method |= tables[-1].attrs
         else:
             tables.append(values(last, quantity, sigmas=sigmas, **how))
+        method |= tables[-1].attrs
+    method["error_method"] = "; ".join(dict.fromkeys(t.attrs["error_method"] for t in tables))
     grid = xr.Dataset(coords={axis: ds[axis] for axis in plane})
     cells = xr.merge([*tables, grid], compat="equals", join="exact", combine_attrs="drop")
     cells = cells.broadcast_like(grid).transpose(*plane)

@@ -366,11 +366,13 @@ class Store:
                 del arrays[name], described[name]
         inner = {dim: inner[dim] for dims, _, _ in described.values() for dim in dims}
         fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
-        found = manifest.read_card(self.path)
-        told = found[0] if found else None
-        marks = (
-            {o.name: _marks(o, "censored", "undefined") for o in told.observables} if told else {}
-        )
+        kept = manifest.read_card(self.path)
+        marks: dict[str, dict[str, Any]] = {}
+        if kept is not None:
+            marks = {o.name: _marks(o, "censored", "undefined") for o in kept[0].observables}
+            for about in (*kept[0].observables, *kept[1].values()):
+                if about.label:
+                    marks.setdefault(about.name, {})["label"] = about.label
         return xr.Dataset(
             {
                 name: (
@@ -381,13 +383,17 @@ class Store:
                 for name, (dims, unit, doc) in described.items()
             },
             coords={
-                name: ((name,), np.asarray(values), _label(*labels.get(name, [name, "1", name])))
+                name: (
+                    (name,),
+                    np.asarray(values),
+                    _label(*labels.get(name, [name, "1", name])) | marks.get(name, {}),
+                )
                 for name, values in {**outer, **inner}.items()
             },
             attrs={
                 **{name: plan[name] for name in ("system", "version", "seed")},
                 "controls": json.dumps(fixed),
-                **_marks(told, "deterministic"),
+                **_marks(kept[0] if kept else None, "deterministic"),
             },
         )
 
