@@ -91,7 +91,7 @@ def test_realizations_share_no_mask_shuffle_or_subset(seen):
 
 def test_passes_scatter_with_dropout_and_agree_without():
     system = dataclasses.replace(TINY, p_eval=(0.0, 0.5), passes=8)
-    found = model.observe(system, trained(system), ARRAYS)
+    found = jax.jit(model.observe, static_argnums=0)(system, trained(system), ARRAYS)
     assert np.ptp(found["loss"][0]) == 0
     assert np.ptp(found["accuracy"][0]) == 0
     assert len(np.unique(found["loss"][1])) == 8
@@ -136,12 +136,13 @@ def test_only_the_training_subset_trains():
     state = model.begin(TINY, root(), ARRAYS)
     order = np.asarray(state.order)
     first, last = TINY.n_validation, TINY.n_validation + TINY.n_train
-    plain = model.advance(TINY, state, ARRAYS).fit.params
+    advance = jax.jit(model.advance, static_argnums=0)
+    plain = advance(TINY, state, ARRAYS).fit.params
 
     def moved(rows):
         pixels = np.array(ARRAYS["train_x"])
         pixels[rows] = 255 - pixels[rows]
-        after = model.advance(TINY, state, {**ARRAYS, "train_x": jax.device_put(pixels)}).fit.params
+        after = advance(TINY, state, {**ARRAYS, "train_x": jax.device_put(pixels)}).fit.params
         return not np.array_equal(after[0][0], plain[0][0])
 
     assert not moved(order[:first])  # validation
@@ -155,7 +156,8 @@ def test_the_last_short_batch_weighs_only_its_own_samples():
     full = dataclasses.replace(TINY, p_train=0.0, n_train=26, batch_size=26, max_epochs=1)
     padded = dataclasses.replace(full, batch_size=40)
     key = root()
-    one, two = (model.advance(s, model.begin(s, key, ARRAYS), ARRAYS) for s in (full, padded))
+    advance = jax.jit(model.advance, static_argnums=0)
+    one, two = (advance(s, model.begin(s, key, ARRAYS), ARRAYS) for s in (full, padded))
     for a, b in zip(
         jax.tree.leaves(one.fit.moments), jax.tree.leaves(two.fit.moments), strict=True
     ):

@@ -259,8 +259,8 @@ def test_a_known_threshold_is_recovered(beta, schedule):
     found = critical_point(ds, draws=100)
     fit = found.fit
     assert found.resolved, found.flags
-    assert abs(fit.p_c - 0.01) < 3 * fit.errors[0] < 0.002
-    assert abs(fit.beta - beta) < 3 * fit.errors[1] < 0.3
+    assert abs(fit.p_c - 0.01) < 3 * fit.params["p_c"].error < 0.002
+    assert abs(fit.beta - beta) < 3 * fit.params["beta"].error < 0.3
     alone = found.single("beta")
     assert alone.n == 6
     assert alone.mean == pytest.approx(beta, abs=0.05)
@@ -352,7 +352,7 @@ def test_all_points_of_a_study_are_found():
     ]
     assert found[2].fit.p_c / found[0].fit.p_c == pytest.approx(1.6, rel=0.05)
     numbers = found[0].to_dict()
-    assert numbers["fit"]["p_c"] == found[0].fit.p_c
+    assert numbers["fit"]["params"]["p_c"]["value"] == found[0].fit.p_c
     assert len(numbers["scan"]) == len(found[0].scan) > 3
     assert numbers["each"]["beta"]["n"] == 6
 

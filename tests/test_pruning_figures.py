@@ -220,13 +220,13 @@ def test_the_order_parameter_is_drawn_with_its_fit(points):
 
 
 def test_the_scan_shows_every_window_with_its_error(points):
-    for name, factor, which in (("p_c", 100, 0), ("beta", 1, 1)):
+    for name, factor in (("p_c", 100), ("beta", 1)):
         ax = figures.threshold_scan(points[2:4], name)
         fits = [fit for point in points[2:4] for fit in point.scan if np.isfinite(fit.p_c)]
         shown = [container[0].get_ydata()[0] for container in ax.containers]
         np.testing.assert_allclose(shown, [factor * getattr(fit, name) for fit in fits])
         half = [np.ptp(c[2][0].get_segments()[0][:, 1]) / 2 for c in ax.containers]
-        np.testing.assert_allclose(half, [factor * fit.errors[which] for fit in fits])
+        np.testing.assert_allclose(half, [factor * fit.params[name].error for fit in fits])
         assert len(ax.get_legend().get_texts()) == 2
 
 
@@ -361,8 +361,8 @@ def test_the_threshold_of_every_point_is_reported(command, stores):
     assert [(p["at"]["criterion"], p["observable"]) for p in found] == [
         (c, o) for c in ("magnitude", "random") for o in ("accuracy", "prediction_entropy")
     ]
-    assert found[0]["fit"]["p_c"] == pytest.approx(0.01, rel=0.03)
-    assert found[2]["fit"]["p_c"] == pytest.approx(0.016, rel=0.03)
+    assert found[0]["fit"]["params"]["p_c"]["value"] == pytest.approx(0.01, rel=0.03)
+    assert found[2]["fit"]["params"]["p_c"]["value"] == pytest.approx(0.016, rel=0.03)
     assert found[0]["collapse"]["half"]["mean"] == pytest.approx(0.01 + 0.03 / 4, rel=0.03)
     assert found[0]["offset"] == pytest.approx(0.1)
     assert len(found[0]["scan"]) > 3

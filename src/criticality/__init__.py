@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from criticality.analysis.phases import Thresholds, phase_diagram
+    from criticality.analysis.classify import PhaseDiagram
     from criticality.analysis.scaling import (
         BKT,
         Algebraic,
@@ -20,11 +20,33 @@ if TYPE_CHECKING:
         crossings,
         required_sizes,
     )
-    from criticality.base import DataError, InputError, RunError
+    from criticality.base import (
+        Card,
+        DataError,
+        Estimate,
+        Flag,
+        InputError,
+        Observable,
+        Phase,
+        Rule,
+        RunError,
+        control,
+        system,
+    )
+    from criticality.phases import phase_diagram
     from criticality.study import Store, Study
     from criticality.study.run import run
 
 _HOME = {
+    "PhaseDiagram": "analysis.classify",
+    "system": "base",
+    "control": "base",
+    "Rule": "base",
+    "Phase": "base",
+    "Observable": "base",
+    "Flag": "base",
+    "Estimate": "base",
+    "Card": "base",
     "BKT": "analysis.scaling",
     "Algebraic": "analysis.scaling",
     "DataError": "base",
@@ -34,11 +56,10 @@ _HOME = {
     "ScalingData": "analysis.scaling",
     "Store": "study.store",
     "Study": "study.plan",
-    "Thresholds": "analysis.phases",
     "collapse": "analysis.scaling",
     "compare": "analysis.scaling",
     "crossings": "analysis.scaling",
-    "phase_diagram": "analysis.phases",
+    "phase_diagram": "phases",
     "required_sizes": "analysis.scaling",
     "run": "study.run",
 }
@@ -46,20 +67,28 @@ _HOME = {
 __all__ = [
     "BKT",
     "Algebraic",
+    "Card",
     "DataError",
+    "Estimate",
+    "Flag",
     "InputError",
     "NoTransition",
+    "Observable",
+    "Phase",
+    "PhaseDiagram",
+    "Rule",
     "RunError",
     "ScalingData",
     "Store",
     "Study",
-    "Thresholds",
     "collapse",
     "compare",
+    "control",
     "crossings",
     "phase_diagram",
     "required_sizes",
     "run",
+    "system",
 ]
 
 

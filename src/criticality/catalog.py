@@ -13,7 +13,7 @@ import importlib
 import importlib.metadata
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -248,9 +248,15 @@ def card_of(store: Any, place: str | None = None) -> tuple[Card, dict[str, Axis]
     return told, declared, False
 
 
-def with_derived(ds: Any, told: Card) -> Any:
-    """Add the derived quantities of a card to a data set."""
-    for derived in told.derived:
-        about = {"units": derived.unit, "long_name": derived.doc}
-        ds = ds.assign({derived.name: resolve(derived.function)(ds).assign_attrs(about)})
+def described(ds: Any, told: Card, declared: Mapping[str, Axis], here: bool) -> Any:
+    """Add to a data set the derived quantities of a card, where they can be had, and its labels."""
+    if here:
+        for derived in told.derived:
+            about = {"units": derived.unit, "long_name": derived.doc}
+            ds = ds.assign({derived.name: resolve(derived.function)(ds).assign_attrs(about)})
+    labels = {name: axis.label for name, axis in declared.items()}
+    labels |= {observable.name: observable.label for observable in told.observables}
+    for name, label in labels.items():
+        if label and name in ds.variables:
+            ds[name].attrs["label"] = label
     return ds

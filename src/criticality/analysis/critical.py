@@ -157,19 +157,9 @@ class CriticalPoints:
 # --- power laws -----------------------------------------------------------------------------
 
 
-def parameter(fit: PowerLaw, name: str, n: int = 0, level: float = 0.95) -> Estimate:
+def parameter(fit: PowerLaw, name: str) -> Estimate:
     """One of `PARAMETERS` of a power law."""
-    which = PARAMETERS.index(name)
-    low, high = fit.intervals[which]
-    return Estimate(
-        value=getattr(fit, name),
-        error=fit.errors[which],
-        low=low,
-        high=high,
-        level=level,
-        n=n,
-        method=METHOD,
-    )
+    return fit.params[name]
 
 
 def flags_of(fit: PowerLaw) -> tuple[Flag, ...]:

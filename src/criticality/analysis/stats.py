@@ -7,6 +7,7 @@ evaluation rates, are not independent.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -19,6 +20,7 @@ Array = NDArray[np.float64]
 
 T = TypeVar("T", bound=Callable[..., Any])
 
+ONE_SIGMA = float(distributions.norm.cdf(1))  # quantile of a Gaussian at one standard error
 PRIOR_DOF = 4.0  # weight, in degrees of freedom, of the common variance in `moderated`
 
 
@@ -43,6 +45,63 @@ def bootstrap_means(samples: Array, draws: int, rng: np.random.Generator) -> Arr
     counts = rng.multinomial(n, np.full(n, 1 / n), size=draws) / n
     means: Array = np.tensordot(counts, samples, axes=1)
     return means
+
+
+def centre(values: Array, *, censored: bool = False) -> Array:
+    """Central value over the realizations that are there.
+
+    Parameters
+    ----------
+    values
+        [realizations, ...].  NaN, and an infinite value unless `censored`, is a realization that
+        is missing.
+    censored
+        +inf says that something did not happen within the budget.  A mean would depend on what
+        came after it; the median, which is given, does not while half of the values are finite.
+
+    Returns
+    -------
+    Array
+        [...]: mean or median; NaN where nothing is there.
+    """
+    known = ~np.isnan(values) if censored else np.isfinite(values)
+    there = np.where(known, values, np.nan)
+    if censored:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # nothing is there: NaN
+            median: Array = np.nanmedian(there, axis=0)
+        return median
+    with np.errstate(invalid="ignore"):
+        mean: Array = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
+    return mean
+
+
+def bootstrap_centres(
+    samples: Array, draws: int, rng: np.random.Generator, *, censored: bool = False
+) -> Array:
+    """`centre` of `draws` resamplings of whole realizations; [realizations, ...] to [draws, ...].
+
+    None may be missing.
+    """
+    if not censored:
+        return bootstrap_means(samples, draws, rng)
+    medians: Array = np.median(samples[rng.integers(len(samples), size=(draws, len(samples)))], 1)
+    return medians
+
+
+def half_width(draws: Array) -> Array:
+    """Half the central 68 % of draws [draws, ...], some of which may be infinite or NaN.
+
+    NaN (the difference of two infinities) may be anything, so that it widens both ends; the result
+    is infinite where the draws set no bound.
+    """
+    upper = np.quantile(np.where(np.isnan(draws), np.inf, draws), ONE_SIGMA, 0, method="nearest")
+    lower = np.quantile(
+        np.where(np.isnan(draws), -np.inf, draws), 1 - ONE_SIGMA, 0, method="nearest"
+    )
+    known = np.isfinite(upper) & np.isfinite(lower)
+    half: Array = np.where(known, np.where(known, upper, 0) - np.where(known, lower, 0), np.inf) / 2
+    return half
 
 
 def widening(n: int) -> float:
@@ -90,16 +149,15 @@ def line_weights(x: Array, weights: Array) -> tuple[Array, Array]:
     return slope, weights / total - centre * slope
 
 
-def fit_probability(chi2: Array, dof_fit: float, dof_noise: float) -> Array:
+def fit_probability(chi2: Array, dof_fit: float | Array, dof_noise: float | Array) -> Array:
     """Probability of a chi2 this large if the model holds and variances are estimated.
 
     F distribution with `dof_fit` and `dof_noise` degrees of freedom: with few realizations the
-    chi2 distribution would reject true models far too often.
+    chi2 distribution would reject true models far too often.  NaN without degrees of freedom.
     """
-    if dof_fit <= 0:
-        return np.full_like(chi2, np.nan)
-    probability: Array = distributions.f.sf(chi2 / dof_fit, dof_fit, dof_noise)
-    return probability
+    with np.errstate(divide="ignore", invalid="ignore"):
+        probability: Array = distributions.f.sf(chi2 / dof_fit, dof_fit, dof_noise)
+    return np.where(dof_fit > 0, probability, np.nan)
 
 
 def quantile_of_few(sigmas: float, dof: Array) -> Array:

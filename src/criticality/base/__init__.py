@@ -16,7 +16,7 @@ from criticality.base.controls import (
 )
 from criticality.base.errors import DataError, InputError, RunError, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
-from criticality.base.phases import Phase, Rule
+from criticality.base.phases import UNRESOLVED, Phase, Rule
 from criticality.base.system import (
     STATE_MACHINE,
     System,
@@ -33,6 +33,7 @@ from criticality.base.task import Task, digest
 __all__ = [
     "FILE",
     "STATE_MACHINE",
+    "UNRESOLVED",
     "Axis",
     "Card",
     "DataError",

@@ -27,6 +27,8 @@ class Observable:
     ----------
     name, unit, doc
         As in tables, figures and stored attributes; unit "1" is dimensionless.
+    label
+        A few words for the axes of figures; by default the name.
     dims
         Inner dimensions, in this order; none for one number a realization.
     censored
@@ -40,6 +42,7 @@ class Observable:
     dims: tuple[str, ...] = ()
     unit: str = "1"
     doc: str = ""
+    label: str = ""
     censored: bool = False
     undefined: bool = False
 

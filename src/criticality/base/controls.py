@@ -22,8 +22,8 @@ class Axis:
     ----------
     name, symbol, unit
         As in tables, figures and stored attributes; unit "1" is dimensionless.
-    doc
-        One line for people.
+    doc, label
+        One line for people, and a few words for the axes of figures.
     interval
         Allowed values of a number, written as in mathematics: "[0, 1)", "[1, inf)".
     choices
@@ -53,6 +53,7 @@ class Axis:
     ordered: bool = False
     shared: bool = False
     files: bool = False
+    label: str = ""
 
     def ends(self) -> tuple[float, float]:
         """Least and greatest value of the interval, allowed or not.
@@ -88,6 +89,7 @@ def control(
     ordered: bool = False,
     shared: bool = False,
     files: bool = False,
+    label: str = "",
 ) -> Any:
     """Declare a dataclass field that is a control parameter; arguments as in `Axis`.
 
@@ -111,6 +113,7 @@ def control(
         "ordered": ordered,
         "shared": shared,
         "files": files,
+        "label": label,
     }
     if not isinstance(default, bool | int | float | str | tuple):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Phases and the rules that tell them apart, as plain data."""
+"""Phases of a system, and the rules that decide them, as plain data."""
 
 from __future__ import annotations
 
@@ -8,27 +8,39 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A phase: its name, the letter that stands for it in tables, and its colour in figures."""
+    """A phase: its name, the letter that stands for it in tables, and its colour in figures.
+
+    The letter is by default the first of the name; without a colour, figures choose one.
+    """
 
     name: str
     letter: str = ""
     colour: str = ""
 
+    def __post_init__(self) -> None:
+        """Take the first letter of the name where none is given."""
+        if not self.letter:
+            object.__setattr__(self, "letter", self.name[:1].upper())
+
+
+UNRESOLVED = Phase(name="unresolved", letter="?", colour="#ffffff")  # hatched; always code 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A condition for a phase; a cell is in the phase whose rules all hold significantly.
+    """What must hold, significantly, in a phase.
 
     Attributes
     ----------
     phase
-        Name of the phase.
+        Its name.
     quantity
-        Observable or derived quantity.
+        An observable.
     of
-        "value": at the largest size; "exponent": alpha of <quantity> ~ size^alpha.
+        "value": its mean over realizations (median if it is censored) at the largest size;
+        "exponent": of its power law with the size.
     above, below
-        What it must exceed, or not reach.
+        Thresholds; one of them, or both for a range.
     """
 
     phase: str

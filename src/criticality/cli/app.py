@@ -17,6 +17,8 @@ from criticality.base import DataError, InputError, RunError, unknown
 if TYPE_CHECKING:
     import xarray as xr
 
+    from criticality.analysis.classify import PhaseDiagram
+
 app = typer.Typer(
     help="A laboratory for phase transitions in neural networks.",
     no_args_is_help=True,
@@ -61,6 +63,7 @@ Own = Annotated[
     ),
 ]
 Draws = Annotated[int, typer.Option(help="Bootstrap resamplings.", min=20)]
+Level = Annotated[float, typer.Option(help="Probability of the intervals, in (0, 1).")]
 Seed = Annotated[int, typer.Option(help="Of the bootstrap.", min=0)]
 
 
@@ -82,8 +85,11 @@ def _all(
 
 
 def write(text: str = "") -> None:
-    """Write a line of results."""
-    sys.stdout.write(text + "\n")
+    """Write a line of results; who reads no more of them, as `head`, ends the command."""
+    try:
+        sys.stdout.write(text + "\n")
+    except BrokenPipeError:
+        os._exit(0)
 
 
 def say(text: str) -> None:
@@ -105,6 +111,12 @@ def write_json(content: Any) -> None:
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     write(json.dumps(finite(content), indent=1, allow_nan=False))
+
+
+def between_0_and_1(option: str, value: float) -> None:
+    """Raise `InputError` for an option that is no probability."""
+    if not 0 < value < 1:
+        raise InputError(f"{option} {value}: expected a number between 0 and 1.")
 
 
 def positive(option: str, value: float | None) -> None:
@@ -173,7 +185,14 @@ class Results:
         free = [str(dim) for dim in ds.dims if dim != "realization"]
         for choice, name, text in self._choices:
             if name in free and name not in grid:
-                ds = ds.sel({name: [_value(choice, name, text, ds[name].values)]})
+                value = _value(choice, name, text, ds[name].values)
+                at = [i for i, there in enumerate(ds[name].values) if there == value]
+                if len(at) > 1:
+                    raise InputError(
+                        f"--select {choice}: {name} has this value {len(at)} times, in an order "
+                        f"that matters; choose one in Python: ds.isel({name}={at[0]})."
+                    )
+                ds = ds.isel({name: at})
             elif name not in free and name not in self._inner():
                 raise unknown("axis", name, free, "--select")
         chosen = {name for _, name, _ in self._choices}
@@ -181,7 +200,27 @@ class Results:
         ds = ds.squeeze(
             [d for d, n in ds.sizes.items() if n == 1 and (d in chosen or d not in kept)]
         )
-        return catalog.with_derived(ds, self.card) if self.here and not observables else ds
+        found: xr.Dataset = catalog.described(
+            ds, self.card, self.axes, self.here and not observables
+        )
+        return found
+
+    def diagram(
+        self, sigmas: float = 2.0, draws: int = 1000, level: float = 0.95, seed: int = 0
+    ) -> PhaseDiagram:
+        """Phases over the plane; as `criticality.phase_diagram`."""
+        from criticality.phases import by_card
+
+        return by_card(
+            self.open(),
+            self.card,
+            self.axes,
+            self.here,
+            sigmas=sigmas,
+            draws=draws,
+            level=level,
+            seed=seed,
+        )
 
     def _inner(self) -> set[str]:
         return {dim for observable in self.card.observables for dim in observable.dims}
@@ -237,8 +276,11 @@ def main() -> None:
     except RunError as error:
         say(f"error: {error}")
         sys.exit(1)
-    except BrokenPipeError:
-        os._exit(0)
     except OSError as error:  # a path that the system refuses
         say(f"error: {error}")
         sys.exit(2)
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os._exit(0)

@@ -1,133 +1,116 @@
-"""Commands on the phases of a study."""
+"""The command that finds the phases of a study."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from criticality.base import InputError
 from criticality.cli.app import (
+    Draws,
     Json,
+    Level,
+    Own,
+    Results,
+    Seed,
     Select,
     StoreDir,
     app,
-    expect_system,
-    open_results,
+    between_0_and_1,
+    positive,
     write,
     write_json,
 )
 
 if TYPE_CHECKING:
-    import xarray as xr
-
-    from criticality.cli.figures import Page
+    from criticality.analysis.boundaries import Boundary
+    from criticality.analysis.classify import PhaseDiagram
 
 
 @app.command()
 def phases(
     store: StoreDir,
     select: Select = None,
-    sigmas: Annotated[float, typer.Option(help="Errors that make alpha significant.")] = 2.0,
-    draws: Annotated[int, typer.Option(help="Bootstrap resamplings.", min=100)] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.", min=0)] = 0,
+    sigmas: Annotated[
+        float, typer.Option(help="Standard errors that make a quantity significant.")
+    ] = 2.0,
+    draws: Draws = 1000,
+    level: Level = 0.95,
+    seed: Seed = 0,
+    system: Own = None,
     as_json: Json = False,
 ) -> None:
-    """Find the phase of every point, and the line between eumentia and dementia."""
-    from criticality.analysis.phases import Phase, Thresholds, phase_diagram
-
-    if not sigmas > 0:
-        raise InputError(f"--sigmas {sigmas}: expected a positive number.")
-    expect_system(store, "phases", "dropout")
-    ds = open_results(store, select)
-    found = phase_diagram(ds, thresholds=Thresholds(sigmas=sigmas), draws=draws, seed=seed)
-    names = ("alpha", "alpha_error", "chi2_dof", "fit_probability", "loss", "accuracy")
-    ends = ("boundary", "boundary_error", "boundary_low", "boundary_high")
+    """Find the phase of every point of the system's plane, and the borders between."""
+    positive("--sigmas", sigmas)
+    between_0_and_1("--level", level)
+    diagram = Results(store, select, system).diagram(sigmas, draws, level, seed)
     if as_json:
-        cells = [
-            {
-                "p_train": float(p),
-                "p_eval": float(q),
-                "phase": Phase(int(found["phase"].sel(p_train=p, p_eval=q))).name.lower(),
-                **{name: float(found[name].sel(p_train=p, p_eval=q)) for name in names},
-            }
-            for p in found["p_train"].values
-            for q in found["p_eval"].values
-        ]
-        line = [
-            {
-                "p_train": float(p),
-                **{
-                    name.replace("boundary", "p_eval"): float(found[name].sel(p_train=p))
-                    for name in ends
-                },
-                "status": str(found["boundary_status"].sel(p_train=p).values),
-            }
-            for p in found["p_train"].values
-        ]
-        about = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in found.attrs.items()}
-        write_json({"cells": cells, "line": line, "method": about})
+        write_json(diagram.to_dict())
         return
-    letters = {Phase.EUMENTIA: "E", Phase.DEMENTIA: "D", Phase.AMENTIA: "A", Phase.UNRESOLVED: "?"}
-    controls, probes = found["p_train"].values, found["p_eval"].values
-    doubted = (found["fit_probability"] < found.attrs["threshold_fit_probability"]).values
-    write("phase of every cell: E eumentia, D dementia, A amentia, ? unresolved")
-    write("lower case: no power law fits, alpha is a mean slope over these sizes\n")
-    write("p_eval \\ p_train" + "".join(f"{p:>7g}" for p in controls))
-    for j in reversed(range(len(probes))):
-        column = (letters[Phase(int(v))] for v in found["phase"].values[:, j])
-        marks = (m.lower() if d else m for m, d in zip(column, doubted[:, j], strict=True))
-        write(f"{probes[j]:>16g}" + "".join(f"{m:>7}" for m in marks))
-    percent = round(100 * found.attrs["level"])
-    write(f"\np_eval* where alpha = 0 (eumentia below, dementia above), {percent} % interval")
-    for p in controls:
-        here = found.sel(p_train=p)
-        value, error, low, high = (float(here[name]) for name in ends)
-        if math.isnan(low):
-            write(f"  p_train = {p:<5g} none: {here['boundary_status'].values}")
-            continue
-        middle = f"{value:.3f}" if math.isfinite(value) else f"{here['boundary_status'].values}:"
-        spread = f" +- {error:.3f}" if math.isfinite(error) else ""
-        bounds = (f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (low, high))
-        interval = "beyond the grid" if low == high else f"[{', '.join(bounds)}]"
-        write(f"  p_train = {p:<5g} {middle}{spread}  {interval}")
-    write(f"\n{found.attrs['realizations']} realizations; errors: {found.attrs['error_method']}")
+    _table(diagram)
+    for _, family in itertools.groupby(diagram.boundaries, key=lambda b: (b.along, b.quantity)):
+        _borders(list(family))
+    method = diagram.method
+    write(f"\n{method['realizations']} realizations; errors: {method['error_method']}")
 
 
-def draw_pages(
-    store: Path, select: list[str] | None, page: Page, p_train: float | None, p_eval: float | None
-) -> None:
-    """Draw the phase diagram, the scaling with size, and the crossing."""
-    from criticality import figures as draw
-    from criticality.analysis.phases import phase_diagram
+def _table(diagram: PhaseDiagram) -> None:
+    """Write a letter for every cell, the first axis along the row."""
+    names = [f"{p.letter} {p.name}" for p in (*diagram.phases, diagram.phase(0))]
+    write(f"phase of every cell: {', '.join(names)}")
+    cells = diagram.cells
+    x = str(cells["phase"].dims[0])
+    y = str(cells["phase"].dims[1]) if cells["phase"].ndim == 2 else ""
+    doubted = cells.get("doubted")
+    if doubted is not None:
+        write(f"lower case: {doubted.attrs['long_name']}")
+    write()
+    heads = [_short(value) for value in cells[x].values]
+    rows = [_short(value) for value in cells[y].values] if y else [""]
+    corner = f"{y} \\ {x}" if y else x
+    width = max(7, *(len(head) + 2 for head in heads))
+    first = max(len(corner), *(len(row) for row in rows))
+    write(f"{corner:>{first}}" + "".join(f"{head:>{width}}" for head in heads))
+    codes = cells["phase"].values.reshape(len(heads), -1)
+    doubts = None if doubted is None else doubted.values.reshape(codes.shape)
+    for j in reversed(range(len(rows))):
+        letters = [diagram.phase(int(code)).letter for code in codes[:, j]]
+        if doubts is not None:
+            pairs = zip(letters, doubts[:, j], strict=True)
+            letters = [letter.lower() if doubt else letter for letter, doubt in pairs]
+        write(f"{rows[j]:>{first}}" + "".join(f"{letter:>{width}}" for letter in letters))
 
-    ds = open_results(store, select)
-    found = phase_diagram(ds)
-    crossing = found["p_train"].values[found["boundary_status"].values == "crossing"]
-    rate = _measured(ds, "p_train", p_train, crossing[0] if len(crossing) else 0.0)
-    probe = _measured(ds, "p_eval", p_eval, 0.8)
-    panels = page("phase_diagram", 3, 13)[0]
-    draw.phase_map(found, panels[0])
-    draw.accuracy_map(found, panels[1])
-    draw.exponent_map(found, panels[2])
-    panels = page("scaling", 2, 11)[0]
-    draw.against_control(ds, probe, panels[0])
-    draw.against_size(ds, found, probe, ax=panels[1])
-    panels = page("crossing", 3, 15)[0]
-    draw.against_probe(ds, found, rate, "loss", panels[0])
-    draw.crossing(ds, found, rate, panels[1])
-    draw.against_probe(ds, found, rate, "accuracy", panels[2])
+
+def _borders(family: list[Boundary]) -> None:
+    """Write a border, a line for each value of the other axis."""
+    one = family[0]
+    below, above = one.between
+    percent = f"{100 * one.estimate.level:g}"
+    said = f" ({below} below, {above} above)" if below and above else ""
+    if not said and (below or above):
+        said = f" ({below or above} where it is {'less' if below else 'more'})"
+    write(f"\n{one.along}* where {one.quantity}{said}, {percent} % interval")
+    for border in family:
+        at = ", ".join(f"{name} = {_short(value):<5}" for name, value in border.at.items())
+        write(f"  {at} {_place(border)}".rstrip())
 
 
-def _measured(ds: xr.Dataset, name: str, wanted: float | None, default: float) -> float:
-    """Give a measured value of an axis: the one asked for, or the nearest to a default."""
-    values = [float(v) for v in ds[name].values]
-    nearest = min(values, key=lambda v: abs(v - (default if wanted is None else wanted)))
-    if wanted is not None and not math.isclose(nearest, wanted, abs_tol=1e-9):
-        listed = ", ".join(f"{v:g}" for v in values)
-        raise InputError(
-            f"--{name.replace('_', '-')} {wanted:g} was not measured; it has {listed}."
-        )
-    return nearest
+def _place(border: Boundary) -> str:
+    found = border.estimate
+    if math.isnan(found.low):
+        return f"none: {border.status}"
+    middle = f"{found.value:.3f}" if math.isfinite(found.value) else f"{border.status}:"
+    spread = f" +- {found.error:.3f}" if math.isfinite(found.error) else ""
+    bounds = (
+        f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (found.low, found.high)
+    )
+    interval = "beyond the grid" if found.low == found.high else f"[{', '.join(bounds)}]"
+    doubts = [str(flag) for flag in border.flags] if math.isfinite(found.value) else []
+    note = f"  ({', '.join(doubts)})" if doubts else ""
+    return f"{middle}{spread}  {interval}{note}"
+
+
+def _short(value: Any) -> str:
+    return str(value) if isinstance(value, str | bool) else f"{value:g}"

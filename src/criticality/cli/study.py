@@ -256,9 +256,7 @@ def _dry_run(plan: Any, store: Any, workers: int | None, as_json: bool) -> None:
     write(f"about {human_time(seconds)} with {count} worker(s), within a factor of two")
     write(f"  rate: {cost.basis}; epochs before early stopping are a guess")
     if cost.compiling:
-        write(
-            f"  of this, compiling: some {human_time(cost.compiling)}, less if it is kept from before"
-        )
+        write(f"  of this, {human_time(cost.compiling)} for compiling, less if it was done before")
     write(f"about {human_size(cost.disk_bytes)} on disk; nothing was written")
 
 

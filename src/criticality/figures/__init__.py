@@ -1,18 +1,6 @@
-"""Figures: (numbers, ax) -> Axes.  Nothing is fitted, saved or set globally here.
+"""Figures: (numbers, ax) -> Axes.  Nothing is fitted, saved or set globally here."""
 
-Figure numbers are those of Pan, Aggarwal and Pixley; in `pruning` and `topology`, of Pesce, He and
-Caldarelli.
-"""
-
-from criticality.figures.phases import (
-    accuracy_map,
-    against_control,
-    against_probe,
-    against_size,
-    crossing,
-    exponent_map,
-    phase_map,
-)
+from criticality.figures.plane import doubted, phase_map, value_map
 from criticality.figures.scaling import (
     collapsed,
     curves,
@@ -21,19 +9,18 @@ from criticality.figures.scaling import (
     objective,
     residuals,
 )
+from criticality.figures.sizes import against, against_size
 
 __all__ = [
-    "accuracy_map",
-    "against_control",
-    "against_probe",
+    "against",
     "against_size",
     "collapsed",
-    "crossing",
     "curves",
+    "doubted",
     "evidence",
-    "exponent_map",
     "exponents",
     "objective",
     "phase_map",
     "residuals",
+    "value_map",
 ]

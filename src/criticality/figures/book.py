@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from criticality.analysis.classify import PhaseDiagram
 from criticality.base import Axis, Card, InputError
 
 HEIGHT = 4.2
@@ -21,9 +22,13 @@ class Source(Protocol):
 
     card: Card
     axes: dict[str, Axis]
+    here: bool
 
     def open(self, *observables: str) -> xr.Dataset:
         """Observables, all if none is named."""
+
+    def diagram(self) -> PhaseDiagram:
+        """Phases over the plane."""
 
 
 class Book:

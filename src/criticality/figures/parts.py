@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import matplotlib
@@ -10,7 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from criticality.analysis.stats import Array
 
@@ -18,11 +19,70 @@ MARKERS = "osD^vP*Xh<>d"
 # Okabe and Ito's, told apart in colour-blind vision; line styles tell them apart in grey print
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+LEAST_TICKS = 3  # of an axis
 
 
 def axes(ax: Axes | None) -> Axes:
     """Give the axes to draw on, new ones if there are none."""
     return ax if ax is not None else Figure(figsize=(4, 3.6), layout="constrained").subplots()
+
+
+def symbol(ds: xr.Dataset, name: str) -> str:
+    """Symbol of an axis, or its name."""
+    return str(ds[name].attrs.get("symbol", name))
+
+
+def starred(ds: xr.Dataset, name: str) -> str:
+    """Symbol of a critical value on an axis."""
+    text = symbol(ds, name)
+    return f"{text[:-1]}^*$" if text.startswith("$") and text.endswith("$") else f"{text}*"
+
+
+def label(ds: xr.Dataset, name: str) -> str:
+    """Axis label: what it is, its symbol, and its unit unless the words say it."""
+    about = ds[name].attrs
+    text = str(about.get("label") or name.replace("_", " "))
+    sign, unit = about.get("symbol", ""), str(about.get("units", "1"))
+    parts = [text, *([sign] if sign and sign not in (name, text) else [])]
+    if unit != "1" and unit not in text:
+        parts.append(f"({unit})")
+    return " ".join(parts)
+
+
+def positions(values: Array) -> tuple[Array, Array]:
+    """Where measured values stand on an axis, and the edges of their cells.
+
+    Equally spaced values stand to scale.  Others stand one cell apart, so that a fine part of the
+    grid stays visible; the axis then says that it is not to scale.
+    """
+    numbers = values.dtype.kind in "iuf"
+    steps = np.diff(values.astype(float)) if numbers else np.zeros(0)
+    even = len(values) > 1 and numbers and np.allclose(steps, steps[0], rtol=1e-6)
+    centres = np.asarray(values, float) if even else np.arange(len(values), dtype=float)
+    half = steps[0] / 2 if even else 0.5
+    return centres, np.append(centres - half, centres[-1] + half)
+
+
+def on_curve(values: Array) -> Array:
+    """Where points of a curve stand: as in `positions`, but what turns back does so to scale."""
+    if values.dtype.kind in "iuf":
+        steps = np.diff(values)
+        if not ((steps > 0).all() or (steps < 0).all()):
+            return values.astype(float)
+    return positions(values)[0]
+
+
+def scale(ds: xr.Dataset, name: str, axis: Axis, centres: Array | None = None) -> None:
+    """Label an axis on which values stand at `centres`, by default as `positions` says."""
+    values = ds[name].values
+    centres = positions(values)[0] if centres is None else centres
+    if values.dtype.kind in "iuf" and np.array_equal(centres, values):
+        axis.set_label_text(label(ds, name))
+        return
+    shown = [f"{v:g}" if isinstance(v, float | np.floating) else str(v) for v in values]
+    axis.set_ticks(list(centres), shown)
+    note = " (not to scale)" if values.dtype.kind in "iuf" else ""
+    axis.set_label_text(f"{label(ds, name)}{note}")
 
 
 def outside_legend(ax: Axes, title: str) -> None:
@@ -95,9 +155,21 @@ def band(
 
 
 def plain(axis: Axis) -> None:
-    """Write plain numbers on a logarithmic axis, at 1, 2 and 5 if it is short."""
+    """Write plain numbers on a logarithmic axis: at decades, or at as many more as make three."""
     ax = axis.axes  # whose limits follow the data; those of the axis may be old
     low, high = ax.get_xlim() if axis is ax.xaxis else ax.get_ylim()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if low > 0 and high < 100 * low else (1,)))
+    axis.set_major_locator(_ticks(*sorted((low, high))))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _ticks(low: float, high: float) -> Locator:
+    """Coarsest of the usual subdivisions of decades with three ticks in a range, if it is one."""
+    if not 0 < low < high < math.inf:
+        return LogLocator()
+    decades = 10.0 ** np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for subs in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = np.outer(decades, subs)
+        if np.sum((ticks >= low) & (ticks <= high)) >= LEAST_TICKS:
+            return LogLocator(subs=subs)
+    return MaxNLocator(6, steps=(1, 2, 2.5, 5, 10))  # so short that it is nearly linear

@@ -23,6 +23,7 @@ class Supervised:
         symbol=r"$N_\mathrm{train}$",
         unit="sample",
         doc="size of the training subset",
+        label="training samples",
         interval="[1, inf)",
     )
     n_validation: int = control(

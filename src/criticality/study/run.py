@@ -242,9 +242,10 @@ def run(
 
 def _check_executor(executor: cf.Executor | None) -> None:
     """Refuse forks of a process in which jax has threads: they would wait for ever."""
-    context = getattr(executor, "_mp_context", None)
-    forks = isinstance(executor, cf.ProcessPoolExecutor) and context is not None
-    if forks and context.get_start_method() == "fork" and "jax" in sys.modules:
+    if not isinstance(executor, cf.ProcessPoolExecutor) or "jax" not in sys.modules:
+        return
+    context: Any = executor._mp_context
+    if context.get_start_method() == "fork":
         raise InputError(
             "executor: its processes are forks of this one, in which jax is loaded already; they "
             "would hang. Use ProcessPoolExecutor(..., mp_context=multiprocessing.get_context("

@@ -42,11 +42,13 @@ class DropoutNetwork(Supervised):
                 dims=("p_eval", "pass"),
                 unit="nat",
                 doc="cross-entropy on the whole test set, Eq. (2)",
+                label=r"test cross-entropy $\langle\mathcal{L}\rangle$",
             ),
             Observable(
                 name="accuracy",
                 dims=("p_eval", "pass"),
                 doc="fraction of the test set that is classified correctly, Eq. (3)",
+                label=r"test accuracy $\langle\mathcal{A}\rangle$",
             ),
             Observable(name="epochs", unit="epoch", doc="epochs trained until stopped"),
             Observable(
@@ -70,7 +72,11 @@ class DropoutNetwork(Supervised):
     )
 
     p_train: float = control(
-        0.0, symbol=r"$p_\mathrm{train}$", doc="dropout rate in training", interval="[0, 1)"
+        0.0,
+        symbol=r"$p_\mathrm{train}$",
+        doc="dropout rate in training",
+        interval="[0, 1)",
+        label="training dropout",
     )
     width: int = control(
         100,
@@ -93,6 +99,7 @@ class DropoutNetwork(Supervised):
         tuple(round(0.05 * i, 2) for i in range(20)),
         symbol=r"$p_\mathrm{eval}$",
         doc="dropout rates in evaluation",
+        label="evaluation dropout",
         interval="[0, 1)",
         inner=True,
     )

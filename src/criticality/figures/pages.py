@@ -1,0 +1,67 @@
+"""Pages for any system: what its axes, its plane, its size and its order parameters allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import xarray as xr
+
+from criticality.base import InputError
+from criticality.figures.book import Book, Source, chosen
+from criticality.figures.plane import doubted, phase_map, value_map
+from criticality.figures.sizes import against, against_size
+
+MOST = 4  # panels in a row
+
+
+def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
+    """Draw phases over the plane, order parameters against the control, and against the size.
+
+    Of other axes the first value is shown, or what `at` says; where an ordered axis has it again,
+    the first time.
+    """
+    told = source.card
+    ds = source.open()
+    names = [name for name in told.order if name in ds][:MOST]
+    keep = {*told.plane, told.size, "realization", *told.repeated}
+    plane = [name for name in told.plane if name in ds.dims and ds.sizes[name] > 1]
+    control = plane[-1] if plane else _control(ds, names, keep)
+    if told.plane and told.phases and (told.rules or (told.classify and source.here)):
+        _phases(source, book)
+    if not control:
+        return
+    shown = ds[names]
+    for dim in [str(d) for d in shown.dims if d not in (*keep, control)] + plane[:-1]:
+        values = list(shown[dim].values)
+        shown = shown.isel({dim: values.index(chosen(shown, dim, at, values[0]))})
+    by = told.size if told.size in shown.dims and shown.sizes[told.size] > 1 else ""
+    row = book.page("curves", len(names), 5.5 * len(names))[0]
+    for ax, name in zip(row, names, strict=True):
+        against(shown[name], control, by, ax, told.repeated)
+    if by:
+        row = book.page("sizes", len(names), 5.5 * len(names))[0]
+        for ax, name in zip(row, names, strict=True):
+            against_size(shown[name], by, control, ax, told.repeated)
+
+
+def _control(ds: xr.Dataset, names: list[str], keep: set[str]) -> str:
+    """First axis of numbers along which the order parameters vary."""
+    for name in names:
+        for dim in map(str, ds[name].dims):
+            if dim not in keep and ds.sizes[dim] > 1 and ds[dim].dtype.kind in "iuf":
+                return dim
+    return ""
+
+
+def _phases(source: Source, book: Book) -> None:
+    """Draw the plane, where the data have it."""
+    try:
+        diagram = source.diagram()
+    except InputError:  # the study does not sweep the plane
+        return
+    quantities = [str(n) for n in diagram.cells if str(n) in source.card.order][: MOST - 1]
+    row = book.page("phases", 1 + len(quantities), 4.6 * (1 + len(quantities)))[0]
+    phase_map(diagram, row[0])
+    for ax, name in zip(row[1:], quantities, strict=True):
+        value_map(diagram, name, ax)
+        doubted(diagram, ax)

@@ -1,0 +1,214 @@
+"""Maps of a plane: phases, quantities, and the borders between.
+
+One flat cell a measured point: nothing is interpolated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap, TwoSlopeNorm
+from matplotlib.patches import Patch, Rectangle
+
+from criticality.analysis.boundaries import Boundary
+from criticality.analysis.classify import PhaseDiagram
+from criticality.analysis.stats import Array
+from criticality.base import UNRESOLVED
+from criticality.figures.parts import COLOURS, axes, label, positions, scale, starred
+
+HATCH = "////"
+MARKERS = ("o", "s")
+
+
+def phase_map(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
+    """Draw the phase of every measured point, with the borders; unresolved ones are hatched."""
+    ax = axes(ax)
+    every = (UNRESOLVED, *diagram.phases)
+    spare = iter(COLOURS)
+    colours = [phase.colour or next(spare) for phase in every]
+    norm = BoundaryNorm(np.arange(len(every) + 1) - 0.5, len(every))
+    codes = diagram.cells["phase"]
+    cells(codes, ax, cmap=ListedColormap(colours), norm=norm)
+    hatch(codes == 0, ax)
+    handles: list[Any] = [
+        Patch(facecolor=colour, edgecolor="0.3", label=phase.name)
+        for code, (phase, colour) in enumerate(zip(every, colours, strict=True))
+        if code and (codes == code).any()
+    ]
+    if (codes == 0).any():
+        handles.append(Patch(facecolor="w", edgecolor="0.3", hatch=HATCH, label=UNRESOLVED.name))
+    borders = draw_boundaries(diagram.cells, diagram.boundaries, ax)
+    ax.legend(
+        handles=[*handles, *borders],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.17),
+        ncols=2,
+        fontsize="small",
+        frameon=False,
+        columnspacing=1.2,
+        handlelength=1.6,
+    )
+    return ax
+
+
+def value_map(
+    diagram: PhaseDiagram,
+    name: str,
+    ax: Axes | None = None,
+    *,
+    text: str = "",
+    limits: tuple[float, float] | None = None,
+    signed: bool = False,
+) -> Axes:
+    """Draw a quantity over the plane, `text` beside its colour bar.
+
+    What has both signs, or is `signed`, is drawn from one colour to another through white at zero.
+    """
+    ax = axes(ax)
+    array = diagram.cells[name]
+    known = array.values[np.isfinite(array.values)]
+    options: dict[str, Any] = {"cmap": "cividis"}
+    if limits is not None:
+        options |= {"vmin": limits[0], "vmax": limits[1]}
+    elif signed or (len(known) and known.min() < 0 < known.max()):
+        largest = max(1e-3, float(np.abs(known).max(initial=0)))
+        options = {"cmap": "PuOr", "norm": TwoSlopeNorm(0, -largest, largest)}
+    mesh = cells(array, ax, **options)
+    figure = ax.get_figure()
+    assert figure is not None
+    figure.colorbar(mesh, ax=ax, label=text or label(diagram.cells, name), pad=0.02)
+    return ax
+
+
+def doubted(diagram: PhaseDiagram, ax: Axes) -> Axes:
+    """Cross the cells whose numbers are doubted, hatch those unresolved, draw the borders."""
+    where = diagram.cells.get("doubted")
+    if where is not None and where.any():
+        x, y = _centres(where)
+        at = np.argwhere(_table(where))
+        ax.plot(x[at[:, 0]], y[at[:, 1]], "x", color="k", ms=3, mew=0.8)
+    hatch(diagram.cells["phase"] == 0, ax)
+    draw_boundaries(diagram.cells, diagram.boundaries, ax)
+    return ax
+
+
+def cells(array: xr.DataArray, ax: Axes, **options: Any) -> Any:
+    """Draw an array over one axis or two as one flat cell a point."""
+    x = positions(array[array.dims[0]].values)[1]
+    y = positions(array[array.dims[1]].values)[1] if array.ndim == 2 else np.array([-0.5, 0.5])
+    table = _table(array).astype(float)
+    mesh = ax.pcolormesh(
+        x, y, np.ma.masked_invalid(table).T, shading="flat", rasterized=True, **options
+    )
+    holder = array.to_dataset(name="shown")
+    scale(holder, str(array.dims[0]), ax.xaxis)
+    if array.ndim == 2:
+        scale(holder, str(array.dims[1]), ax.yaxis)
+    else:
+        ax.set_yticks([])
+    return mesh
+
+
+def hatch(where: xr.DataArray, ax: Axes) -> None:
+    """Hatch cells."""
+    x = positions(where[where.dims[0]].values)[1]
+    y = positions(where[where.dims[1]].values)[1] if where.ndim == 2 else np.array([-0.5, 0.5])
+    for i, j in np.argwhere(_table(where)):
+        corner, width, height = (x[i], y[j]), x[i + 1] - x[i], y[j + 1] - y[j]
+        ax.add_patch(
+            Rectangle(corner, width, height, fill=False, hatch=HATCH, lw=0, edgecolor="0.35")
+        )
+
+
+def place(value: float, values: Array) -> float:
+    """Where a value stands on a drawn axis; an open end at its edge."""
+    centres, edges = positions(values)
+    order = np.argsort(values)
+    return float(np.interp(value, values[order], centres[order], edges[0], edges[-1]))
+
+
+def draw_boundaries(plane: xr.Dataset, boundaries: Sequence[Boundary], ax: Axes) -> list[Any]:
+    """Draw every border with its interval; an open end is an arrow.  Gives handles of a legend."""
+    dims = [str(d) for d in plane["phase"].dims]
+    families: dict[tuple[str, str], list[Boundary]] = {}
+    for border in boundaries:
+        if not math.isnan(border.estimate.low):
+            families.setdefault((border.along, border.quantity), []).append(border)
+    handles: list[Any] = []
+    for (along, _), members in families.items():
+        vertical = len(dims) == 2 and along == dims[1]
+        values = plane[along].values.astype(float)
+        rows = []
+        for border in members:
+            others = [plane[d].values for d in dims if d != along]
+            across = place(next(iter(border.at.values())), others[0]) if others else 0.0
+            ends = border.estimate.value, border.estimate.low, border.estimate.high
+            middle, low, high = (place(v, values) if not math.isnan(v) else v for v in ends)
+            rows.append((across, middle, low, high))
+            for end, limit, (up, right) in (
+                (border.estimate.high, high, "^>"),
+                (border.estimate.low, low, "v<"),
+            ):
+                if math.isinf(end):
+                    where = (across, limit) if vertical else (limit, across)
+                    arrow = up if vertical else right
+                    ax.plot(*where, arrow, color="k", ms=4, clip_on=False)
+        across, middle, low, high = np.array(rows).T
+        spread = {"yerr" if vertical else "xerr": (high - low) / 2}
+        centre = (across, (low + high) / 2) if vertical else ((low + high) / 2, across)
+        ax.errorbar(*centre, **spread, fmt="none", color="k", lw=1, capsize=2)
+        percent = round(100 * members[0].estimate.level)
+        line = (across, middle) if vertical else (middle, across)
+        handles += ax.plot(
+            *line,
+            f"{MARKERS[len(handles) % 2]}{'-' if not len(handles) else '--'}",
+            color="k",
+            ms=3.5,
+            lw=1,
+            mfc="w",
+            label=f"{starred(plane, along)} ({percent} %)",
+        )
+    return handles
+
+
+def mark(plane: xr.Dataset, border: Boundary, ax: Axes) -> None:
+    """Mark a border and its interval on the horizontal axis along which it lies."""
+    values = plane[border.along].values.astype(float)
+    if math.isnan(border.estimate.value):
+        return
+    left, right = ax.get_xlim()
+    found = border.estimate
+    ax.axvspan(place(found.low, values), place(found.high, values), color="0.85", zorder=0, lw=0)
+    value = place(found.value, values)
+    ax.axvline(value, color="0.4", lw=0.8, ls="--", zorder=0)
+    ax.annotate(
+        starred(plane, border.along),
+        (value, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(3, -3),
+        textcoords="offset points",
+        va="top",
+    )
+    ax.set_xlim(left, right)
+
+
+def _centres(array: xr.DataArray) -> tuple[Array, Array]:
+    x = positions(array[array.dims[0]].values)[0]
+    return x, positions(array[array.dims[1]].values)[0] if array.ndim == 2 else np.zeros(1)
+
+
+def _table(array: xr.DataArray) -> np.ndarray[Any, Any]:
+    """Values [x, y]; a single axis is x."""
+    values: np.ndarray[Any, Any] = array.values
+    return values if array.ndim == 2 else values[:, None]
+
+
+def shades_of(number: int) -> Any:
+    """Colours of so many sizes, small ones dark."""
+    return matplotlib.colormaps["viridis"](np.linspace(0, 0.9, number))

@@ -1,0 +1,120 @@
+"""Curves of several sizes: against a control, and against the size."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from criticality.analysis import classify
+from criticality.analysis.stats import Array
+from criticality.figures.parts import (
+    MARKERS,
+    axes,
+    label,
+    on_curve,
+    outside_legend,
+    plain,
+    scale,
+    symbol,
+)
+from criticality.figures.plane import shades_of
+
+
+def against(
+    array: xr.DataArray,
+    along: str,
+    by: str = "",
+    ax: Axes | None = None,
+    repeated: Collection[str] = ("pass",),
+    censored: bool | None = None,
+) -> Axes:
+    """Draw means over realizations against one axis, a curve for each value of another.
+
+    Points are joined in the order of the data, so that a sweep up and down is a loop.  Bars are
+    standard errors over realizations, after an average over repeated measurements; of a censored
+    quantity (by default as the data say), medians.
+    """
+    ax = axes(ax)
+    holder = array.to_dataset(name=str(array.name))
+    values = array[by].values if by else [None]
+    x = on_curve(array[along].values)
+    styles = zip(values, shades_of(len(values)), MARKERS * 4, strict=False)
+    for number, (value, colour, marker) in enumerate(styles):
+        one = array if value is None else array.isel({by: number})
+        mean, error = mean_and_error(one, (along,), repeated, censored)
+        ax.errorbar(
+            x,
+            mean,
+            error,
+            fmt=f"{marker}-",
+            ms=3.5,
+            lw=0.9,
+            capsize=1.5,
+            color=colour,
+            label="" if value is None else _short(value),
+        )
+    scale(holder, along, ax.xaxis, x)
+    ax.set_ylabel(label(holder, str(array.name)))
+    if by:
+        outside_legend(ax, symbol(holder, by))
+    return ax
+
+
+def against_size(
+    array: xr.DataArray,
+    size: str,
+    by: str = "",
+    ax: Axes | None = None,
+    repeated: Collection[str] = ("pass",),
+    censored: bool | None = None,
+) -> Axes:
+    """Draw means over realizations against the size, on logarithmic axes where that is possible."""
+    ax = axes(ax)
+    holder = array.to_dataset(name=str(array.name))
+    values = array[by].values if by else [None]
+    x = array[size].values.astype(float)
+    positive = True
+    styles = zip(values, shades_of(len(values)), MARKERS * 4, strict=False)
+    for number, (value, colour, marker) in enumerate(styles):
+        one = array if value is None else array.isel({by: number})
+        mean, error = mean_and_error(one, (size,), repeated, censored)
+        positive &= bool((mean[np.isfinite(mean)] > 0).all())
+        text = "" if value is None else _short(value)
+        ax.errorbar(
+            x, mean, error, fmt=f"{marker}-", ms=4, color=colour, capsize=2, lw=1, label=text
+        )
+    if (x > 0).all():
+        ax.set_xscale("log")
+        plain(ax.xaxis)
+    if positive:
+        ax.set_yscale("log")
+        plain(ax.yaxis)
+    ax.set(xlabel=label(holder, size), ylabel=label(holder, str(array.name)))
+    if by:
+        outside_legend(ax, symbol(holder, by))
+    return ax
+
+
+def mean_and_error(
+    array: xr.DataArray,
+    dims: tuple[str, ...],
+    repeated: Collection[str] = ("pass",),
+    censored: bool | None = None,
+) -> tuple[Array, Array]:
+    """Mean over realizations and its standard error, [dims]; repetitions are averaged first.
+
+    Medians of what is censored, by default as the data say.  Where a realization alone says nothing
+    of its error, that is NaN.
+    """
+    found = classify.values(
+        array.to_dataset(name="y"), "y", repeated=repeated, censored=censored, draws=200
+    ).transpose(*dims)
+    return found["y"].values, found["y_error"].values
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)

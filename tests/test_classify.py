@@ -1,0 +1,260 @@
+"""Phases by rules: known planes, the stated rate of false phases, borders between them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from criticality import InputError
+from criticality.analysis.classify import by_rules, values
+from criticality.base import UNRESOLVED, Phase, Rule, flagged
+
+SIZES = np.array([8, 16, 32, 64])
+PHASES = (
+    Phase(name="ordered", letter="O", colour="#0000ff"),
+    Phase(name="disordered", letter="D", colour="#ff0000"),
+    Phase(name="frozen", letter="F", colour="#00ff00"),
+)
+RULES = (
+    Rule(phase="ordered", quantity="m", above=0.5),
+    Rule(phase="disordered", quantity="m", below=0.5),
+)
+GROWTH = (
+    Rule(phase="ordered", quantity="m", of="exponent", above=0.0),
+    Rule(phase="disordered", quantity="m", of="exponent", below=0.0),
+)
+T, H = np.linspace(0, 1, 11), np.linspace(0, 0.5, 6)
+
+
+def magnet(rng, realizations=8, scatter=0.02):
+    """m falls through 0.5 at T = 0.55 + h / 2, at the largest size."""
+    m = 0.5 - (T[:, None] - 0.55 - H / 2)
+    m = m[..., None] * np.array([0.5, 0.7, 0.9, 1.0])
+    noise = scatter * rng.normal(size=(*m.shape, realizations))
+    return xr.Dataset(
+        {"m": (("T", "h", "L", "realization"), m[..., None] + noise)},
+        coords={"T": T, "h": H, "L": SIZES},
+    )
+
+
+def powers(alpha, rng, realizations=6, scatter=0.05):
+    """m ~ L^alpha(T), lognormal."""
+    m = (SIZES / 8.0) ** np.asarray(alpha)[:, None]
+    noise = np.exp(scatter * rng.normal(size=(*m.shape, realizations)))
+    return xr.Dataset(
+        {"m": (("T", "L", "realization"), m[..., None] * noise)},
+        coords={"T": np.linspace(0, 1, len(m)), "L": SIZES},
+    )
+
+
+def names(diagram):
+    return np.vectorize(lambda code: diagram.phase(int(code)).name)(diagram.cells["phase"].values)
+
+
+def test_a_plane_is_divided_where_it_should_be():
+    found = by_rules(magnet(np.random.default_rng(0)), PHASES, RULES, ("T", "h"), "L")
+    truth = T[:, None] - 0.55 - H / 2
+    clear = np.abs(truth) > 0.04
+    assert (names(found)[clear] == np.where(truth < 0, "ordered", "disordered")[clear]).all()
+    assert found.cells["phase"].dtype == np.int8
+    assert found.cells["phase"].attrs["flag_meanings"] == "unresolved ordered disordered frozen"
+    assert found.phase(0) is UNRESOLVED
+    np.testing.assert_allclose(found.cells["m"], 0.5 - truth, atol=0.04)
+    assert found.cells["m_error"].mean() == pytest.approx(0.02 / np.sqrt(8), rel=0.1)
+    assert found.method["sizes"].tolist() == SIZES.tolist()
+
+
+def test_borders_come_out_along_both_axes_and_cover():
+    inside, pulls = [], []
+    for seed in range(12):
+        ds = magnet(np.random.default_rng(seed))
+        found = by_rules(ds, PHASES, RULES, ("T", "h"), "L")
+        assert {line.along for line in found.boundaries} == {"T", "h"}
+        for line in found.boundaries:
+            truth = 0.55 + line.at["h"] / 2 if line.along == "T" else 2 * (line.at["T"] - 0.55)
+            if line.clean:
+                assert line.between == ("disordered", "ordered")
+                inside.append(line.estimate.low <= truth <= line.estimate.high)
+                pulls.append((line.estimate.value - truth) / line.estimate.error)
+    assert len(inside) > 100
+    assert np.mean(inside) > 0.92
+    assert 0.6 < np.mean(np.abs(pulls) < 1) < 0.9
+
+
+@pytest.mark.parametrize(("rules", "edge"), [(RULES, 0.5), (GROWTH, 0.0)])
+@pytest.mark.parametrize("realizations", [2, 3, 8])
+def test_what_is_on_the_threshold_is_unresolved_at_the_stated_rate(rules, edge, realizations):
+    rng = np.random.default_rng(1)
+    ds = powers(np.zeros(600), rng, realizations)
+    if edge:
+        ds = ds * 0 + 0.5 + 0.1 * rng.normal(size=ds["m"].shape)
+    found = by_rules(ds, PHASES, rules, ("T",), "L", draws=200)
+    false = (found.cells["phase"] != 0).values.mean()
+    assert 0.01 < false < 0.075  # beyond two standard errors on either side: 0.046
+
+
+def test_exponents_decide_on_a_line_of_one_axis():
+    alpha = np.linspace(-0.3, 0.3, 13)
+    found = by_rules(powers(alpha, np.random.default_rng(2)), PHASES, GROWTH, ("T",), "L")
+    clear = np.abs(alpha) > 0.12
+    assert (names(found)[clear] == np.where(alpha > 0, "ordered", "disordered")[clear]).all()
+    (line,) = found.boundaries
+    assert (line.along, line.at) == ("T", {})
+    assert line.estimate.low <= 0.5 <= line.estimate.high
+    assert line.estimate.high - line.estimate.low < 0.25
+    np.testing.assert_allclose(found.cells["m_exponent"], alpha, atol=0.1)
+
+
+def test_there_need_be_no_size():
+    ds = magnet(np.random.default_rng(3)).isel(L=-1, drop=True)
+    found = by_rules(ds, PHASES, RULES, ("T", "h"))
+    assert set(np.unique(names(found))) >= {"ordered", "disordered"}
+    with pytest.raises(InputError, match="needs a size axis"):
+        by_rules(ds, PHASES, GROWTH, ("T", "h"))
+
+
+def test_all_rules_of_a_phase_must_hold_and_of_one_phase_only():
+    rng = np.random.default_rng(4)
+    ds = powers([0.3, 0.3, -0.3, -0.3], rng, scatter=0.01)
+    ds["q"] = ds["m"] * 0 + xr.DataArray([1.0, 0.0, 1.0, 0.0], dims="T")
+    rules = (*GROWTH, Rule(phase="ordered", quantity="q", above=0.5))
+    assert names(by_rules(ds, PHASES, rules, ("T",), "L")).tolist() == [
+        "ordered",
+        "unresolved",
+        "disordered",
+        "disordered",
+    ]
+    rules = (*GROWTH, Rule(phase="frozen", quantity="q", above=0.5))  # now two hold at 0 and 2
+    assert names(by_rules(ds, PHASES, rules, ("T",), "L")).tolist() == [
+        "unresolved",
+        "ordered",
+        "unresolved",
+        "disordered",
+    ]
+
+
+def test_a_range_is_above_and_below():
+    ds = magnet(np.random.default_rng(5)).isel(h=0)
+    rules = (Rule(phase="frozen", quantity="m", above=0.3, below=0.7),)
+    found = by_rules(ds, PHASES, rules, ("T",), "L")
+    expected = np.where(np.abs(T - 0.55) < 0.19, "frozen", "unresolved")
+    assert (names(found) == expected).all()
+
+
+def test_a_third_phase_is_no_part_of_a_border():
+    alpha = np.linspace(-0.3, 0.3, 13)
+    ds = powers(alpha, np.random.default_rng(6), scatter=0.01)
+    ds["q"] = ds["m"] * 0 + xr.DataArray(np.where(alpha > 0.15, 0.0, 1.0), dims="T")
+    rules = [dataclasses.replace(rule) for rule in GROWTH]
+    rules += [Rule(phase=name, quantity="q", above=0.5) for name in ("ordered", "disordered")]
+    rules += [Rule(phase="frozen", quantity="q", below=0.5)]
+    found = by_rules(ds, PHASES, rules, ("T",), "L")
+    assert names(found)[-3:].tolist() == ["frozen"] * 3
+    by_pair = {line.between: line for line in found.boundaries}
+    border = by_pair["disordered", "ordered"].estimate
+    assert border.low <= 0.5 <= border.high
+    step = by_pair["frozen", "ordered"]
+    assert step.estimate.low == pytest.approx(0.75, abs=0.02)  # somewhere between two points
+    assert step.estimate.high == pytest.approx(0.833, abs=0.02)
+    assert flagged(step.flags, "coarse grid")
+
+
+def test_censored_times_are_judged_by_their_median():
+    # three of nine runs did not finish: their mean is infinite, their median is not
+    rng = np.random.default_rng(7)
+    time = np.exp(rng.normal(np.log([[10.0], [100.0], [1000.0]]), 0.1, size=(3, 9)))
+    time[1, :3] = time[2, :7] = np.inf
+    ds = xr.Dataset({"t": (("T", "realization"), time)}, {"T": [0.0, 1.0, 2.0]})
+    rules = (
+        Rule(phase="ordered", quantity="t", below=300.0),
+        Rule(phase="frozen", quantity="t", above=300.0),
+    )
+    found = by_rules(ds, PHASES, rules, ("T",), censored=("t",))
+    # with a third unfinished the upper end of the median's interval is infinite
+    assert names(found).tolist() == ["ordered", "unresolved", "frozen"]
+    assert np.isinf(found.cells["t"].values).tolist() == [False, False, True]
+    time[2] = np.inf  # not once: nothing is more certain
+    assert names(by_rules(ds, PHASES, rules, ("T",), censored=("t",)))[2] == "frozen"
+    (line,) = found.boundaries
+    assert 0 <= line.estimate.low < 2 < line.estimate.high
+    # the control: without the declaration those that finished speak for all
+    assert by_rules(ds, PHASES, rules, ("T",)).cells["t"].values[1] < 120
+
+
+def test_intervals_of_medians_leave_the_truth_as_rarely_as_stated():
+    rng = np.random.default_rng(8)
+    time = np.exp(0.5 * rng.normal(size=(500, 15)))
+    ds = xr.Dataset({"t": (("T", "realization"), np.where(time > 2, np.inf, time))})
+    found = values(ds, "t", censored=True, draws=300)
+    outside = (found["t_low"] > 1) | (found["t_high"] < 1)
+    assert outside.mean() < 0.06
+    assert (np.abs(found["t"] - 1) < found["t_error"]).mean() > 0.6
+
+
+def test_a_deterministic_system_is_judged_as_it_is():
+    ds = magnet(np.random.default_rng(9), realizations=1, scatter=0.0)
+    unknown = by_rules(ds, PHASES, RULES, ("T", "h"), "L")
+    assert (unknown.cells["phase"] == 0).all()  # a single realization has no error
+    known = by_rules(ds.isel(realization=0), PHASES, RULES, ("T", "h"), "L", deterministic=True)
+    truth = T[:, None] - 0.55 - H / 2
+    clear = np.abs(truth) > 1e-9
+    assert (names(known)[clear] == np.where(truth < 0, "ordered", "disordered")[clear]).all()
+    along = [line for line in known.boundaries if line.along == "T"]
+    assert all(e.low <= 0.55 + b.at["h"] / 2 <= e.high for b in along for e in [b.estimate])
+
+
+def test_missing_realizations_are_left_out():
+    ds = magnet(np.random.default_rng(10))
+    gone = ds.copy(deep=True)
+    gone["m"][0, 0, :, 3:] = np.nan
+    gone["m"][1, 0] = np.nan
+    whole, part = (by_rules(d, PHASES, RULES, ("T", "h"), "L").cells for d in (ds, gone))
+    assert part["m_dof"][0, 0] == 2
+    assert part["phase"][1, 0] == 0
+    xr.testing.assert_identical(
+        part.drop_attrs().isel(h=slice(1, None)), whole.drop_attrs().isel(h=slice(1, None))
+    )
+
+
+def test_one_value_of_an_axis_may_be_selected():
+    ds = magnet(np.random.default_rng(11))
+    whole = by_rules(ds, PHASES, RULES, ("T", "h"), "L")
+    part = by_rules(ds.sel(h=0.2), PHASES, RULES, ("T", "h"), "L")
+    assert part.cells.sizes == {"T": 11, "h": 1}
+    np.testing.assert_array_equal(part.cells["phase"], whole.cells["phase"].sel(h=[0.2]))
+
+
+def test_an_axis_too_many_or_too_few_says_what_to_do():
+    ds = magnet(np.random.default_rng(12))
+    with pytest.raises(InputError, match=r"also sweeps h \(0.0, 0.1, .*--select h=VALUE"):
+        by_rules(ds, PHASES, RULES, ("T",), "L")
+    with pytest.raises(InputError, match=r"L = 8 was selected: leave out --select L"):
+        by_rules(ds.isel(L=0), PHASES, RULES, ("T", "h"), "L")
+    with pytest.raises(InputError, match=r"put g = \[...\] into its \[grid\]"):
+        by_rules(ds, PHASES, RULES, ("T", "g"), "L")
+    # an observable that no rule asks for may have axes of its own
+    spectrum = xr.DataArray(np.zeros((11, 5)), dims=("T", "mode"))
+    by_rules(ds.assign(s=spectrum), PHASES, RULES, ("T", "h"), "L")
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (Rule(phase="ordred", quantity="m", above=0.5), "did you mean 'ordered'"),
+        (Rule(phase="ordered", quantity="q", above=0.5), "unknown observable 'q'"),
+        (Rule(phase="ordered", quantity="m"), "above or below what"),
+    ],
+)
+def test_rules_that_cannot_be_judged_are_refused(rule, message):
+    with pytest.raises(InputError, match=message):
+        by_rules(magnet(np.random.default_rng(13)), PHASES, (rule,), ("T", "h"), "L")
+
+
+def test_rules_and_phases_are_plain_data():
+    said = json.loads(json.dumps([dataclasses.asdict(x) for x in (*PHASES, *RULES, *GROWTH)]))
+    assert Phase(**said[0]) == PHASES[0]
+    assert Rule(**said[3]) == RULES[0]
