@@ -104,8 +104,7 @@ class CriticalPoint:
         }
 
     def _plain(self, fit: PowerLaw) -> dict[str, Any]:
-        n = len(self.samples)
-        found = {name: parameter(fit, name, n, self.level).to_dict() for name in PARAMETERS}
+        found = {name: parameter(fit, name).to_dict() for name in PARAMETERS}
         names = ("chi2", "dof", "p_value", "points", "window")
         about = {name: getattr(fit, name) for name in names}
         return found | about | {"flags": [flag.to_dict() for flag in flags_of(fit)]}
