@@ -366,8 +366,8 @@ class Store:
                 del arrays[name], described[name]
         inner = {dim: inner[dim] for dims, _, _ in described.values() for dim in dims}
         fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
-        found = manifest.read_card(self.path)
-        told = found[0] if found else None
+        kept = manifest.read_card(self.path)
+        told = kept[0] if kept else None
         marks = (
             {o.name: _marks(o, "censored", "undefined") for o in told.observables} if told else {}
         )
