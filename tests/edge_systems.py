@@ -107,7 +107,7 @@ class Sweep:
 # --- disorder that points share ---
 
 SPINS = 50
-SWEEPS = 200
+SWEEPS = 50
 PARAMAGNET: dict[str, Any] = {
     "observables": (
         Observable(name="patterns", dims=("spin",), doc="the random fields"),

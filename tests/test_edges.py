@@ -16,6 +16,7 @@ from criticality import InputError, ScalingData, Store, Study, keys, phase_diagr
 from criticality.analysis.boundaries import boundaries
 from criticality.analysis.classify import by_rules, values
 from criticality.analysis.exponents import SOURCES, doubts, exponents
+from criticality.analysis.stats import quantile_of_few
 from criticality.base import (
     Observable,
     Phase,
@@ -109,7 +110,7 @@ def test_an_ordered_axis_keeps_its_order_and_another_order_is_another_task(tmp_p
 
 
 def test_a_sweep_up_and_down_has_its_known_hysteresis_in_the_order_of_the_protocol(sweeps):
-    kind, path, ds = sweeps
+    _, path, ds = sweeps
     assert ds["field"].values.tolist() == list(LOOP)
     xr.testing.assert_identical(Store(path).open(), ds)
     assert Store(path).card()[1]["field"].ordered
@@ -159,7 +160,7 @@ def test_a_hysteresis_loop_is_drawn_as_a_loop(sweeps):
 
 
 def test_analysis_keeps_the_order_and_seeks_no_border_along_it(sweeps):
-    _, path, ds = sweeps
+    ds = sweeps[2]
     table = values(ds, "magnetization")
     assert boundaries(table, "magnetization", "field") == ()
     assert len(boundaries(table, "magnetization", "coupling")) == len(LOOP)
@@ -175,7 +176,8 @@ def test_analysis_keeps_the_order_and_seeks_no_border_along_it(sweeps):
         Rule(phase="up", quantity="magnetization", above=0.0),
         Rule(phase="down", quantity="magnetization", below=0.0),
     )
-    few = ds + 1e-6 * np.random.default_rng(0).normal(size=ds["magnetization"].shape)
+    noise = 1e-6 * np.random.default_rng(0).normal(size=ds["magnetization"].shape)
+    few = ds.assign(magnetization=ds["magnetization"] + noise)
     both = by_rules(few, phases, rules, ("coupling", "field"))
     parts = [
         by_rules(few.isel(field=part), phases, rules, ("coupling", "field")).cells["phase"].values
@@ -330,7 +332,7 @@ def test_medians_cover_the_truth_and_means_of_what_happened_do_not(passages):
         assert 0.55 < (np.abs(at["time"] - truth) < at["time_error"]).mean() < 0.9
     finite = passages.where(np.isfinite(passages["time"])).drop_attrs().sel(size=[64])
     naive = values(finite, "time")
-    assert ((naive["time_low"] < 64) & (64 < naive["time_high"])).mean() < 0.1
+    assert ((naive["time_low"] < 64) & (naive["time_high"] > 64)).mean() < 0.1
 
 
 def test_exponents_of_censored_times_are_those_of_medians(passages):
@@ -338,9 +340,16 @@ def test_exponents_of_censored_times_are_those_of_medians(passages):
     xr.testing.assert_identical(
         found, exponents(passages.drop_attrs(), "time", "size", censored=True, draws=200)
     )
-    # medians of the geometric distribution grow as size - 1/2, with an exponent just above 1
-    assert abs(found["exponent"].mean() - 1.03) < 0.05
+    # medians of the geometric distribution are from 5.2 to 44.0: an exponent of 1.03
+    truth = np.log(median_time(1 / 64) / median_time(1 / 8)) / np.log(8)
+
+    def covered(fit):
+        wide = quantile_of_few(2.0, fit["exponent_dof"].values)
+        return (np.abs(fit["exponent"] - truth) < wide * fit["exponent_error"]).mean()
+
+    assert covered(found) > 0.92
     naive = exponents(passages.drop_attrs(), "time", "size", draws=200)
+    assert covered(naive) < 0.6
     assert naive["exponent"].mean() < 0.85
 
 
@@ -360,6 +369,13 @@ def test_figures_show_medians_and_missing_realizations_spoil_nothing(passages):
         pytest.approx(median[[0, 3]]),
         pytest.approx(error[[0, 3]]),
     )
+    some[:, :] = np.where(np.arange(25) < 9, np.inf, some)
+    bounded = mean_and_error(some, ("size",))
+    without = np.isfinite(bounded[0]) & np.isinf(bounded[1])
+    assert without.any()
+    arrows = against_size(some, "size").lines[-1]
+    assert arrows.get_marker() == r"$\uparrow$"
+    assert arrows.get_ydata().tolist() == bounded[0][without].tolist()
     some[:, :] = np.where(np.arange(25) < 20, np.inf, some)
     ax = against_size(some, "size")  # mostly infinite: nothing to draw, and no failure
     ax.get_figure().savefig("/dev/null", format="png")
@@ -426,7 +442,8 @@ def test_scaling_of_what_did_not_happen_is_refused_with_a_way_out(passages):
     assert (
         data.mean.tolist() == table["time"].transpose("size", "temperature").values.ravel().tolist()
     )
-    soon = ds.sel(size=[8]).where(ds["time"] < 50, 10.0)
+    soon = ds.sel(size=[8])
+    soon["time"] = soon["time"].where(soon["time"] < 50, 10.0)
     late = soon.assign_coords(size=[9])
     both = xr.concat([soon, late], "size", combine_attrs="override")
     assert len(ScalingData.from_dataset(both, "temperature", "size", "time").curves) == 2
@@ -436,7 +453,7 @@ def test_scaling_of_what_did_not_happen_is_refused_with_a_way_out(passages):
 def test_a_store_says_what_is_censored_and_does_not_take_it_for_a_failure(kind, lanes, tmp_path):
     path = tmp_path / "s"
     ds = computed(
-        kind, lanes, path, 12, {"budget": 150}, size=[20, 40], temperature=[0.1, 0.4, 64.0]
+        kind, lanes, path, 8, {"budget": 150}, size=[20, 40], temperature=[0.1, 0.4, 64.0]
     )
     assert ds["time"].attrs["censored"] == ds["wait"].attrs["undefined"] == 1
     assert "undefined" not in ds["time"].attrs
@@ -455,6 +472,9 @@ def test_a_store_says_what_is_censored_and_does_not_take_it_for_a_failure(kind, 
     assert rows["wait"].isna().sum() == np.isnan(ds["wait"]).sum()
 
 
+VALUE = control(0, interval="[0, 3]")
+
+
 @system(
     observables=[
         Observable(name="censored", censored=True),
@@ -463,7 +483,7 @@ def test_a_store_says_what_is_censored_and_does_not_take_it_for_a_failure(kind, 
         Observable(name="plain"),
     ]
 )
-def returns(rng, value=control(0, interval="[0, 3]")):
+def returns(rng, value=VALUE):
     found = [0.0, np.inf, np.nan, -np.inf][value]
     return dict.fromkeys(("censored", "undefined", "both", "plain"), found)
 
@@ -518,7 +538,7 @@ def test_data_on_the_device_have_the_bits_of_the_system_that_asks(first):
     assert found[Sum32]["total"] == np.float32(1.1)
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -533,10 +553,10 @@ def test_a_checkpoint_keeps_64_bits(width, tmp_path, monkeypatch):
         real(self, states)
         saves.append(self)
         if len(saves) == 3:
-            raise Stopped
+            raise StoppedError
 
     monkeypatch.setattr(Checkpoints, "save", save)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         list(ensemble.stream(tasks, {}, width, Checkpoints(str(tmp_path), tasks)))
     kept = Checkpoints(str(tmp_path), tasks)
     again = dict(ensemble.stream(tasks, {}, width, kept))
@@ -610,7 +630,7 @@ def test_without_chance_errors_come_from_the_sizes(power):
 
 
 def test_no_error_of_zero_is_claimed_anywhere(power, capsys):
-    kind, ds = power
+    ds = power[1]
     assert np.isnan(mean_and_error(ds["order"], ("temperature", "size"))[1]).all()
     phases = (Phase(name="below"), Phase(name="above"))
     rules = (
@@ -628,7 +648,7 @@ def test_no_error_of_zero_is_claimed_anywhere(power, capsys):
     exact = ds.assign(field=ds["field"] + 1.05 - 0.5)
     (met,) = by_rules(exact, phases, rules, ("temperature",), "size").boundaries
     assert met.estimate.value == pytest.approx(0.5, abs=1e-6)
-    assert not met.estimate.error == 0
+    assert met.estimate.error != 0
     write_json(diagram.to_dict())
     content = json.loads(capsys.readouterr().out)
     assert all(row["field_error"] is None for row in content["cells"])
@@ -717,10 +737,11 @@ def test_running_moments_are_those_of_the_series_where_sums_of_powers_fail(recor
         exact = SERIES[lane, :length].astype(float)
         deviation = exact - exact.mean()
         assert moments.number[lane] == length
-        assert moments.mean[lane] == pytest.approx(exact.mean(), abs=2e-3)
+        mine = jax.tree.map(lambda x, lane=lane: x[lane], moments)
+        assert mine.mean == pytest.approx(exact.mean(), abs=2e-3)
         for order, found in ((2, "variance"), (3, "third"), (4, "fourth")):
             truth = (deviation**order).mean()
-            assert getattr(moments, found)[lane] == pytest.approx(truth, rel=2e-3, abs=2e-3)
+            assert getattr(mine, found) == pytest.approx(truth, rel=2e-3, abs=2e-3)
     series = SERIES[0]
     naive = (series**2).mean(dtype=np.float32) - series.mean(dtype=np.float32) ** 2
     assert abs(naive - SERIES[0].astype(float).var()) > 0.02  # the control
@@ -761,7 +782,7 @@ def test_a_walk_spreads_as_its_time(lanes, tmp_path):
     # x^2 / t of 20 x 20 walkers: mean 1, variance 2 / 400
     np.testing.assert_allclose(found / times, 1, atol=4 * np.sqrt(2 / 400))
     assert (np.abs(found / times - 1) > 1e-3).all()
-    assert (0.4 < error / times / np.sqrt(2 / 400)).all()
+    assert (error / times / np.sqrt(2 / 400) > 0.4).all()
     assert (error / times / np.sqrt(2 / 400) < 1.8).all()
     assert ds["variance"].mean() == pytest.approx(1, abs=4 * np.sqrt(2 / 2000))
     assert ds["fourth"].mean() == pytest.approx(3, abs=4 * np.sqrt(96 / 2000))
