@@ -189,9 +189,8 @@ def test_analysis_keeps_the_order_and_seeks_no_border_along_it(sweeps):
 
 def test_what_cannot_be_said_of_both_branches_is_refused(sweeps, tmp_path):
     _, path, ds = sweeps
-    ds["magnetization"] = ds["magnetization"] + np.random.default_rng(0).normal(
-        size=ds["magnetization"].shape
-    )
+    noise = np.random.default_rng(0).normal(size=ds["magnetization"].shape)
+    ds = ds.assign(magnetization=ds["magnetization"] + noise)
     with pytest.raises(InputError, match=r"field has a value twice.*isel\(field=slice"):
         ScalingData.from_dataset(ds, "field", "coupling", "magnetization")
     up = ScalingData.from_dataset(
