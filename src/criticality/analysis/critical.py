@@ -13,11 +13,9 @@ import numpy as np
 from criticality.analysis.breakdown import Breakdown, OrderParameter, Spread, means
 from criticality.analysis.scaling.threshold import PowerLaw
 from criticality.analysis.stats import Array
-from criticality.base import Estimate, Flag
+from criticality.base import Estimate, Flag, flagged
 
-UNFIT = ("too few points", "flat", "at bound", "p_c outside data", "outside data")  # if alone
-PARAMETERS = ("p_c", "beta", "amplitude")
-METHOD = "generalised least squares; draws resample realizations"
+UNFIT = ("too few points", "flat", "at bound", "outside data")  # of a realization alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +75,7 @@ class CriticalPoint:
 
     def flags_of_each(self) -> dict[str, int]:
         """How many realizations have a flag; "no breakdown" for those without a fit."""
-        every = (["no breakdown"] if f is None else map(str, flags_of(f)) for f in self.each)
+        every = (["no breakdown"] if f is None else map(str, f.flags) for f in self.each)
         return dict(Counter(flag for flags in every for flag in flags))
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,8 +90,8 @@ class CriticalPoint:
             "resolved": self.resolved,
             "flags": [flag.to_dict() for flag in self.flags],
             "breakdown": self.breakdown.to_dict(),
-            "fit": None if self.fit is None else self._plain(self.fit),
-            "scan": [self._plain(fit) for fit in self.scan],
+            "fit": None if self.fit is None else self.fit.to_dict(),
+            "scan": [fit.to_dict() for fit in self.scan],
             "each": {
                 "p_c": self.single("p_c").to_dict(self.level),
                 "beta": self.single("beta").to_dict(self.level),
@@ -102,12 +100,6 @@ class CriticalPoint:
             "control": self.control.tolist(),
             "mean": means(self.samples).tolist(),
         }
-
-    def _plain(self, fit: PowerLaw) -> dict[str, Any]:
-        found = {name: parameter(fit, name).to_dict() for name in PARAMETERS}
-        names = ("chi2", "dof", "p_value", "points", "window")
-        about = {name: getattr(fit, name) for name in names}
-        return found | about | {"flags": [flag.to_dict() for flag in flags_of(fit)]}
 
     def __str__(self) -> str:
         """Say it in a few lines."""
@@ -153,27 +145,10 @@ class CriticalPoints:
         return "\n\n".join([self.wording.heading, *parts])
 
 
-# --- power laws -----------------------------------------------------------------------------
-
-
-def parameter(fit: PowerLaw, name: str) -> Estimate:
-    """One of `PARAMETERS` of a power law."""
-    return fit.params[name]
-
-
-def flags_of(fit: PowerLaw) -> tuple[Flag, ...]:
-    """Give the flags of a power law."""
-    return tuple(flag if isinstance(flag, Flag) else Flag(flag) for flag in fit.flags)
-
-
 def alone(each: Sequence[PowerLaw | None], name: Literal["p_c", "beta"]) -> Spread:
     """Scatter of p_c or beta over fits of realizations, of those that have a threshold."""
-
-    def value(fit: PowerLaw | None) -> float:
-        unfit = fit is None or {flag.name for flag in flags_of(fit)} & set(UNFIT)
-        return math.nan if fit is None or unfit else parameter(fit, name).value
-
-    return Spread(np.array([value(fit) for fit in each]))
+    fits = [None if fit is None or flagged(fit.flags, *UNFIT) else fit for fit in each]
+    return Spread(np.array([math.nan if fit is None else getattr(fit, name) for fit in fits]))
 
 
 # --- words -----------------------------------------------------------------------------------
@@ -192,7 +167,7 @@ def described(point: CriticalPoint, wording: Wording | None = None) -> str:
         return f"{wording.symbol} = {told(p_c):<14} beta = {beta!s:<10}"
 
     def of_fit(fit: PowerLaw) -> str:
-        return law(parameter(fit, "p_c"), parameter(fit, "beta"))
+        return law(fit.params["p_c"], fit.params["beta"])
 
     place = ", ".join(f"{name} = {_short(value)}" for name, value in point.at.items())
     offset = f" - {order.offset:.4g} ({order.source})" if order.offset else ""
@@ -206,7 +181,7 @@ def described(point: CriticalPoint, wording: Wording | None = None) -> str:
             f"  breakdown    half-way at {told(half)}{scatter}; steepest at {told(steepest)}"
         )
     fit = point.fit
-    if fit is not None and math.isfinite(parameter(fit, "p_c").value):
+    if fit is not None and math.isfinite(fit.p_c):
         low, high = sorted((factor * point.control[0], factor * point.control[-1]))
         lines.append(
             f"  mean         {of_fit(fit)}  chi2/dof = {fit.chi2:.1f}/{fit.dof} "
@@ -221,9 +196,9 @@ def described(point: CriticalPoint, wording: Wording | None = None) -> str:
         mean = law(p_c.estimate(), beta.estimate())
         lines.append(f"  alone        {mean}  {p_c.n} of {len(point.each)} {many}{scatter}")
     for narrow in point.scan[1:]:
-        if math.isfinite(parameter(narrow, "p_c").value):
+        if math.isfinite(narrow.p_c):
             reach = f"within {factor * narrow.window[1]:.2g}"
-            flags = ", ".join(map(str, flags_of(narrow)))
+            flags = ", ".join(map(str, narrow.flags))
             lines.append(f"  {reach:<12} {of_fit(narrow)}  {flags}".rstrip())
     counts = point.flags_of_each()
     if counts:

@@ -31,8 +31,6 @@ from criticality.analysis.critical import (
     CriticalPoints,
     Wording,
     alone,
-    flags_of,
-    parameter,
 )
 from criticality.analysis.scaling.curve import Curve
 from criticality.analysis.scaling.threshold import PowerLaw, power_law, window_scan
@@ -168,10 +166,10 @@ def critical_point(
     if len(x) < LEAST:
         return outcome([Flag("too few points")])
     scan = window_scan(_curve(order, x, samples), draws=draws, **options)
-    beyond = order.sign * (x - parameter(scan[0], "p_c").value)
+    beyond = order.sign * (x - scan[0].p_c)
     spread = np.nan_to_num(alone(each, "p_c").deviation)
     smeared = [Flag("smeared")] if np.sum((beyond > 0) & (beyond < spread)) >= 2 else []
-    return outcome([*flags_of(scan[0]), *smeared, *_narrower(scan)], scan)
+    return outcome([*scan[0].flags, *smeared, *_narrower(scan)], scan)
 
 
 def along_axis(
@@ -451,9 +449,9 @@ def _single(
 
 def _narrower(scan: Sequence[PowerLaw]) -> list[Flag]:
     """Flag a fit that narrower windows do not support."""
-    good = [parameter(fit, "beta") for fit in scan[1:] if not fit.flags]
+    good = [fit.params["beta"] for fit in scan[1:] if not fit.flags]
     if not good:
         return [Flag("single window")]
-    first = parameter(scan[0], "beta")
+    first = scan[0].params["beta"]
     moved = (abs(b.value - first.value) > DRIFT * max(b.error, first.error) for b in good)
     return [Flag("drift")] if any(moved) else []

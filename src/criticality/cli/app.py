@@ -182,7 +182,7 @@ class Results:
                     f"{error} Use --select AXIS=VALUE with one of: {swept}."
                 ) from error
             raise
-        free = [str(dim) for dim in ds.dims if dim != "realization"]
+        free = [str(dim) for dim in ds.dims]
         for choice, name, text in self._choices:
             if name in free and name not in grid:
                 value = _value(choice, name, text, ds[name].values)
@@ -196,9 +196,13 @@ class Results:
             elif name not in free and name not in self._inner():
                 raise unknown("axis", name, free, "--select")
         chosen = {name for _, name, _ in self._choices}
-        kept = {*self.card.plane, self.card.size, "realization", *self._inner()}
+        kept = {*self.card.plane, self.card.size, *self._inner()}
         ds = ds.squeeze(
-            [d for d, n in ds.sizes.items() if n == 1 and (d in chosen or d not in kept)]
+            [
+                d
+                for d, n in ds.sizes.items()
+                if n == 1 and d != "realization" and (d in chosen or d not in kept)
+            ]
         )
         found: xr.Dataset = catalog.described(
             ds, self.card, self.axes, self.here and not observables

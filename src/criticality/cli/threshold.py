@@ -11,12 +11,14 @@ from criticality.base import InputError
 from criticality.cli.app import (
     Draws,
     Json,
+    Level,
     Own,
     Results,
     Seed,
     Select,
     StoreDir,
     app,
+    between_0_and_1,
     write,
     write_json,
 )
@@ -57,7 +59,7 @@ def threshold(
     ] = 32,
     draws: Draws = 500,
     seed: Seed = 0,
-    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.95,
+    level: Level = 0.95,
     system: Own = None,
     as_json: Json = False,
 ) -> None:
@@ -69,8 +71,7 @@ def threshold(
             f"--control-range {control_range[0]:g} {control_range[1]:g}: expected two numbers, "
             f"least < greatest."
         )
-    if not 0 < level < 1:
-        raise InputError(f"--level {level:g}: expected a probability between 0 and 1.")
+    between_0_and_1("--level", level)
     from criticality.analysis.thresholds import Options
 
     options = Options(
@@ -94,6 +95,7 @@ def threshold(
 def _along_axis(results: Results, control: str, options: Options) -> CriticalPoints:
     """Critical points along one axis, whatever the system."""
     from criticality.analysis import thresholds
+    from criticality.analysis.exponents import averaged
 
     card = results.card
     along = control or (card.plane[-1] if card.plane else "")
@@ -111,8 +113,7 @@ def _along_axis(results: Results, control: str, options: Options) -> CriticalPoi
             f"another order parameter with --observable."
         )
     stored = any(name == observable.name for observable in card.observables)
-    ds = results.open(name) if stored else results.open()
-    ds = ds.mean([dim for dim in card.repeated if dim in ds.dims], keep_attrs=True)
+    ds = averaged(results.open(*[name] * stored), name, card.repeated).to_dataset(name=name)
     axis = results.axes.get(along)
     shared: dict[str, Any] = {"paired": True} if axis is not None and axis.shared else {}
     found = thresholds.along_axis(

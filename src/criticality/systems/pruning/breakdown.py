@@ -37,6 +37,22 @@ WORDING = Wording(
 )
 
 
+def opened(source: Source, *observables: str) -> xr.Dataset:
+    """Observables of a store over all of their inner axes, and realizations.
+
+    Raises
+    ------
+    InputError
+        If one value of an inner axis was selected.
+    """
+    ds = source.open(*observables)
+    wanted = {dim for name in observables for dim in source.card.observable(name).dims}
+    for dim in sorted(wanted - set(ds.dims)):
+        outer = [str(name) for name in ds.dims if name not in INNER]
+        raise unknown("axis", dim, [*outer, "realization"], "--select")
+    return ds
+
+
 def outer_points(ds: xr.Dataset) -> list[tuple[dict[str, Any], xr.Dataset]]:
     """Give the values of the outer axes, and the data, of every point that was computed."""
     return thresholds.points_of(ds, "accuracy", INNER)
@@ -187,7 +203,7 @@ def threshold(source: Source, options: Options) -> CriticalPoints:
     if wanted == "prediction_entropy" and options.offset is not None:
         raise InputError(f"--offset {options.offset:g}: is for the accuracy; the entropy has none.")
     names = tuple(name for name in OBSERVABLES if wanted in ("", name))
-    points = outer_points(source.open(*NEEDED))
+    points = outer_points(opened(source, *NEEDED))
     found = [
         critical_point(
             one,

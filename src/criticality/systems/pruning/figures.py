@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike
 
-from criticality.analysis.critical import PARAMETERS, CriticalPoint, parameter
+from criticality.analysis.critical import CriticalPoint
 from criticality.analysis.stats import Array
 from criticality.base import with_error
 from criticality.figures.parts import (
@@ -251,10 +251,10 @@ def order_parameter(point: CriticalPoint, ax: Axes | None = None) -> Axes:
         x = 100 * (point.control - rho_c)
         here = (x > 0) & (y > 0)
         ax.plot(x[here], y[here], "-", color="0.75", lw=0.7, zorder=0)
-    if point.fit is None or not math.isfinite(parameter(point.fit, "p_c").value):
+    if point.fit is None or not math.isfinite(point.fit.p_c):
         ax.set_title(", ".join(map(str, point.flags)), fontsize="medium")
         return ax
-    rho_c, beta, amplitude = (parameter(point.fit, name) for name in PARAMETERS)
+    rho_c, beta, amplitude = (point.fit.params[name] for name in ("p_c", "beta", "amplitude"))
     x = 100 * (point.control - rho_c.value)
     mean, error = mean_and_error(point.samples)
     here = (x > 0) & (mean > 0)
@@ -295,10 +295,10 @@ def threshold_scan(
             low, high = (factor * (alone.mean + s * alone.error) for s in (-1, 1))
             ax.axhspan(low, high, color=colour, alpha=0.2, lw=0, zorder=0)
         for fit in point.scan:
-            rho_c, shown = parameter(fit, "p_c").value, parameter(fit, name)
-            if not math.isfinite(rho_c):
+            if not math.isfinite(fit.p_c):
                 continue
-            x = 100 * min(fit.window[1], point.control[-1] - rho_c)
+            shown = fit.params[name]
+            x = 100 * min(fit.window[1], point.control[-1] - fit.p_c)
             ax.errorbar(x, factor * shown.value, factor * shown.error, fmt=marker,
                         ms=4.5, lw=1, capsize=2, color=colour, mfc="w" if fit.flags else colour,
                         label=label)  # fmt: skip

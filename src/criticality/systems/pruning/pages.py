@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from criticality.base import InputError
 from criticality.figures.book import Book, Source
 from criticality.systems.pruning import degrees, evolution, figures, topology_figures
-from criticality.systems.pruning.breakdown import critical_points, outer_points
+from criticality.systems.pruning.breakdown import critical_points, opened, outer_points
 
 NEAR = 0.01  # density whose degrees are drawn: about where networks break down
 CURVES = ("accuracy", "prediction_entropy", "outcome_entropy", "loss")
@@ -24,7 +24,7 @@ WEIGHTS = ("weights", "removed", "snapshot_step")
 def pruning_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     """Draw performance, structure, exponents and, where weights were kept, how these move."""
     _refuse(at)
-    ds = source.open(*CURVES, *LAYERS, "density")
+    ds = opened(source, *CURVES, *LAYERS, "density")
     parts = outer_points(ds)
     titles = [_title(point) for point, _ in parts]
     for ax, name in zip(book.page("breakdown", 4, 17)[0], CURVES, strict=True):
@@ -44,7 +44,7 @@ def pruning_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
 
 
 def _degree_page(source: Source, book: Book) -> None:
-    ds = source.open("accuracy", "density", "edges", "live_units", "removed")
+    ds = opened(source, "accuracy", "density", "edges", "live_units", "removed")
     parts = outer_points(ds)
     steps, titles = [], []
     for point, one in parts:
@@ -76,7 +76,7 @@ def _degrees(ds: xr.Dataset, step: int, row: Sequence[Axes]) -> None:
 
 
 def _weight_pages(source: Source, book: Book, half: Sequence[float]) -> None:
-    ds = source.open("accuracy", "density", "edges", "evolution", *WEIGHTS)
+    ds = opened(source, "accuracy", "density", "edges", "evolution", *WEIGHTS)
     if ds.sizes["snapshot"] < 2:
         return
     parts = outer_points(ds)
@@ -114,7 +114,7 @@ def _scatters(ds: xr.Dataset, half: float, row: Sequence[Axes]) -> None:
 def topology_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     """Draw the accuracies of the topologies, and how they train."""
     _refuse(at)
-    ds = source.open("accuracy", "loss", "pruned_accuracy", "dense_accuracy")
+    ds = opened(source, "accuracy", "loss", "pruned_accuracy", "dense_accuracy")
     parts = outer_points(ds)
     rows = book.page("topology", 3, 14, [_title(point) for point, _ in parts])
     for row, (_, one) in zip(rows, parts, strict=True):
