@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from criticality.analysis import stats
 from criticality.analysis.boundaries import Boundary, boundaries
@@ -117,7 +117,6 @@ def values(
         Over the dimensions but realizations and repetitions: the observable, `_error` (standard
         error), `_dof` of it, `_low` and `_high`: the interval which the true value leaves on
         either side as rarely as a Gaussian leaves `sigmas` errors, by Student's distribution.
-        The attribute `error_method` says where errors come from.
         Realizations that all agree have no error; of a single one, unless the system is
         deterministic, the error is NaN.
 
@@ -150,14 +149,7 @@ def values(
     return xr.Dataset(
         {f"{observable}{end}": (dims, column) for end, column in found.items()},
         coords={d: array[d] for d in dims},
-        attrs={"error_method": _how(censored, deterministic, draws)},
     )
-
-
-def _how(censored: bool, deterministic: bool, draws: int) -> str:
-    if deterministic:
-        return "none, the system is deterministic"
-    return f"of medians, {draws} bootstrap draws" if censored else "of means over realizations"
 
 
 def _of_medians(
@@ -179,18 +171,16 @@ def _of_medians(
         rng = np.random.default_rng([seed, *at])
         drawn = stats.bootstrap_centres(there, draws, rng, censored=True)
         wide = stats.widening(len(there))
+        ends = np.quantile(drawn, [tail, 1 - tail], method="nearest")
         if np.isfinite(middle[at]):
             error[at] = wide * float(stats.half_width(drawn))
-        else:
-            error[at] = 0.0 if np.isinf(drawn).all() else np.inf
-        ends = np.quantile(drawn, [tail, 1 - tail], method="nearest")
-        # an end that is the median itself stays: infinity less infinity is no number
-        low[at], high[at] = (
-            end
-            if end == middle[at]
-            else middle[at] + wide * quantile[at] / sigmas * (end - middle[at])
-            for end in ends
-        )
+            low[at], high[at] = middle[at] + wide * quantile[at] / sigmas * (ends - middle[at])
+        elif np.isinf(there).all():
+            error[at], low[at], high[at] = 0.0, np.inf, np.inf
+        else:  # no distance from infinity: the order statistic that is above it as rarely
+            rank = int(binom.ppf(tail, len(there), 0.5))
+            error[at], high[at] = np.inf, np.inf
+            low[at] = np.sort(there)[rank - 1] if rank else -np.inf
     return error, low, high
 
 
@@ -265,12 +255,11 @@ def by_rules(
             tables.append(
                 _slopes(exponents(ds, quantity, size, inner=within, **how), quantity, sigmas)
             )
+            method |= tables[-1].attrs
         else:
             tables.append(values(last, quantity, sigmas=sigmas, **how))
-        method |= tables[-1].attrs
-    method["error_method"] = "; ".join(dict.fromkeys(t.attrs["error_method"] for t in tables))
     grid = xr.Dataset(coords={axis: ds[axis] for axis in plane})
-    cells = xr.merge([*tables, grid], join="exact", combine_attrs="drop")
+    cells = xr.merge([*tables, grid], compat="equals", join="exact", combine_attrs="drop")
     cells = cells.broadcast_like(grid).transpose(*plane)
     cells["phase"] = (tuple(plane), _codes(cells, phases, rules), phase_attributes(phases))
     method |= {"realizations": ds.sizes[REALIZATION], "rules": [_words(rule) for rule in rules]}
