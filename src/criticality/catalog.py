@@ -7,6 +7,7 @@ anything by itself.
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import hashlib
 import importlib
@@ -113,8 +114,10 @@ def place(kind: type[System]) -> str:
     own = origin(kind)
     if own is not None:
         return f"{Path(own.path).name}:{own.name}"
-    if any(known == card(kind).name and there is kind for known, there in installed()):
-        return ""
+    name = card(kind).name
+    with contextlib.suppress(InputError):
+        if name in places() and find(name) is kind:
+            return ""
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
