@@ -114,7 +114,7 @@ class Store:
         return Card(observables=observables, source=entry.attributes["source"], **told), axes
 
     def own(self) -> bool:
-        """Whether the system came from a user's own file."""
+        """Whether the system is not an installed one, but one's own."""
         found = manifest.read_card(self.path)
         return found is not None and bool(found[2])
 
