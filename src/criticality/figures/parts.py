@@ -68,6 +68,15 @@ def positions(values: Array) -> tuple[Array, Array]:
     return centres, np.append(centres[0] - half[0], edges)
 
 
+def on_curve(values: Array) -> Array:
+    """Where points of a curve stand: as in `positions`, but what turns back does so to scale."""
+    if values.dtype.kind in "iuf":
+        steps = np.diff(values)
+        if not ((steps > 0).all() or (steps < 0).all()):
+            return values.astype(float)
+    return positions(values)[0]
+
+
 def scale(ds: xr.Dataset, name: str, axis: Axis, centres: Array | None = None) -> None:
     """Label an axis on which values stand at `centres`, by default as `positions` says."""
     values = ds[name].values
