@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import resource
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from hypothesis import settings
 
 from criticality import Study
 from criticality.cli import main
@@ -18,6 +20,9 @@ from criticality.study import workers
 from criticality.systems import DropoutNetwork
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+
+settings.register_profile("untimed", deadline=None)  # other workers take what time they need
+settings.load_profile("untimed")
 
 
 # --- workers of pytest-xdist: one a core, of one thread and bounded memory ---
@@ -64,12 +69,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs_go_with_their_module() -> Iterator[None]:
-    """Compiled programs take up to 30 MB each, and few are used in two modules."""
+    """Few programs are used in two modules; those of one, and what compiling took, are 500 MB."""
     yield
     programs._programs.clear()
     programs._resident.clear()
     jax.clear_caches()
     gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)  # glibc would keep it
 
 
 @pytest.fixture

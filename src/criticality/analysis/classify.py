@@ -155,14 +155,7 @@ def values(
     return xr.Dataset(
         {f"{observable}{end}": (dims, column) for end, column in found.items()},
         coords={d: array[d] for d in dims},
-        attrs={"error_method": _how(censored, deterministic, draws)},
     )
-
-
-def _how(censored: bool, deterministic: bool, draws: int) -> str:
-    if deterministic:
-        return "none, the system is deterministic"
-    return f"of medians, {draws} bootstrap draws" if censored else "of means over realizations"
 
 
 def _of_medians(
@@ -188,10 +181,12 @@ def _of_medians(
         if np.isfinite(middle[at]):
             error[at] = wide * float(stats.half_width(drawn))
             low[at], high[at] = middle[at] + wide * quantile[at] / sigmas * (ends - middle[at])
+        elif np.isinf(there).all():
+            error[at], low[at], high[at] = 0.0, np.inf, np.inf
         else:  # no distance from infinity: the order statistic that is above it as rarely
             rank = int(binom.ppf(tail, len(there), 0.5))
-            low[at], high[at] = np.sort(there)[rank - 1] if rank else -np.inf, np.inf
-            error[at] = 0.0 if np.isinf(low[at]) and rank else np.inf
+            error[at], high[at] = np.inf, np.inf
+            low[at] = np.sort(there)[rank - 1] if rank else -np.inf
     return error, low, high
 
 
@@ -273,10 +268,9 @@ def by_rules(
             tables.append(
                 _slopes(exponents(ds, quantity, size, inner=within, **how), quantity, sigmas)
             )
+            method |= tables[-1].attrs
         else:
             tables.append(values(last, quantity, sigmas=sigmas, **how))
-        method |= tables[-1].attrs
-    method["error_method"] = "; ".join(dict.fromkeys(t.attrs["error_method"] for t in tables))
     grid = xr.Dataset(coords={axis: ds[axis] for axis in plane})
     cells = xr.merge([*tables, grid], compat="equals", join="exact", combine_attrs="drop")
     cells = cells.broadcast_like(grid).transpose(*plane)

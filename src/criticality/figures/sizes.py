@@ -46,17 +46,8 @@ def against(
     for number, (value, colour, marker) in enumerate(styles):
         one = array if value is None else array.isel({by: number})
         mean, error = mean_and_error(one, (along,), repeated, censored)
-        ax.errorbar(
-            x,
-            mean,
-            error,
-            fmt=f"{marker}-",
-            ms=3.5,
-            lw=0.9,
-            capsize=1.5,
-            color=colour,
-            label="" if value is None else _short(value),
-        )
+        text = "" if value is None else _short(value)
+        curve(ax, x, mean, error, colour, fmt=f"{marker}-", ms=3.5, lw=0.9, capsize=1.5, label=text)
     scale(holder, along, ax.xaxis, x)
     ax.set_ylabel(label(holder, str(array.name)))
     if by:
@@ -77,26 +68,32 @@ def against_size(
     holder = array.to_dataset(name=str(array.name))
     values = array[by].values if by else [None]
     x = array[size].values.astype(float)
-    positive = True
+    signs: set[float] = set()
     styles = zip(values, shades_of(len(values)), MARKERS * 4, strict=False)
     for number, (value, colour, marker) in enumerate(styles):
         one = array if value is None else array.isel({by: number})
         mean, error = mean_and_error(one, (size,), repeated, censored)
-        positive &= bool((mean[np.isfinite(mean)] > 0).all())
+        signs.update(np.sign(mean[np.isfinite(mean)]))
         text = "" if value is None else _short(value)
-        ax.errorbar(
-            x, mean, error, fmt=f"{marker}-", ms=4, color=colour, capsize=2, lw=1, label=text
-        )
+        curve(ax, x, mean, error, colour, fmt=f"{marker}-", ms=4, capsize=2, lw=1, label=text)
     if (x > 0).all():
         ax.set_xscale("log")
         plain(ax.xaxis)
-    if positive:
+    if signs == {1.0}:
         ax.set_yscale("log")
         plain(ax.yaxis)
     ax.set(xlabel=label(holder, size), ylabel=label(holder, str(array.name)))
     if by:
         outside_legend(ax, symbol(holder, by))
     return ax
+
+
+def curve(ax: Axes, x: Array, mean: Array, error: Array, colour: Any, **style: Any) -> None:
+    """Draw points with their errors; an arrow upwards where these have no bound."""
+    ax.errorbar(x, mean, np.where(np.isinf(error), np.nan, error), color=colour, **style)
+    without = np.isfinite(mean) & np.isinf(error)
+    if without.any():
+        ax.plot(x[without], mean[without], ls="", marker=r"$\uparrow$", ms=11, color=colour)
 
 
 def mean_and_error(

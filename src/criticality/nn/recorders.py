@@ -106,7 +106,7 @@ class Moments(NamedTuple):
 
     Attributes
     ----------
-    count
+    number
         int32 []: how many values.
     mean
         [...], as the values.
@@ -114,7 +114,7 @@ class Moments(NamedTuple):
         [3, ...]: sums of the second, third and fourth powers of deviations from the mean.
     """
 
-    count: jax.Array
+    number: jax.Array
     mean: jax.Array
     sums: jax.Array
 
@@ -126,7 +126,7 @@ class Moments(NamedTuple):
 
     def add(self, value: ArrayLike) -> Moments:
         """Moments with one more value [...]."""
-        n = (self.count + 1).astype(self.mean.dtype)
+        n = (self.number + 1).astype(self.mean.dtype)
         second, third, fourth = self.sums
         delta = value - self.mean
         part = delta / n
@@ -134,19 +134,19 @@ class Moments(NamedTuple):
         fourth += square * part**2 * (n * n - 3 * n + 3) + 6 * part**2 * second - 4 * part * third
         third += square * part * (n - 2) - 3 * part * second
         sums = jnp.stack([second + square, third, fourth])
-        return Moments(self.count + 1, self.mean + part, sums)
+        return Moments(self.number + 1, self.mean + part, sums)
 
     @property
     def variance(self) -> jax.Array:
         """Mean squared deviation [...]; NaN of no values."""
-        return self.sums[0] / self.count
+        return self.sums[0] / self.number
 
     @property
     def third(self) -> jax.Array:
         """Mean third power of the deviation [...]."""
-        return self.sums[1] / self.count
+        return self.sums[1] / self.number
 
     @property
     def fourth(self) -> jax.Array:
         """Mean fourth power of the deviation [...]; 3 variance^2 of Gaussian values."""
-        return self.sums[2] / self.count
+        return self.sums[2] / self.number

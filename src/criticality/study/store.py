@@ -114,7 +114,7 @@ class Store:
         return Card(observables=observables, source=entry.attributes["source"], **told), axes
 
     def own(self) -> bool:
-        """Whether the system came from a user's own file."""
+        """Whether the system is not an installed one, but one's own."""
         found = manifest.read_card(self.path)
         return found is not None and bool(found[2])
 
@@ -370,7 +370,8 @@ class Store:
         marks: dict[str, dict[str, Any]] = {}
         if kept is not None:
             marks = {o.name: _marks(o, "censored", "undefined") for o in kept[0].observables}
-            for about in (*kept[0].observables, *kept[1].values()):
+            named: list[Observable | Axis] = [*kept[0].observables, *kept[1].values()]
+            for about in named:
                 if about.label:
                     marks.setdefault(about.name, {})["label"] = about.label
         return xr.Dataset(
