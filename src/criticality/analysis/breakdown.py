@@ -354,7 +354,7 @@ def locate(order: OrderParameter, control: Array, values: Array) -> Location:
         ties = change >= change.max() - 1e-9
         centre = float(middle[ties].mean())
         steepest = float(order.value(centre))
-        slope = order.direction * float(change.max()) / stretch
+        slope = order.sign * order.direction * float(change.max()) / stretch
         after = int(np.clip(np.searchsorted(at, centre), 1, len(at) - 1))
         gap = abs(float(np.diff(order.value(at[after - 1 : after + 1]))[0]))
     within = _interpolated_within(control, curve, plateau / 2, half)

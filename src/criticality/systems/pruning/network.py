@@ -1,4 +1,4 @@
-"""Pruning of a trained network to its collapse, with fine-tuning after every step."""
+"""Pruning of a trained network to its breakdown, with fine-tuning after every step."""
 
 from __future__ import annotations
 
