@@ -77,10 +77,6 @@ def test_only_clean_crossings_are_marked(stored):
     found = crossings(data, draws=60)
     clean = [crossing.at.value for crossing in found.crossings if not crossing.flags]
     ax = figures.curves(data, found)
-    marked = [
-        line.get_xdata()[0]
-        for line in ax.lines
-        if str(line.get_markerfacecolor()) == "w"
-    ]
+    marked = [line.get_xdata()[0] for line in ax.lines if str(line.get_markerfacecolor()) == "w"]
     assert marked == pytest.approx(clean)
     assert len(clean) > 0
