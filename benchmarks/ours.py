@@ -5,16 +5,17 @@ from __future__ import annotations
 import atexit
 import concurrent.futures as cf
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
 
 from criticality import data, keys
 from criticality.base import Task
-from criticality.engine import ensemble, lanes, programs
+from criticality.engine import ensemble, programs
+from criticality.engine.realization import Result
 from criticality.study.workers import available_cores, pool
-from criticality.systems import DropoutNetwork
+from criticality.systems.dropout import DropoutNetwork, model
 
 
 @cache
@@ -25,7 +26,7 @@ def crew() -> cf.Executor:
     return stack.enter_context(pool(available_cores()))
 
 
-def realization(task: Task) -> lanes.Result:
+def realization(task: Task) -> Result:
     """Compute one realization."""
     (result,) = ensemble.realize([task], data.load("mnist").arrays())
     return result
@@ -36,8 +37,9 @@ def _untrained(rates: tuple[float, ...], passes: int) -> tuple[Any, ...]:
     """Compiled evaluation, a network, and the data."""
     system = DropoutNetwork(p_eval=rates, passes=passes)
     arrays = programs.on_device("mnist", data.load("mnist").arrays())
-    state = system.begin(keys.root(keys.words(f"{1:016x}")), arrays)
-    return jax.jit(system.observe), state, arrays
+    key = jax.random.wrap_key_data(keys.words(f"{1:016x}"), impl="threefry2x32")
+    state = model.begin(system, key, arrays)
+    return jax.jit(partial(model.observe, system)), state, arrays
 
 
 def evaluation(sweep: tuple[tuple[float, ...], int]) -> None:

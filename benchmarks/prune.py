@@ -16,7 +16,6 @@ contenders take turns; compiling, beginning and the first whole turn are not cou
 from __future__ import annotations
 
 import concurrent.futures as cf
-import dataclasses
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
@@ -33,8 +32,10 @@ from torch.nn.utils import prune
 from benchmarks import ours, parts, rivals
 from criticality import data, keys
 from criticality.base import canonical
-from criticality.engine import programs
-from criticality.systems import PruningNetwork
+from criticality.engine import programs, realization
+from criticality.engine.templates import split
+from criticality.systems.pruning import PruningNetwork
+from criticality.systems.pruning.controls import network as shape_of
 
 CHUNKS = {"fc4": 1_000, "cnn5": 250}  # test images at once: the fastest of some for PyTorch
 CLASSES = 10
@@ -55,16 +56,17 @@ def systems(channels: int) -> dict[str, PruningNetwork]:
 def our_steps(system: PruningNetwork, number: int) -> tuple[Span, dict[str, Any]]:
     """All steps of one network as the engine runs them, and what was measured after each."""
     arrays = programs.on_device("mnist", data.load("mnist").arrays())
-    form, traced = programs.split(system)
+    form, traced = split(system)
 
     def begin(traced: Any, words: Any, arrays: Any) -> Any:
-        state = dataclasses.replace(form, **traced).begin(keys.root(words), arrays)
+        state = realization.begin(form, traced, words, arrays)
         return state._replace(step=jnp.int32(0))  # as if it had been trained
 
     def run(traced: Any, state: Any, arrays: Any) -> Any:
-        one = dataclasses.replace(form, **traced)
         return jax.lax.while_loop(
-            lambda state: ~one.finished(state), lambda state: one.advance(state, arrays), state
+            lambda state: ~realization.finished(form, traced, state),
+            lambda state: realization.advance(form, traced, state, arrays),
+            state,
         )
 
     arguments = traced, keys.words(f"{number:016x}"), arrays
@@ -80,7 +82,7 @@ def our_steps(system: PruningNetwork, number: int) -> tuple[Span, dict[str, Any]
 
 def network(system: PruningNetwork) -> nn.Sequential:
     """Give a module of the same shape."""
-    shapes = system.network().shapes
+    shapes = shape_of(system).shapes
     layers: list[nn.Module] = []
     for before, shape in zip((None, *shapes), shapes, strict=False):
         if len(shape) == 4:
@@ -93,7 +95,7 @@ def network(system: PruningNetwork) -> nn.Sequential:
         if hasattr(layer, "weight"):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
-    side = system.network().side
+    side = shape_of(system).side
     first = [nn.Unflatten(1, (1, side, side))] if len(shapes[0]) == 4 else []
     return nn.Sequential(*first, *layers[:-1])
 

@@ -50,7 +50,9 @@ def test_run_status_phases_and_figures(command, done, tmp_path):
         "eumentia", "dementia", "amentia", "unresolved",
     }  # fmt: skip
     assert all(cell["alpha_error"] > 0 for cell in found["cells"])
-    assert [point["p_train"] for point in found["line"]] == [0.0, 0.5]
+    lines = [border for border in found["boundaries"] if border["along"] == "p_eval"]
+    assert [line["at"]["p_train"] for line in lines] == [0.0, 0.5]
+    assert all(line["estimate"]["level"] == 0.95 for line in lines)
     code, out, _ = command("phases", done / "store")
     assert code == 0
     assert "95 % interval" in out
@@ -133,7 +135,10 @@ def test_other_bad_input_exits_2_with_a_message(command, done, tmp_path, no_netw
         (("phases", done / "store", "--select", "n_train=123"), "has the values"),
         (("phases", done / "store", "--select", "n_train=100"), "n_train is not an axis here"),
         (("figures", done / "store", "--out", tmp_path / "file" / "f"), "cannot be written"),
-        (("figures", done / "store", "--out", tmp_path / "f", "--p-eval", "0.33"), "not measured"),
+        (
+            ("figures", done / "store", "--out", tmp_path / "f", "--at", "p_eval=0.33"),
+            "not measured",
+        ),
         (
             ("figures", done / "store", "--out", tmp_path / "f", "--format", "gif"),
             "png, pdf or svg",

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from criticality import data
-from criticality.base import Observable, Task, canonical, control
+from criticality.base import Card, Observable, Task, canonical, control
 from criticality.engine import ensemble, lanes
 from criticality.systems import DropoutNetwork
 
@@ -25,15 +25,13 @@ from criticality.systems import DropoutNetwork
 class Countdown:
     """Advances exactly `units` times, and says how often that was; nothing at all for 0."""
 
-    name: ClassVar[str] = "countdown"
-    version: ClassVar[int] = 1
-    source: ClassVar[str] = "a system whose result is known beforehand"
-    observables: ClassVar[tuple[Observable, ...]] = ()
+    card: ClassVar[Card] = Card(
+        name="countdown",
+        source="a system whose result is known beforehand",
+        observables=(Observable(name="advanced"), Observable(name="drawn")),
+    )
 
     units: int = control(3, symbol="u", doc="units of work", interval="[0, inf)")
-
-    def validate(self):
-        pass
 
     def begin(self, key, data):
         return jnp.int32(0), jax.random.bits(key)
@@ -170,7 +168,8 @@ print(*(value.tobytes().hex() for _, value in sorted(result.items())))
 
 
 def test_compiled_programs_are_kept_and_give_the_same_bits(tmp_path):
-    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    told = ("JAX_COMPILATION_CACHE_DIR", "TF_CPP_MIN_LOG_LEVEL")  # the latter by jax, on import
+    environment = {k: v for k, v in os.environ.items() if k not in told}
     environment["XDG_CACHE_HOME"] = str(tmp_path)
     environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 

@@ -16,10 +16,10 @@ from criticality.base import Task, canonical, required
 from criticality.cli import main
 from criticality.data.dataset import ARRAYS
 from criticality.engine import ensemble, programs
+from criticality.study.job import compute
 from criticality.study.plan import checksum
-from criticality.study.run import compute
 from criticality.systems import DropoutNetwork
-from criticality.systems.pruning import PruningNetwork
+from criticality.systems.pruning import PruningNetwork, controls
 
 
 def clusters(samples=200, features=20, classes=3, seed=0, spread=0.3):
@@ -271,7 +271,7 @@ def test_sizes_come_from_the_file(tmp_path):
     x, y = clusters()
     np.savez(tmp_path / "a.npz", x=x, y=y)
     pruned = PruningNetwork(dataset=source(tmp_path / "a.npz"), width=10, n_validation=20)
-    assert pruned.network().units == (20, 10, 10, 10, 3)
+    assert controls.network(pruned).units == (20, 10, 10, 10, 3)
     with pytest.raises(InputError, match="use n_train <= 140"):
         canonical(pruned, n_train=141)
     with pytest.raises(InputError, match="20 numbers a sample"):

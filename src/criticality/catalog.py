@@ -7,6 +7,7 @@ anything by itself.
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import hashlib
 import importlib
@@ -30,6 +31,7 @@ from criticality.base import (
     card,
     controls,
     plain,
+    reason,
     unknown,
 )
 from criticality.systems import BUILT_IN
@@ -77,16 +79,27 @@ def find(name: str) -> type[System]:
     known = places()
     if name not in known:
         raise InputError(f"{unknown('system', name, list(known))} Your own: --system FILE.py:NAME.")
-    return _at(known[name])
+    return _offered(name, known[name])
 
 
 def installed() -> Iterator[tuple[str, type[System] | InputError]]:
     """All systems by name; of one that cannot be imported, why."""
     for name, place in places().items():
         try:
-            yield name, _at(place)
+            yield name, _offered(name, place)
         except InputError as error:
             yield name, error
+
+
+def _offered(name: str, place: str) -> type[System]:
+    """Give what is installed under a name, which must be its own: stores know it by that."""
+    kind = _at(place)
+    if card(kind).name != name:
+        raise InputError(
+            f"{place}: is offered as {name!r} and calls itself {card(kind).name!r}; the entry "
+            f"point must have the name of the card."
+        )
+    return kind
 
 
 def origin(system: System | type[System]) -> Origin | None:
@@ -94,6 +107,18 @@ def origin(system: System | type[System]) -> Origin | None:
     kind = system if isinstance(system, type) else type(system)
     found: Origin | None = kind.__dict__.get("_origin")
     return found
+
+
+def place(kind: type[System]) -> str:
+    """Where a system came from, in words; empty for one that is installed under its name."""
+    own = origin(kind)
+    if own is not None:
+        return f"{Path(own.path).name}:{own.name}"
+    name = card(kind).name
+    with contextlib.suppress(InputError):
+        if name in places() and find(name) is kind:
+            return ""
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def source_sha256(system: System | type[System]) -> str:
@@ -120,8 +145,8 @@ def _at(place: str) -> type[System]:
         return _from_file(where, name)
     try:
         module = importlib.import_module(where)
-    except Exception as error:
-        raise InputError(f"{place}: cannot be imported ({_short(error)}).") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{place}: cannot be imported ({reason(error)}).") from error
     return _checked(module, name, place)
 
 
@@ -144,9 +169,9 @@ def _from_text(own: Origin) -> type[System]:
     sys.modules[module.__name__] = module
     try:
         exec(compile(own.text, own.path, "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
-        raise InputError(f"{own.path}: cannot be run ({_short(error)}).") from error
+        raise InputError(f"{own.path}: cannot be run ({reason(error, own.path)}).") from error
     kind = _checked(module, own.name, f"{own.path}:{own.name}")
     type.__setattr__(kind, "_origin", own)
     copyreg.pickle(kind, _reduced)
@@ -169,26 +194,32 @@ def _checked(module: Any, name: str, place: str) -> type[System]:
         raise InputError(
             f"{place}: there is no {name}. Systems there: {', '.join(there) or 'none'}."
         )
-    if not isinstance(kind, type) or not hasattr(kind, "__dataclass_fields__"):
+    check(kind, place)
+    found: type[System] = kind
+    return found
+
+
+def check(kind: Any, place: str) -> None:
+    """Raise `InputError`, which names the place, for what is no system or contradicts itself."""
+    frozen = getattr(kind, "__dataclass_params__", None)
+    if not isinstance(kind, type) or frozen is None or not frozen.frozen:
         raise InputError(
-            f"{place}: not a system; expected a frozen dataclass with a card, or a function under "
-            f"@system(...)."
+            f"{place}: not a system; expected a class with a card under "
+            f"@dataclass(frozen=True, kw_only=True), or a function under @system(...)."
         )
     told = card(kind)
     if not plain(kind) and not told.model:
         missing = [function for function in STATE_MACHINE if not hasattr(kind, function)]
         if missing:
             raise InputError(
-                f"{place}: has no {', '.join(missing)}; a system has compute(rng, data), or all of "
-                f"{', '.join(STATE_MACHINE)}."
+                f"{place}: has no {', '.join(missing)}; a system has compute(rng, data), or "
+                f"all of {', '.join(STATE_MACHINE)}."
             )
     declared = axes(kind)
-    inner = {name for name, axis in declared.items() if axis.inner}
-    known = {*inner, *told.repeated}
     if not hasattr(kind, "inner"):
         for observable in told.observables:
             for dim in observable.dims:
-                if dim not in known:
+                if dim not in declared or not declared[dim].inner:
                     raise InputError(
                         f"{place}: {observable.name} has the dimension {dim!r}, which is no inner "
                         f"control; declare one, or a method inner() with its coordinates."
@@ -196,11 +227,6 @@ def _checked(module: Any, name: str, place: str) -> type[System]:
     for axis in (*told.plane, *([told.size] if told.size else [])):
         if axis not in declared:
             raise unknown("control", axis, list(declared), f"{place}: plane or size")
-    return kind
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def resolve(reference: Reference) -> Any:
@@ -217,7 +243,7 @@ def resolve(reference: Reference) -> Any:
     try:
         return getattr(importlib.import_module(where), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{reference}: cannot be had ({_short(error)}).") from error
+        raise InputError(f"{reference}: cannot be had ({reason(error)}).") from error
 
 
 def card_of(store: Any, place: str | None = None) -> tuple[Card, dict[str, Axis], bool]:

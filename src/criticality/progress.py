@@ -86,7 +86,7 @@ class Display(logging.Handler):
             text += f", {progress.failed} failed"
         new = progress.done - self._first.done
         if progress.done < progress.total and not new:
-            return f"{text}, {progress.workers} at once; the first takes longer, it compiles"
+            return f"{text}, {progress.workers} at once; the first takes longest"
         # the first of each worker hold compiling, which does not come again
         if self._warm is None and new >= progress.workers:
             self._warm = progress, elapsed

@@ -112,9 +112,10 @@ def zero_crossing(
     The interval holds every x at which y is compatible with zero, so that it covers the crossing as
     often as the interval of y there covers zero, however shallow y is.  The error of interpolation
     is part of it (`bend`).  Measured on lines, exponentials, cubics and logistic steps, 3 to 20
-    points, noise from 1 % to more than the change of a step, independent and correlated: 95 %
-    intervals cover at least 94 %, those of 68 % at least 67 %; on fine grids they are 0 to 15 %
-    wider than without, unless curvature shows.
+    points, noise from a thousandth to a tenth of the change, independent and correlated, 200 draws
+    each: 95 % intervals cover 94 to 100 %, those of 68 % cover 64 to 100 %, the more the coarser
+    the grid.  At 20 points they are up to 7 % longer than without, where curvature does not show in
+    the data; where it does, without they would miss.
 
     Parameters
     ----------

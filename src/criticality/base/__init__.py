@@ -14,7 +14,7 @@ from criticality.base.controls import (
     default,
     like,
 )
-from criticality.base.errors import DataError, InputError, RunError, unknown
+from criticality.base.errors import DataError, InputError, RunError, reason, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
 from criticality.base.phases import UNRESOLVED, Phase, Rule
 from criticality.base.system import (
@@ -60,6 +60,7 @@ __all__ = [
     "inner",
     "like",
     "plain",
+    "reason",
     "required",
     "system",
     "tiny",

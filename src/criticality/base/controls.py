@@ -140,12 +140,22 @@ def like(kind: type[Any], name: str, value: Any, **changes: Any) -> Any:
 
 
 def axes(system: Any) -> dict[str, Axis]:
-    """Control parameters of a system (class or instance), by name."""
-    return {
-        f.name: Axis(name=f.name, **{"symbol": f.name, **_said(f.metadata["axis"])})
-        for f in dataclasses.fields(system)
-        if "axis" in f.metadata
-    }
+    """Control parameters of a system (class or instance), by name.
+
+    Raises
+    ------
+    InputError
+        For a field that is none: results would depend on it, and their names would not.
+    """
+    found = {}
+    for f in dataclasses.fields(system):
+        if "axis" not in f.metadata:
+            raise InputError(
+                f"field {f.name}: not declared with control(...), so it would be no part of what "
+                f"names a result; declare it, or make it a ClassVar if it never changes."
+            )
+        found[f.name] = Axis(name=f.name, **{"symbol": f.name, **_said(f.metadata["axis"])})
+    return found
 
 
 def _said(axis: dict[str, Any]) -> dict[str, Any]:

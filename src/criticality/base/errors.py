@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Collection
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -18,9 +20,17 @@ class RunError(RuntimeError):
     """Some tasks of a run failed; the others are in the store."""
 
 
+def reason(error: BaseException, path: str = "") -> str:
+    """Say in one line what went wrong in a user's code, and in which line of his file."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+    place = f"{Path(path).name}, line {frames[-1].lineno}: " if frames else ""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{place}{type(error).__name__}: {first}".removesuffix(": ")
+
+
 def unknown(kind: str, name: str, allowed: Collection[str], where: str = "") -> InputError:
     """Build the error for a name that does not exist, with the nearest one that does."""
     near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     place = f"{where}: " if where else ""
     return InputError(f"{place}unknown {kind} {name!r}{hint} Allowed: {', '.join(allowed)}.")

@@ -53,7 +53,8 @@ def phases(
     for _, family in itertools.groupby(diagram.boundaries, key=lambda b: (b.along, b.quantity)):
         _borders(list(family))
     method = diagram.method
-    write(f"\n{method['realizations']} realizations; errors: {method['error_method']}")
+    errors = method.get("error_method", "standard errors over realizations (of medians: bootstrap)")
+    write(f"\n{method['realizations']} realizations; errors: {errors}")
 
 
 def _table(diagram: PhaseDiagram) -> None:

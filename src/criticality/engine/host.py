@@ -39,13 +39,13 @@ def checked(system: System, found: Any) -> dict[str, np.ndarray[Any, Any]]:
     told = card(system)
     if not isinstance(found, Mapping):
         kind = type(found).__name__
-        raise RunError(f"{told.name}: returned {kind}; expected {{name of an observable: array}}.")
+        raise RunError(f"returned {kind}; expected {{name of an observable: array}}.")
     declared = {observable.name: observable for observable in told.observables}
     for name in (*declared, *found):
         if name not in found or name not in declared:
             what = "is missing" if name in declared else "is not declared"
             raise RunError(
-                f"{told.name}: {name!r} {what}; it declares {', '.join(declared)} and returned "
+                f"{name!r} {what}; it declares {', '.join(declared)} and returned "
                 f"{', '.join(map(str, found)) or 'nothing'}."
             )
     lengths = {dim: len(values) for dim, values in inner(system).items()}
@@ -55,13 +55,11 @@ def checked(system: System, found: Any) -> dict[str, np.ndarray[Any, Any]]:
         if array.dtype == bool or array.dtype == np.float16:
             array = array.astype(np.float32)
         if array.dtype.kind not in "iuf":
-            raise RunError(f"{told.name}: {name} is of type {array.dtype}; expected real numbers.")
+            raise RunError(f"{name} is of type {array.dtype}; expected real numbers.")
         expected = tuple(lengths[dim] for dim in observable.dims)
         if array.shape != expected:
             dims = f" ({', '.join(observable.dims)})" if observable.dims else ""
-            raise RunError(
-                f"{told.name}: {name} has the shape {array.shape}; expected {expected}{dims}."
-            )
+            raise RunError(f"{name} has the shape {array.shape}; expected {expected}{dims}.")
         arrays[name] = array
     return arrays
 

@@ -1,7 +1,7 @@
 """Templates: systems that differ in traced controls only share them, and compiled programs.
 
-All dropout rates and training-set sizes of a study, for instance.  No jax here: who hands work out
-groups it by template.
+All rates and sample sizes of a study, for instance.  No jax here: who hands work out groups it by
+template.
 """
 
 from __future__ import annotations

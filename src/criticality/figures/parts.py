@@ -20,7 +20,7 @@ MARKERS = "osD^vP*Xh<>d"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 LEAST_TICKS = 3  # of an axis
-MOST = math.log(10)  # nat: entropy of ten equally frequent classes
+UNEVEN = 4.0  # ratio of steps, above which an axis is not to scale
 
 
 def axes(ax: Axes | None) -> Axes:
@@ -53,21 +53,34 @@ def label(ds: xr.Dataset, name: str) -> str:
 def positions(values: Array) -> tuple[Array, Array]:
     """Where measured values stand on an axis, and the edges of their cells.
 
-    Equally spaced values stand to scale.  Others stand one cell apart, so that a fine part of the
-    grid stays visible; the axis then says that it is not to scale.
+    To scale, with edges half-way between, if no step is more than `UNEVEN` times another.  Others
+    stand one cell apart, so that a fine part of the grid stays visible; the axis then says that it
+    is not to scale.
     """
-    numbers = values.dtype.kind in "iuf"
-    steps = np.diff(values.astype(float)) if numbers else np.zeros(0)
-    even = len(values) > 1 and numbers and np.allclose(steps, steps[0], rtol=1e-6)
-    centres = np.asarray(values, float) if even else np.arange(len(values), dtype=float)
-    half = steps[0] / 2 if even else 0.5
-    return centres, np.append(centres - half, centres[-1] + half)
+    numbers = values.dtype.kind in "iuf" and len(values) > 1
+    steps = np.abs(np.diff(values.astype(float))) if numbers else np.zeros(1)
+    if not numbers or steps.max() > UNEVEN * steps.min():
+        centres = np.arange(len(values), dtype=float)
+    else:
+        centres = np.asarray(values, float)
+    half = np.diff(centres) / 2 if len(centres) > 1 else np.array([0.5])
+    edges = centres + np.append(half, half[-1])
+    return centres, np.append(centres[0] - half[0], edges)
 
 
-def scale(ds: xr.Dataset, name: str, axis: Axis) -> None:
-    """Label an axis on which values stand as `positions` says."""
+def on_curve(values: Array) -> Array:
+    """Where points of a curve stand: as in `positions`, but what turns back does so to scale."""
+    if values.dtype.kind in "iuf":
+        steps = np.diff(values)
+        if not ((steps > 0).all() or (steps < 0).all()):
+            return values.astype(float)
+    return positions(values)[0]
+
+
+def scale(ds: xr.Dataset, name: str, axis: Axis, centres: Array | None = None) -> None:
+    """Label an axis on which values stand at `centres`, by default as `positions` says."""
     values = ds[name].values
-    centres, _ = positions(values)
+    centres = positions(values)[0] if centres is None else centres
     if values.dtype.kind in "iuf" and np.array_equal(centres, values):
         axis.set_label_text(label(ds, name))
         return

@@ -14,14 +14,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from criticality import catalog, data
-from criticality.base import DataError, Task, card, plain, required
+from criticality.base import DataError, RunError, System, Task, card, plain, reason, required
 
 log = logging.getLogger("criticality")
+T = TypeVar("T")
 LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "torch", "numba")
 
 
@@ -56,7 +57,7 @@ def stream(
         else _mapped(batch, arrays, width, checkpoints)
     )
     start = time.perf_counter()
-    for number, result, about in steps:
+    for number, result, about in _in_words(batch[0].system, steps):
         seconds = time.perf_counter() - start + about.pop("earlier_seconds", 0.0)
         stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         task = batch[number]
@@ -64,6 +65,19 @@ def stream(
         provenance = {**known, "wall_seconds": seconds, "created": stamp}
         yield task, Outcome(arrays=result, provenance=provenance)
         start = time.perf_counter()
+
+
+def _in_words(system: System, steps: Iterator[T]) -> Iterator[T]:
+    """Raise errors of a system's own code as `RunError`, with the line in its file."""
+    try:
+        yield from steps
+        return
+    except (DataError, RunError):
+        raise
+    except Exception as error:
+        module = sys.modules.get(type(system).__module__)
+        said = RunError(reason(error, str(getattr(module, "__file__", ""))))
+    raise said  # not while the other is handled: its traceback keeps what is on the device
 
 
 def _plain(
@@ -79,7 +93,7 @@ def _plain(
 def _mapped(
     batch: Sequence[Task], arrays: Mapping[str, Any], width: int | None, checkpoints: str | None
 ) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
-    from criticality.engine import ensemble, programs
+    from criticality.engine import ensemble, host, programs
     from criticality.engine.checkpoint import Checkpoints
 
     compiling = programs.compile_seconds()
@@ -90,7 +104,7 @@ def _mapped(
         resumed, earlier = kept.earlier.get(number, (0, 0.0))
         yield (
             number,
-            result,
+            host.checked(batch[number].system, result),
             {
                 **about,
                 "lanes": together,

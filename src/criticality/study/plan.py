@@ -22,6 +22,7 @@ from criticality.base import (
     card,
     coerced,
     controls,
+    inner,
     required,
     unknown,
 )
@@ -58,6 +59,7 @@ class Study:
 
     def __post_init__(self) -> None:
         """Bring every value to its canonical form and check every point of the grid."""
+        catalog.check(type(self.system), type(self.system).__name__)
         told, declared = card(self.system), axes(self.system)
         for name, least in (("realizations", 1), ("seed", 0)):
             object.__setattr__(self, name, _whole(name, getattr(self, name), least))
@@ -85,6 +87,10 @@ class Study:
                 raise InputError(f"grid.{name} = {listed}: a value occurs twice.")
         check_size(grid, self.realizations)
         base = canonical(self.system, **{name: values[0] for name, values in grid.items()})
+        for observable in told.observables:
+            for dim in observable.dims:
+                if dim not in inner(base):
+                    raise unknown("dimension", dim, inner(base), f"{told.name}: {observable.name}")
         object.__setattr__(self, "system", base)
         object.__setattr__(self, "grid", MappingProxyType(grid))
         self.systems()  # checks every point
@@ -226,14 +232,14 @@ def _read(path: str | Path) -> dict[str, Any]:
 
 def _kind(path: str | Path, name: Any, given: type[System] | None) -> type[System]:
     """Give the system that a study file names; one that is given must have that name."""
+    if ":" in str(name):
+        raise InputError(
+            f"{path}: system = {name!r}: a study file never imports; give the place with "
+            f"--system {name}, and only the name here."
+        )
     if given is None:
         if name is None:
             raise unknown("system", "(none)", list(catalog.places()), str(path))
-        if ":" in str(name):
-            raise InputError(
-                f"{path}: system = {name!r}: a study file never imports; give the place with "
-                f"--system {name}, and only the name here."
-            )
         try:
             return catalog.find(str(name))
         except InputError as error:

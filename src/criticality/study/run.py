@@ -261,11 +261,13 @@ def _begun(study: Study, store: Store, tasks: dict[str, Task]) -> list[Task]:
         store.forget(key)
     for key in damaged:
         log.warning("%s is damaged; it is computed again", store.file(key))
-    own = catalog.origin(study.system)
-    place = f"{Path(own.path).name}:{own.name}" if own else ""
+    place = catalog.place(type(study.system))
     about = manifest.card_data(card(study.system), axes(study.system), place)
     there = (store.path / "study.json").exists() and (store.path / "card.json").exists()
-    if missing or damaged or not there or store.admit(plan) != store.plan():
+    kept = manifest.read_card(store.path)
+    # of an own system the kept card is all that others have: what it says now is what holds
+    new = bool(place) and (kept is None or manifest.card_data(*kept) != about)
+    if missing or damaged or not there or new or store.admit(plan) != store.plan():
         store.begin(plan, about)
     source = catalog.source_sha256(study.system)
     if done and source and (older := store.other_sources(done, source)):
@@ -314,5 +316,5 @@ def _gathered(
 
 def _failure(task: Task, error: BaseException) -> str:
     text = str(error) if isinstance(error, DataError | RunError) else repr(error)
-    reason = (text.strip().splitlines() or [type(error).__name__])[0]
-    return f"{reason}: realization {task.realization} of {task.system}"
+    first = (text.strip().splitlines() or [type(error).__name__])[0]
+    return f"realization {task.realization} of {task.system}: {first}"

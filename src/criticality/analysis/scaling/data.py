@@ -179,6 +179,7 @@ class ScalingData:
         if observable not in ds:
             raise InputError(f"no observable {observable!r}; there are {', '.join(map(str, ds))}.")
         array = ds[observable]
+        _check_scatter(ds, array)
         for name, value in (sel or {}).items():
             if name not in array.dims:
                 dims = ", ".join(map(str, array.dims))
@@ -195,16 +196,22 @@ class ScalingData:
                 dims = ", ".join(map(str, array.dims))
                 raise InputError(f"{observable} has no axis {name!r}; it has {dims}.")
         again = [dim for dim in array.dims if dim in repeated and dim not in wanted]
-        array = array.mean(again, skipna=False, keep_attrs=True)
+        gaps = bool(array.attrs.get("undefined"))  # not a failure of the whole realization
+        array = array.mean(again, skipna=gaps, keep_attrs=True)
         for dim in [d for d in array.dims if d not in wanted]:
             if array.sizes[dim] > 1:
                 values = ", ".join(map(str, array[dim].values))
                 raise InputError(f"{observable} also varies with {dim} ({values}): choose one.")
             array = array.isel({dim: 0})
+        if len(set(array[control].values)) < array.sizes[control]:
+            raise InputError(
+                f"{control} has a value twice, up and down: choose one of its branches, as by "
+                f"ds.isel({control}=slice({array.sizes[control] // 2}))."
+            )
         array = array.transpose(*wanted).sortby([size, control])
         curves = []
         for length, table in zip(array[size].values, array.values, strict=True):
-            there = np.isfinite(table).all(axis=1)
+            there = np.isfinite(table).any(axis=1) if gaps else np.isfinite(table).all(axis=1)
             if there.any():
                 curves.append(
                     from_samples(float(length), array[control].values.astype(float), table[there])
@@ -394,3 +401,20 @@ def _label(observable: xr.DataArray) -> str:
     text = str(observable.attrs.get("label") or observable.name)
     unit = str(observable.attrs.get("units", "1"))
     return text if unit == "1" or unit in text else f"{text} ({unit})"
+
+
+def _check_scatter(ds: xr.Dataset, array: xr.DataArray) -> None:
+    """Refuse what has no mean over realizations, or no error of it."""
+    name = array.name
+    if ds.attrs.get("deterministic"):
+        raise InputError(
+            f"{name} is of a deterministic system: without scatter, standard errors cannot be "
+            f"estimated, and curves are compared by them. Give means with errors of your own: "
+            f"ScalingData.from_table, or a CSV with --mean and --sem."
+        )
+    if array.attrs.get("censored") and np.isposinf(array).any():
+        raise InputError(
+            f"{name} is censored: of what did not happen within the budget there is no mean. Take "
+            f"medians (analysis.classify.values) for ScalingData.from_table, a larger budget, or "
+            f"an observable that is always there, as the share that happened."
+        )

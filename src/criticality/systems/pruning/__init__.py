@@ -1,4 +1,4 @@
-"""Pruning of trained networks to their collapse, and what in their topology lets them learn.
+"""Pruning of trained networks to their breakdown, and what in their topology lets them learn.
 
 Pesce, He and Caldarelli, "Phase transitions in neural networks pruning".
 """

@@ -1,4 +1,4 @@
-"""Pruning of a trained network to its collapse, with fine-tuning after every step."""
+"""Pruning of a trained network to its breakdown, with fine-tuning after every step."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class PruningNetwork(Masked):
             ),
         ),
         order=("accuracy", "prediction_entropy"),
-        threshold="criticality.systems.pruning.breakdown:critical_points",
+        threshold="criticality.systems.pruning.breakdown:threshold",
         pages="criticality.systems.pruning.pages:pruning_pages",
     )
 
