@@ -143,6 +143,11 @@ def _verdict(fits: Sequence[Fit], threshold: float) -> tuple[str, str]:
     null, free = evidence(smooth), evidence("free")
     words = {"no transition": "one curve for all sizes", "crossover": "a smooth crossover"}
     if null > first + threshold and null > free - threshold:
+        if kinds[0] in best and flagged(best[kinds[0]].flags, "unresolved"):
+            return UNDECIDED, (
+                f"{words[smooth]} is preferred to every scaling form by {null - first:.1f}, but a "
+                f"transition between two points cannot be excluded"
+            )
         return "no transition", (
             f"{words[smooth]} is preferred to every scaling form by {null - first:.1f}"
         )
