@@ -24,10 +24,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m slow
 
 # What a user gets: the wheel and what it declares, in the versions of the lock, far from the sources.
 wheel-test: $(READY)

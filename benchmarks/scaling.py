@@ -48,7 +48,7 @@ def main() -> None:
         "40x40 landscape, local-linear": (lambda: landscape(fit, objective="local-linear"), 0.05),
         "40x40 landscape, GP likelihood": (lambda: landscape(fit), 2.0),
         "GP fit with errors": (lambda: collapse(next(fresh)), 0.3),
-        "GP fit, 200 network bootstraps": (lambda: collapse(data, bootstrap=200), 5.0),
+        "GP fit, 200 network bootstraps": (lambda: collapse(data, draws=200), 5.0),
         "GP fit, beta free, corrections": (
             lambda: collapse(data, Algebraic(beta="free"), corrections=True),
             None,

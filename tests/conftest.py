@@ -1,14 +1,82 @@
 from __future__ import annotations
 
+import ctypes
+import gc
+import os
+import resource
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
+from hypothesis import settings
 
 from criticality import Study
+from criticality.cli import main
 from criticality.data import download
+from criticality.engine import programs
+from criticality.study import workers
 from criticality.systems import DropoutNetwork
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+
+settings.register_profile("untimed", deadline=None)  # other workers take what time they need
+settings.load_profile("untimed")
+
+
+# --- workers of pytest-xdist: one a core, of one thread and bounded memory ---
+
+PEAKS: dict[str, float] = {}  # MB
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return workers.available_cores()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Threads of one worker would only wait for those of another; read when they start."""
+    os.environ.update(NPROC="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+
+def pytest_sessionstart() -> None:
+    """What one worker has compiled, the others and their processes read from the user's cache."""
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    programs._cache_on_disk()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak /= 1e6 if sys.platform == "darwin" else 1e3
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["peak"] = peak
+    else:
+        PEAKS["this process"] = peak
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    PEAKS[node.gateway.id] = getattr(node, "workeroutput", {}).get("peak", float("nan"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    peaks = ", ".join(f"{name} {peak:.0f} MB" for name, peak in PEAKS.items())
+    terminalreporter.write_line(f"peak memory: {peaks}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_go_with_their_module() -> Iterator[None]:
+    """Few programs are used in two modules; those of one, and what compiling took, are 500 MB."""
+    yield
+    programs._programs.clear()
+    programs._resident.clear()
+    jax.clear_caches()
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)  # glibc would keep it
 
 
 @pytest.fixture
@@ -20,6 +88,21 @@ def tiny_study() -> Study:
         realizations=2,
         seed=7,
     )
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    def call(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["criticality", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from criticality.engine import bits, masks
+from criticality.nn import bits, masks
 
 ALARM = 1e-4  # false-alarm probability of each statistical test below; seeds are fixed
 
@@ -118,7 +118,7 @@ def test_large_permutations_mix_position_and_neighbourhood(size):
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.5, 0.95])
 def test_dropout_drops_the_stated_fraction_and_keeps_the_mean(rate):
     h = jnp.ones((400, 500))
-    out = np.asarray(masks.dropout(h, masks.threshold(rate), seed_pair(11)))
+    out = np.asarray(masks.dropout(h, masks.level(rate), seed_pair(11)))
     n, dropped = out.size, (out == 0).sum()
     if rate == 0:
         np.testing.assert_array_equal(out, 1)
@@ -134,17 +134,17 @@ def test_dropout_drops_the_stated_fraction_and_keeps_the_mean(rate):
 
 
 def test_a_rate_is_kept_to_32_bits_and_never_drops_everything():
-    assert int(masks.threshold(0.5)) == 1 << 31
+    assert int(masks.level(0.5)) == 1 << 31
     rate = np.float32(0.1)
-    assert int(masks.threshold(0.1)) == int(float(rate) * 2**32)
-    assert int(masks.threshold(1 - 1e-12)) == (1 << 32) - (1 << 8)
-    assert np.isfinite(masks.dropout(jnp.ones(8), masks.threshold(1 - 1e-12), seed_pair(0))).all()
+    assert int(masks.level(0.1)) == int(float(rate) * 2**32)
+    assert int(masks.level(1 - 1e-12)) == (1 << 32) - (1 << 8)
+    assert np.isfinite(masks.dropout(jnp.ones(8), masks.level(1 - 1e-12), seed_pair(0))).all()
 
 
 def test_dropout_passes_gradients_back_as_its_definition_says():
     z = jax.random.normal(jax.random.key(1), (30, 40))
     slope = jax.random.normal(jax.random.key(2), z.shape)
-    level, seed = masks.threshold(0.3), seed_pair(12)
+    level, seed = masks.level(0.3), seed_pair(12)
 
     def defined(z):
         keep = bits.words(seed, z.shape) >= level

@@ -188,12 +188,22 @@ def test_infinite_values_are_above_and_tell_only_the_step():
 
 def test_points_without_value_or_error_are_left_out():
     x, y, error = np.linspace(0, 1, 11), np.linspace(-0.5, 0.5, 11), np.full(11, 0.02)
-    y[3], error[8] = np.nan, np.inf
+    y[3], error[8] = np.nan, np.nan
     keep = [i for i in range(11) if i not in (3, 8)]
     assert zero_crossing(x, y, error) == zero_crossing(x[keep], y[keep], error[keep])
     nothing, flags = zero_crossing(x, y, np.full(11, np.nan))
     assert math.isnan(nothing.value)
     assert flagged(flags, "no error")
+
+
+def test_a_point_with_an_infinite_error_may_be_on_either_side():
+    x, y = np.arange(5.0), np.array([-2.0, -1, 1, 2, 3])
+    found, _ = zero_crossing(x, y, [0.01, 0.01, 0.01, 0.01, np.inf])
+    assert 1 <= found.low < found.value < 2
+    assert math.isinf(found.high)
+    found, flags = zero_crossing(x, -np.abs(y), [0.01, 0.01, 0.01, 0.01, np.inf], direction="up")
+    assert flagged(flags, "stays below")
+    assert 3 <= found.low < 4
 
 
 def test_upward_crossings_interpolate():

@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from criticality import RunError, Store, Study, data, run
-from criticality.base import Observable, Task, canonical, control
+from criticality import RunError, Store, Study, data, files, run
+from criticality.base import Card, Observable, Task, canonical, control
 from criticality.cli.study import _report_status
-from criticality.engine import checkpoint, ensemble, files, lanes
+from criticality.engine import checkpoint, ensemble, lanes
 from criticality.engine.checkpoint import Checkpoints
 from criticality.systems import DropoutNetwork
 from tests.test_executors import Serial
@@ -43,18 +43,16 @@ class WalkState(NamedTuple):
 class Walk:
     """A random walk whose every step depends on all before, with leaves of many types."""
 
-    name: ClassVar[str] = "walk"
-    version: ClassVar[int] = 1
-    source: ClassVar[str] = "a system that an interruption would change if anything were lost"
-    observables: ClassVar[tuple[Observable, ...]] = (
-        Observable(name="count", dims=(), unit="1", doc="advances"),
-        Observable(name="place", dims=("axis",), unit="1", doc="where it is"),
+    card: ClassVar[Card] = Card(
+        name="walk",
+        source="a system that an interruption would change if anything were lost",
+        observables=(
+            Observable(name="count", doc="advances"),
+            Observable(name="place", dims=("axis",), doc="where it is"),
+        ),
     )
 
     units: int = control(UNITS, symbol="u", doc="units of work", interval="[0, inf)")
-
-    def validate(self):
-        pass
 
     def inner(self):
         return {"axis": (0.0, 1.0, 2.0)}
@@ -406,7 +404,11 @@ def test_a_checkpoint_of_a_task_that_is_done_is_removed(tiny_study, tmp_path, al
 
 def test_short_realizations_leave_no_trace(tiny_study, tmp_path):
     run(tiny_study, tmp_path / "s")
-    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["results", "study.json"]
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
+        "card.json",
+        "results",
+        "study.json",
+    ]
 
 
 STUDY = """
@@ -450,7 +452,7 @@ def test_killed_in_the_middle_of_a_realization_it_goes_on_from_there(tmp_path, c
     assert (status["begun"], status["done"]) == (1, 0)
     _report_status(store, False)
     assert "1 more begun" in capsys.readouterr().out
-    study = Study.from_toml(file, {"dropout": DropoutNetwork})
+    study = Study.from_toml(file)
     caplog.set_level(logging.INFO, logger="criticality")
     resumed = run(study, store)
     ((entry,), _) = store.entries()

@@ -33,7 +33,7 @@ T, H = np.linspace(0, 1, 11), np.linspace(0, 0.5, 6)
 def magnet(rng, realizations=8, scatter=0.02):
     """m falls through 0.5 at T = 0.55 + h / 2, at the largest size."""
     m = 0.5 - (T[:, None] - 0.55 - H / 2)
-    m = m[..., None, None] * np.array([0.5, 0.7, 0.9, 1.0])
+    m = m[..., None] * np.array([0.5, 0.7, 0.9, 1.0])
     noise = scatter * rng.normal(size=(*m.shape, realizations))
     return xr.Dataset(
         {"m": (("T", "h", "L", "realization"), m[..., None] + noise)},
@@ -180,7 +180,7 @@ def test_censored_times_are_judged_by_their_median():
     time[2] = np.inf  # not once: nothing is more certain
     assert names(by_rules(ds, PHASES, rules, ("T",), censored=("t",)))[2] == "frozen"
     (line,) = found.boundaries
-    assert line.estimate.low < 2
+    assert 0 <= line.estimate.low < 2 < line.estimate.high
     # the control: without the declaration those that finished speak for all
     assert by_rules(ds, PHASES, rules, ("T",)).cells["t"].values[1] < 120
 

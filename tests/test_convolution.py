@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from criticality.engine import convolution, dense
+from criticality.nn import convolution, dense
 
 SHAPES = [(3, 4, 7, 5, 6), (4, 8, 1, 1, 3), (2, 5, 2, 3, 16)]  # in, out, height, width, samples
 

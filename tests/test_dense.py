@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from criticality.engine import dense
+from criticality.nn import dense
 
 SIZES = (20, 12, 12, 10)
 SHAPES = [(n_out, n_in) for n_in, n_out in itertools.pairwise(SIZES)]

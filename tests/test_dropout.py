@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import jax
 import numpy as np
@@ -10,23 +11,22 @@ import pytest
 
 from criticality import data, keys
 from criticality.base import Task
-from criticality.engine import bits, masks, samples
-from criticality.systems import DropoutNetwork
+from criticality.nn import bits, masks, samples
+from criticality.systems.dropout import DropoutNetwork, model
 
 ARRAYS = jax.device_put(data.load("synthetic").arrays())
 TINY = dataclasses.replace(DropoutNetwork.tiny(), n_train=90, batch_size=32, max_epochs=3)
 
 
 def root(realization=0, system=TINY):
-    return keys.root(
-        keys.words(Task(system=system, seed=0, realization=realization, checksum="").lineage)
-    )
+    words = keys.words(Task(system=system, seed=0, realization=realization, checksum="").lineage)
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
 
 
 def trained(system=TINY, realization=0):
-    state = system.begin(root(realization, system), ARRAYS)
-    advance = jax.jit(system.advance)
-    while not system.finished(state):
+    state = model.begin(system, root(realization, system), ARRAYS)
+    advance = jax.jit(partial(model.advance, system))
+    while not model.finished(system, state):
         state = advance(state, ARRAYS)
     return state
 
@@ -69,10 +69,10 @@ def test_every_epoch_has_its_own_order_of_samples(seen):
 
 
 def test_every_rate_pass_chunk_and_layer_of_an_evaluation_has_its_own_mask(seen, monkeypatch):
-    state = TINY.begin(root(), ARRAYS)
+    state = model.begin(TINY, root(), ARRAYS)
     monkeypatch.setattr(samples, "CHUNK", 250)
     system = dataclasses.replace(TINY, p_eval=(0.2, 0.5, 0.7), passes=3)
-    system.observe(state, ARRAYS)
+    model.observe(system, state, ARRAYS)
     jax.effects_barrier()
     chunks = len(ARRAYS["test_y"]) // 250
     assert chunks > 1
@@ -91,7 +91,7 @@ def test_realizations_share_no_mask_shuffle_or_subset(seen):
 
 def test_passes_scatter_with_dropout_and_agree_without():
     system = dataclasses.replace(TINY, p_eval=(0.0, 0.5), passes=8)
-    found = system.observe(trained(system), ARRAYS)
+    found = jax.jit(model.observe, static_argnums=0)(system, trained(system), ARRAYS)
     assert np.ptp(found["loss"][0]) == 0
     assert np.ptp(found["accuracy"][0]) == 0
     assert len(np.unique(found["loss"][1])) == 8
@@ -100,9 +100,9 @@ def test_passes_scatter_with_dropout_and_agree_without():
 def test_the_means_do_not_depend_on_the_size_of_a_chunk(monkeypatch):
     system = dataclasses.replace(TINY, p_eval=(0.0,), passes=1)
     state = trained(system)
-    whole = system.observe(state, ARRAYS)
+    whole = model.observe(system, state, ARRAYS)
     monkeypatch.setattr(samples, "CHUNK", 40)
-    parts = system.observe(state, ARRAYS)
+    parts = model.observe(system, state, ARRAYS)
     np.testing.assert_allclose(parts["loss"], whole["loss"], rtol=1e-5)
     np.testing.assert_array_equal(parts["accuracy"], whole["accuracy"])
 
@@ -133,15 +133,16 @@ def test_validation_and_training_samples_are_disjoint_and_training_sees_n_train(
 
 
 def test_only_the_training_subset_trains():
-    state = TINY.begin(root(), ARRAYS)
+    state = model.begin(TINY, root(), ARRAYS)
     order = np.asarray(state.order)
     first, last = TINY.n_validation, TINY.n_validation + TINY.n_train
-    plain = TINY.advance(state, ARRAYS).fit.params
+    advance = jax.jit(model.advance, static_argnums=0)
+    plain = advance(TINY, state, ARRAYS).fit.params
 
     def moved(rows):
         pixels = np.array(ARRAYS["train_x"])
         pixels[rows] = 255 - pixels[rows]
-        after = TINY.advance(state, {**ARRAYS, "train_x": jax.device_put(pixels)}).fit.params
+        after = advance(TINY, state, {**ARRAYS, "train_x": jax.device_put(pixels)}).fit.params
         return not np.array_equal(after[0][0], plain[0][0])
 
     assert not moved(order[:first])  # validation
@@ -155,7 +156,8 @@ def test_the_last_short_batch_weighs_only_its_own_samples():
     full = dataclasses.replace(TINY, p_train=0.0, n_train=26, batch_size=26, max_epochs=1)
     padded = dataclasses.replace(full, batch_size=40)
     key = root()
-    one, two = (s.advance(s.begin(key, ARRAYS), ARRAYS) for s in (full, padded))
+    advance = jax.jit(model.advance, static_argnums=0)
+    one, two = (advance(s, model.begin(s, key, ARRAYS), ARRAYS) for s in (full, padded))
     for a, b in zip(
         jax.tree.leaves(one.fit.moments), jax.tree.leaves(two.fit.moments), strict=True
     ):

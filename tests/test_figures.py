@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
-from criticality.analysis.dropout_phases import CHANCE_LOSS, UNRESOLVED
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from criticality import Algebraic, collapse, compare, crossings, figures, phase_diagram
+from criticality import Algebraic, collapse, compare, crossings, figures
 from criticality.analysis.scaling import landscape
 from criticality.base import with_error
+from criticality.systems.dropout import figures as own
+from criticality.systems.dropout.phases import UNRESOLVED, phase_diagram
 from tests import known_systems as known
-from tests.test_phases import SIZES, power_laws
+from tests.test_phases import CHANCE_LOSS, SIZES, power_laws
 
 RATES = np.array([0.0, 0.2, 0.4, 0.6])
 
@@ -40,13 +43,17 @@ def ds():
         },
         coords={"p_train": [0.0, 0.1, 0.9], "n_train": SIZES, "p_eval": RATES},
     )
-    result["p_train"].attrs = {"symbol": r"$p_\mathrm{train}$", "units": "1"}
+    result["p_train"].attrs = {
+        "label": "training dropout",
+        "symbol": r"$p_\mathrm{train}$",
+        "units": "1",
+    }
     return result
 
 
 @pytest.fixture(scope="module")
 def phases(ds):
-    return phase_diagram(ds).cells
+    return phase_diagram(ds)
 
 
 def mesh(ax) -> QuadMesh:
@@ -56,13 +63,13 @@ def mesh(ax) -> QuadMesh:
 
 def test_a_phase_map_draws_every_cell_and_hatches_the_unresolved(phases):
     ax = figures.phase_map(phases)
-    np.testing.assert_array_equal(mesh(ax).get_array(), phases["phase"].values.T)
+    np.testing.assert_array_equal(mesh(ax).get_array(), phases.cells["phase"].values.T)
     hatched = {
         (round(p.get_x() + 0.5), round(p.get_y() / 0.2 + 0.5))
         for p in ax.patches
         if isinstance(p, Rectangle)
     }
-    expected = {tuple(cell) for cell in np.argwhere(phases["phase"].values == UNRESOLVED)}
+    expected = {tuple(cell) for cell in np.argwhere(phases.cells["phase"].values == UNRESOLVED)}
     assert hatched == expected
     assert len(expected) > 0
     words = [text.get_text() for text in ax.get_legend().get_texts()]
@@ -71,22 +78,23 @@ def test_a_phase_map_draws_every_cell_and_hatches_the_unresolved(phases):
 
 
 def test_uneven_grids_are_drawn_cell_by_cell_and_say_so(phases):
-    ax = figures.exponent_map(phases)
+    ax = own.exponent_map(phases)
     assert "not to scale" in ax.get_xlabel()
     assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "0.1", "0.9"]
     assert "not to scale" not in ax.get_ylabel()
-    np.testing.assert_allclose(mesh(ax).get_array(), phases["alpha"].values.T)
+    np.testing.assert_allclose(mesh(ax).get_array(), phases.cells["alpha"].values.T)
 
 
 def test_the_boundary_is_drawn_where_it_was_found(phases):
     ax = figures.phase_map(phases)
     (line,) = [line for line in ax.lines if line.get_marker() == "o"]
-    assert line.get_ydata()[0] == pytest.approx(float(phases["boundary"][0]))
-    assert len(line.get_ydata()) == int((phases["boundary_status"] != "amentia").sum())
+    borders = [b for b in phases.boundaries if b.along == "p_eval"]
+    assert line.get_ydata()[0] == pytest.approx(borders[0].estimate.value)
+    assert len(line.get_ydata()) == sum(b.status != "amentia" for b in borders)
 
 
 def test_curves_are_means_over_passes_and_realizations_with_standard_errors(ds, phases):
-    ax = figures.against_probe(ds, phases, 0.0)
+    ax = own.against_probe(ds, phases, 0.0)
     assert len(ax.containers) == len(SIZES)
     data_line, _, (bars,) = ax.containers[0]
     sample = ds["loss"].sel(p_train=0.0, n_train=500).mean("pass")
@@ -98,7 +106,7 @@ def test_curves_are_means_over_passes_and_realizations_with_standard_errors(ds, 
 
 
 def test_the_crossing_is_at_one_for_all_sizes_where_alpha_vanishes(ds, phases):
-    ax = figures.crossing(ds, phases, 0.0)
+    ax = own.crossing(ds, phases, 0.0)
     at_low = [container[0].get_ydata()[0] for container in ax.containers]
     assert at_low == sorted(at_low, reverse=True)
     at_high = [container[0].get_ydata()[-1] for container in ax.containers]
@@ -106,13 +114,13 @@ def test_the_crossing_is_at_one_for_all_sizes_where_alpha_vanishes(ds, phases):
 
 
 def test_power_laws_are_drawn_through_the_points_and_dotted_where_they_fail(ds, phases):
-    ax = figures.against_size(ds, phases, 0.0)
+    ax = own.against_size(ds, phases, 0.0)
     laws = [line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 6]
     mean = ds["loss"].sel(p_train=0.0, p_eval=0.0).mean(["pass", "realization"])
     np.testing.assert_allclose(laws[0].get_ydata(), mean, rtol=0.1)
-    bad = phases.copy(deep=True)
-    bad["fit_probability"][:] = 0.0
-    styles = {line.get_linestyle() for line in figures.against_size(ds, bad, 0.0).lines}
+    bad = dataclasses.replace(phases, cells=phases.cells.copy(deep=True))
+    bad.cells["doubted"][:] = True
+    styles = {line.get_linestyle() for line in own.against_size(ds, bad, 0.0).lines}
     assert ":" in styles
     assert "-" not in styles
 
@@ -120,8 +128,8 @@ def test_power_laws_are_drawn_through_the_points_and_dotted_where_they_fail(ds, 
 def test_figures_draw_into_given_axes_and_leave_global_settings_alone(ds, phases):
     before = dict(matplotlib.rcParams)
     ax = Figure().subplots()
-    assert figures.accuracy_map(phases, ax) is ax
-    assert figures.against_control(ds, 0.2).get_xlabel().startswith("training dropout")
+    assert own.accuracy_map(phases, ax) is ax
+    assert own.against_control(ds, 0.2).get_xlabel().startswith("training dropout")
     assert dict(matplotlib.rcParams) == before
 
 

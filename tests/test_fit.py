@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from criticality.engine import fit
+from criticality.nn import fit
 
 
 def follow(losses: list[float], plateau: int, patience: int, rate: float = 1.0):

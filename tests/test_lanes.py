@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from criticality import data
-from criticality.base import Observable, Task, canonical, control
+from criticality.base import Card, Observable, Task, canonical, control
 from criticality.engine import ensemble, lanes
 from criticality.systems import DropoutNetwork
 
@@ -25,15 +25,13 @@ from criticality.systems import DropoutNetwork
 class Countdown:
     """Advances exactly `units` times, and says how often that was; nothing at all for 0."""
 
-    name: ClassVar[str] = "countdown"
-    version: ClassVar[int] = 1
-    source: ClassVar[str] = "a system whose result is known beforehand"
-    observables: ClassVar[tuple[Observable, ...]] = ()
+    card: ClassVar[Card] = Card(
+        name="countdown",
+        source="a system whose result is known beforehand",
+        observables=(Observable(name="advanced"), Observable(name="drawn")),
+    )
 
     units: int = control(3, symbol="u", doc="units of work", interval="[0, inf)")
-
-    def validate(self):
-        pass
 
     def begin(self, key, data):
         return jnp.int32(0), jax.random.bits(key)

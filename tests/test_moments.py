@@ -80,7 +80,7 @@ def test_missing_realizations_are_left_out():
     values[40:, 1] = np.nan
     both, alone = binder(values, draws=20), binder(values[:40, 1], draws=20)
     assert both.value[1] == pytest.approx(alone.value)
-    assert both.realizations == 40
+    assert both.n.tolist() == [60, 40]
 
 
 def test_tiny_and_shifted_values_lose_no_digits():
@@ -91,10 +91,14 @@ def test_tiny_and_shifted_values_lose_no_digits():
 
 
 def test_results_are_plain():
-    result = binder(np.random.default_rng(6).normal(size=(20, 2)), draws=20).to_dict()
-    json.dumps(result)
-    assert len(result["value"]) == 2
+    found = binder(np.random.default_rng(6).normal(size=(20, 2)), draws=20, level=0.9)
+    result = json.loads(json.dumps(found.to_dict()))
     assert result["convention"] == "kurtosis"
+    second = found.estimate(1)
+    assert second.low < second.value < second.high
+    for name in ("value", "error", "low", "high", "n"):
+        assert result[name][1] == getattr(second, name)
+    assert (second.level, second.n, second.method) == (0.9, 20, result["method"])
 
 
 def test_curves_keep_grids_sizes_and_names():
@@ -148,6 +152,8 @@ def test_a_weighted_mean_of_curves_is_not_drawn_to_low_points():
         (np.ones((8, 2)), {}, "agree exactly at entry 0"),
         (np.eye(8), {"convention": "kurtosi"}, "did you mean 'kurtosis'"),
         (np.eye(8), {"draws": 1}, "draws >= 2"),
+        (np.eye(8), {"seed": -1}, "seed >= 0"),
+        (np.eye(8), {"level": np.nan}, "between 0 and 1"),
         (np.zeros((0, 2)), {}, r"expected \[realizations"),
     ],
 )

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from criticality import InputError
-from criticality.analysis import networks
-from criticality.engine import percolation
+from criticality.systems.pruning import degrees as networks
+from criticality.systems.pruning.model import percolation
 
 SHAPES = [(3, 2, 3, 3), (4, 12), (2, 4)]  # 3 channels at 4 positions feed a dense layer
 

@@ -7,24 +7,29 @@ import dataclasses
 import numpy as np
 import pytest
 import xarray as xr
-from criticality.analysis.dropout_phases import (
-    AMENTIA,
-    CHANCE_LOSS,
-    DEMENTIA,
-    EUMENTIA,
-    UNRESOLVED,
-)
 
-from criticality import InputError, Thresholds
-from criticality import phase_diagram as diagram
+from criticality import InputError
 from criticality.analysis import stats
-from criticality.analysis.boundaries import upward_crossings
+from criticality.base import flagged
+from criticality.systems.dropout import phases as dropout
+from criticality.systems.dropout.phases import AMENTIA, DEMENTIA, EUMENTIA, UNRESOLVED, Criteria
 
+CHANCE_LOSS = np.log(10)
 SIZES = np.array([500, 1000, 2000, 4000, 8000, 16000])
 
 
 def phase_diagram(ds, **options):
-    return diagram(ds, **options).cells
+    """Cells, with the border of eumentia and dementia for each training rate beside them."""
+    found = dropout.phase_diagram(ds, **options)
+    lines = [border for border in found.boundaries if border.along == "p_eval"]
+    numbers = {
+        "boundary": [line.estimate.value for line in lines],
+        "boundary_error": [line.estimate.error for line in lines],
+        "boundary_low": [line.estimate.low for line in lines],
+        "boundary_high": [line.estimate.high for line in lines],
+        "boundary_status": [line.status for line in lines],
+    }
+    return found.cells.assign({name: ("p_train", column) for name, column in numbers.items()})
 
 
 def data_set(loss, accuracy=0.9, rates=(0.0, 0.5), controls=(0.0,)):
@@ -179,10 +184,8 @@ def test_a_network_that_learns_at_one_size_is_not_amentic():
     ds["accuracy"][0, -1] = 0.9
     assert (phase_diagram(ds)["phase"] != AMENTIA).all()
     # and the thresholds are what decides it
-    strict = Thresholds(accuracy_margin=0.001)
-    assert (
-        phase_diagram(data_set(chance_losses(rng), 0.11), thresholds=strict)["phase"] == 0
-    ).all()
+    strict = Criteria(accuracy_margin=0.001)
+    assert (phase_diagram(data_set(chance_losses(rng), 0.11), criteria=strict)["phase"] == 0).all()
 
 
 def test_low_accuracy_with_a_low_loss_is_not_amentia():
@@ -279,12 +282,6 @@ def test_an_interval_that_leaves_the_grid_is_open():
     assert np.isposinf(found["boundary_high"]).all()
 
 
-def test_upward_crossings_interpolate():
-    x = np.array([0.0, 1, 2, 3, 4])
-    np.testing.assert_allclose(upward_crossings(x, np.array([-1.0, 3, -1, -1, 1])), [0.25, 3.5])
-    assert len(upward_crossings(x, np.array([1.0, -1, -2, -3, -4]))) == 0
-
-
 def test_the_same_seed_gives_the_same_errors_and_row_order_does_not_matter():
     loss = power_laws([-0.3, 0.1], np.random.default_rng(16))
     one, two = phase_diagram(data_set(loss), seed=4), phase_diagram(data_set(loss), seed=4)
@@ -293,6 +290,53 @@ def test_the_same_seed_gives_the_same_errors_and_row_order_does_not_matter():
     xr.testing.assert_allclose(
         phase_diagram(turned, seed=4)["alpha"].sortby("p_eval"), one["alpha"]
     )
+
+
+def test_the_border_of_amentia_lies_where_the_network_stops_learning():
+    rng = np.random.default_rng(28)
+    controls = np.linspace(0, 0.95, 20)
+    inside = []
+    for stop in rng.uniform(0.3, 0.8, 40):
+        accuracy = 0.1 + 0.8 / (1 + np.exp((controls - stop) / 0.05))
+        ds = data_set(np.concatenate([power_laws([-0.3, 0.1], rng)] * 20), controls=controls)
+        noise = 0.01 * rng.normal(size=(20, 6, 4, 2, 1))
+        ds["accuracy"] = ds["accuracy"] * 0 + accuracy[:, None, None, None, None] + noise
+        *_, border = dropout.phase_diagram(ds, draws=100).boundaries
+        assert (border.along, border.at) == ("p_train", {"p_eval": 0.0})
+        assert border.between == ("amentia", "")
+        truth = stop + 0.05 * np.log(7)  # where it passes 0.2
+        inside.append(border.estimate.low <= truth <= border.estimate.high)
+        assert abs(border.estimate.value - truth) < 0.03
+    assert np.mean(inside) > 0.9
+
+
+def test_boundaries_say_what_the_table_says():
+    loss = np.concatenate(
+        [
+            power_laws([-0.3, 0.1], np.random.default_rng(29)),
+            chance_losses(np.random.default_rng(0)),
+        ]
+    )
+    ds = data_set(loss, controls=(0.0, 0.9))
+    ds["accuracy"][1] = 0.1
+    found = dropout.phase_diagram(ds)
+    line, dead = found.boundaries[:2]
+    assert (line.at, line.along) == ({"p_train": 0.0}, "p_eval")
+    assert line.between == ("eumentia", "dementia")
+    # two rates tell nothing of the curve between them: the whole step, and a flag
+    assert line.estimate.low < 0.05
+    assert line.estimate.high > 0.45
+    assert flagged(line.flags, "coarse grid")
+    assert flagged(dead.flags, "amentia")
+    assert not dead.clean
+
+
+def test_one_training_rate_may_be_selected():
+    rng = np.random.default_rng(30)
+    loss = np.concatenate([power_laws([-0.3, 0.1], rng), power_laws([-0.2, 0.2], rng)])
+    ds = data_set(loss, controls=(0.0, 0.2))
+    for part in (ds.sel(p_train=0.2), ds.sel(p_train=[0.2])):
+        xr.testing.assert_equal(phase_diagram(part), phase_diagram(ds).sel(p_train=[0.2]))
 
 
 def test_missing_and_extra_axes_are_refused():
@@ -308,6 +352,6 @@ def test_missing_and_extra_axes_are_refused():
 
 
 def test_thresholds_are_recorded():
-    limits = dataclasses.replace(Thresholds(), sigmas=3.0)
+    limits = dataclasses.replace(Criteria(), sigmas=3.0)
     loss = power_laws([-0.3, 0.1], np.random.default_rng(18))
-    assert phase_diagram(data_set(loss), thresholds=limits).attrs["threshold_sigmas"] == 3.0
+    assert phase_diagram(data_set(loss), criteria=limits).attrs["criterion_sigmas"] == 3.0

@@ -9,15 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from criticality.systems.masked import CRITERIA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from criticality import InputError, data, keys
+from criticality import InputError, data
 from criticality.base import Task, canonical
-from criticality.engine import dense, ensemble, measure, networks, percolation, pruning
-from criticality.systems import PruningNetwork
-from criticality.systems import pruning as system
+from criticality.engine import ensemble
+from criticality.nn import dense, measure
+from criticality.systems.pruning import PruningNetwork, architectures, schedules
+from criticality.systems.pruning.controls import CRITERIA
+from criticality.systems.pruning.controls import network as shape_of
+from criticality.systems.pruning.model import networks, percolation, selection
+from criticality.systems.pruning.model import pruning as model
 
 TINY = PruningNetwork.tiny()
 CNN = replace(TINY, architecture="cnn5", channels=2, final_density=0.05)
@@ -35,7 +38,9 @@ def realized(network: PruningNetwork, realization: int = 0):
 @cache
 def advancing(form: PruningNetwork):
     """`advance`, compiled once for all numbers of updates."""
-    return jax.jit(lambda updates, state, held: replace(form, updates=updates).advance(state, held))
+    return jax.jit(
+        lambda updates, state, held: model.advance(replace(form, updates=updates), state, held)
+    )
 
 
 @cache
@@ -43,9 +48,10 @@ def path(network: PruningNetwork):
     """Every state of one realization, from the dense network on."""
     held = jax.device_put(arrays())
     advance = advancing(replace(network, updates=0))
-    state = network.begin(keys.root(np.array([1, 2], np.uint32)), held)
+    key = jax.random.wrap_key_data(jnp.array([1, 2], jnp.uint32), impl="threefry2x32")
+    state = model.begin(network, key, held)
     states = []
-    while not network.finished(state):
+    while not model.finished(network, state):
         state = advance(network.updates, state, held)
         if state.step >= 0:
             states.append(jax.tree.map(np.asarray, state._replace(now=state.now._replace(key=0))))
@@ -56,13 +62,13 @@ def path(network: PruningNetwork):
 
 
 @given(
-    st.sampled_from(pruning.SCHEDULES),
+    st.sampled_from(schedules.SCHEDULES),
     st.integers(1, 5_000),
     st.integers(1, 300),
     st.floats(0.001, 0.4),
 )
 def test_a_schedule_only_removes_and_ends_where_it_is_told_to(kind, edges, steps, final):
-    counts = pruning.remaining(kind, edges, steps, final, 0.5)
+    counts = schedules.remaining(kind, edges, steps, final, 0.5)
     assert len(counts) == steps + 1
     assert counts[0] == edges
     assert abs(counts[-1] - final * edges) <= 0.5 + 1e-9 or (kind == "focused" and steps == 1)
@@ -70,11 +76,11 @@ def test_a_schedule_only_removes_and_ends_where_it_is_told_to(kind, edges, steps
 
 
 def test_equal_steps_are_equal_and_ratios_are_ratios():
-    equal = pruning.remaining("equal", 10_000, 100, 0.0, 0.5)
+    equal = schedules.remaining("equal", 10_000, 100, 0.0, 0.5)
     assert set(np.diff(equal)) == {-100}
-    geometric = pruning.remaining("geometric", 10_000_000, 10, 1e-3, 0.5)
+    geometric = schedules.remaining("geometric", 10_000_000, 10, 1e-3, 0.5)
     np.testing.assert_allclose(geometric[1:] / geometric[:-1], 10**-0.3, rtol=1e-4)
-    focused = pruning.remaining("focused", 100_000, 100, 0.0, 0.09)
+    focused = schedules.remaining("focused", 100_000, 100, 0.0, 0.09)
     assert focused[10] == 9_000
     assert set(np.diff(focused[10:])) == {-100}
 
@@ -85,7 +91,7 @@ def test_equal_steps_are_equal_and_ratios_are_ratios():
 def test_shares_of_layers_sum_to_the_total_and_never_grow(layers, steps, seed):
     layers = np.array(layers)
     totals = np.sort(np.random.default_rng(seed).integers(0, layers.sum() + 1, steps))[::-1]
-    shares = pruning.apportioned(totals, layers)
+    shares = schedules.apportioned(totals, layers)
     np.testing.assert_array_equal(shares.sum(axis=1), totals)
     assert (np.diff(shares, axis=0, prepend=layers[None]) <= 0).all()
     assert (shares >= np.floor(totals[:, None] * layers / layers.sum())).all()
@@ -100,7 +106,7 @@ def test_the_largest_are_kept_exactly_and_the_first_of_equal_ones(seed, values, 
     score = score.astype(np.float32)
     alive = rng.random(64) < 0.7
     count = int(rng.integers(0, alive.sum() + 1))
-    kept = np.asarray(pruning.largest(pruning.rank(jnp.asarray(score)), alive, count))
+    kept = np.asarray(selection.largest(selection.rank(jnp.asarray(score)), alive, count))
     order = sorted(np.flatnonzero(alive), key=lambda i: (-score[i], i))
     assert set(np.flatnonzero(kept)) == set(order[:count])
 
@@ -124,7 +130,7 @@ def test_as_many_remain_as_the_schedule_says_and_the_rest_are_exactly_zero(netwo
     total, layers = network.totals(), network.counts()
     states = path(network)
     assert len(states) == network.steps + 1
-    before = [np.ones(shape, bool) for shape in network.network().shapes]
+    before = [np.ones(shape, bool) for shape in shape_of(network).shapes]
     for step, state in enumerate(states):
         masks, fit = state.now.masks, state.now.fit
         assert sum(int(mask.sum()) for mask in masks) == total[step]
@@ -196,28 +202,31 @@ def plain_curvature(params, x):
     return found[::-1]
 
 
+curvature = jax.jit(networks.curvature, static_argnums=0)
+
+
 def test_saliency_is_that_of_optimal_brain_damage():
-    network = networks.build("fc4", 64, 7, 1, 10, "float32")
+    network = architectures.build("fc4", 64, 7, 1, 10, "float32")
     params = dense.initialize(jax.random.key(0), network.shapes, "standard")
     x = jax.random.uniform(jax.random.key(1), (30, 64))
-    found = network.curvature(params, x, jnp.ones(30))
+    found = curvature(network, params, x, jnp.ones(30))
     for one, other in zip(found, plain_curvature(params, x), strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)
 def test_second_derivatives_of_the_last_layer_are_exact(architecture):
-    network = networks.build(architecture, 64, 5, 2, 10, "float32")
+    network = architectures.build(architecture, 64, 5, 2, 10, "float32")
     params = dense.initialize(jax.random.key(0), network.shapes, "standard")
     x, y = jax.random.uniform(jax.random.key(1), (6, 64)), jnp.arange(6)
 
     def loss(w):
-        logits = network.logits((*params[:-1], (w, params[-1][1])), x)
+        logits = networks.logits(network, (*params[:-1], (w, params[-1][1])), x)
         return measure.cross_entropy(logits, y).sum()
 
     w = params[-1][0]
-    exact = jnp.diagonal(jax.hessian(loss)(w).reshape(w.size, w.size)).reshape(w.shape)
-    np.testing.assert_allclose(network.curvature(params, x, jnp.ones(6))[-1], exact, atol=1e-5)
+    exact = jnp.diagonal(jax.jit(jax.hessian(loss))(w).reshape(w.size, w.size)).reshape(w.shape)
+    np.testing.assert_allclose(curvature(network, params, x, jnp.ones(6))[-1], exact, atol=1e-5)
 
 
 def neighbourhoods(h):
@@ -231,7 +240,7 @@ def neighbourhoods(h):
 
 def test_second_derivatives_of_a_convolution_sum_over_places():
     """As `plain_curvature`, for CNN5, place by place, in float64."""
-    network = networks.build("cnn5", 64, 5, 2, 10, "float32")
+    network = architectures.build("cnn5", 64, 5, 2, 10, "float32")
     params = dense.initialize(jax.random.key(0), network.shapes, "standard")
     pixels = jax.random.uniform(jax.random.key(1), (4, 64))
     exact = [(np.asarray(w, float), np.asarray(b, float)) for w, b in params]
@@ -256,10 +265,10 @@ def test_second_derivatives_of_a_convolution_sum_over_places():
         of_filters.insert(0, np.einsum("noyx,ncijyx->ocij", second, squares))
         back = exact[layer][0][:, :, ::-1, ::-1] ** 2
         second = np.einsum("ocij,noijyx->ncyx", back, neighbourhoods(second))
-    found = network.curvature(params, pixels, jnp.ones(4))
+    found = curvature(network, params, pixels, jnp.ones(4))
     for one, other in zip(found, [*of_filters, *of_dense], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-7)
-    halved = network.curvature(params, pixels, jnp.full(4, 0.5))
+    halved = curvature(network, params, pixels, jnp.full(4, 0.5))
     for one, other in zip(found, halved, strict=True):
         np.testing.assert_allclose(one, 2 * other, rtol=1e-5)
 
@@ -287,7 +296,7 @@ def joined(layers):
 @pytest.mark.parametrize("network", [TINY, CNN], ids=["fc4", "cnn5"])
 def test_what_is_recorded_is_what_was_there(network):
     states, total = path(network), network.totals()
-    found = network.observe(jax.tree.map(jnp.asarray, states[-1]), None)
+    found = model.observe(network, jax.tree.map(jnp.asarray, states[-1]), None)
     masks = [state.now.masks for state in states]
     edges = [[int(mask.sum()) for mask in layers] for layers in masks]
     np.testing.assert_array_equal(found["edges"], edges)
@@ -314,7 +323,7 @@ def test_what_is_recorded_is_what_was_there(network):
 def test_densities_that_share_a_step_share_a_snapshot():
     network = replace(TINY, snapshots=(0.1, 0.98, 0.99, 1.0))
     states = path(network)
-    found = network.observe(jax.tree.map(jnp.asarray, states[-1]), None)
+    found = model.observe(network, jax.tree.map(jnp.asarray, states[-1]), None)
     assert found["snapshot_step"].tolist() == [12, 1, 1, 0]
     assert len(states[-1].weights) == 3  # kept: one for 0.98 and 0.99
     for step, weights in zip(found["snapshot_step"].tolist(), found["weights"], strict=True):
@@ -349,7 +358,7 @@ def test_evolution_is_zero_without_updates_and_undefined_for_two_weights():
     w = jnp.arange(4.0).reshape(2, 2)
     few = ((w, w[0]),)
     mask = (jnp.array([[True, True], [False, False]]),)
-    assert np.isnan(system.evolution(few, few, mask)).all()
+    assert np.isnan(model.evolution(few, few, mask)).all()
 
 
 def test_entropies_are_those_of_the_paper():

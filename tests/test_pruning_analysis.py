@@ -1,4 +1,4 @@
-"""Evolution Metric, collapse and critical exponents of pruned networks, from made-up results."""
+"""Evolution Metric, breakdown and critical exponents of pruned networks, from made-up results."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 
 from criticality import InputError
-from criticality.analysis import networks
-from criticality.analysis.evolution import evolution_map, evolution_metric, evolution_profile
-from criticality.analysis.pruning import (
-    Spread,
-    collapse_density,
+from criticality.analysis.breakdown import Spread, breakdown
+from criticality.base import Flag, flagged
+from criticality.systems.pruning import degrees as networks
+from criticality.systems.pruning.breakdown import (
+    classes,
     critical_point,
     critical_points,
     order_parameter,
     outer_points,
+)
+from criticality.systems.pruning.evolution import (
+    evolution_map,
+    evolution_metric,
+    evolution_profile,
 )
 from tests import pruning_data as known
 
@@ -190,38 +195,42 @@ def test_random_tails_are_those_of_shuffled_edges(side):
     assert np.abs(found.cumulative - other).max() > 0.1
 
 
-# --- the collapse, without a model ---
+# --- the breakdown, without a model ---
 
 
 @pytest.mark.parametrize("schedule", ["geometric", "equal"])
-def test_half_the_collapse_is_where_it_was_put(schedule):
+def test_half_the_breakdown_is_where_it_was_put(schedule):
     # x = 1/2 at rho_c + width / 4
     rng = np.random.default_rng(2)
     ds = known.pruning(rng, (), schedule=schedule, steps=2000, jitter=0.1, noise=0.005)
-    found = collapse_density(ds)
+    found = breakdown(order_parameter(ds))
+    half = found.spread("half")
     ln = 0.1 * np.random.default_rng(2).normal(size=(1, 6))[0]
-    np.testing.assert_allclose(found.half.values, 0.01 * np.exp(ln) + 0.03 / 4, rtol=0.03)
-    assert found.half.error == pytest.approx(found.half.values.std(ddof=1) / np.sqrt(6))
-    assert found.chance == pytest.approx(known.CHANCE)
-    assert found.plateau.mean == pytest.approx(0.97, abs=0.02)
+    np.testing.assert_allclose(half.values, 0.01 * np.exp(ln) + 0.03 / 4, rtol=0.03)
+    assert half.error == pytest.approx(half.values.std(ddof=1) / np.sqrt(6))
+    assert half.error <= found.half.error < 1.2 * half.error  # that of interpolation is in it
+    assert found.half.value == half.mean
+    assert found.half.low < 0.01 + 0.03 / 4 < found.half.high
+    assert order_parameter(ds).offset == pytest.approx(known.CHANCE)
+    assert found.plateau.value == pytest.approx(0.97, abs=0.02)
 
 
 def test_the_steepest_drop_is_that_of_a_logistic_curve():
     # 1 / (1 + (r/rho)^(1/w)): half and steepest at r, slope 1/(4 w) for a unit of ln rho
     ds = known.pruning(np.random.default_rng(3), (), crossover=0.3, noise=0.0, rho_c=0.02)
-    found = collapse_density(ds, offset=known.CHANCE)
-    np.testing.assert_allclose(found.half.values, 0.02, rtol=0.01)
-    np.testing.assert_allclose(found.steepest.values, 0.02, rtol=0.03)
-    assert found.slope.mean == pytest.approx(0.87 / 4 / 0.3, rel=0.05)
+    found = breakdown(order_parameter(ds, offset=known.CHANCE))
+    np.testing.assert_allclose(found.spread("half").values, 0.02, rtol=0.01)
+    np.testing.assert_allclose(found.spread("steepest").values, 0.02, rtol=0.03)
+    assert found.slope.value == pytest.approx(0.87 / 4 / 0.3, rel=0.05)
 
 
-def test_networks_that_do_not_collapse_have_no_density():
+def test_networks_that_do_not_break_down_have_no_density():
     ds = known.pruning(np.random.default_rng(4), (), realizations=4)
     ds["accuracy"][{"realization": 1}] = 0.95  # keeps its accuracy to the end
     ds["accuracy"][{"realization": 2}] = 0.1  # had nothing to lose
     ds["accuracy"][{"realization": 3, "step": 7}] = np.nan  # not computed
-    found = collapse_density(ds, offset=0.1)
-    assert np.isfinite(found.half.values).tolist() == [True, False, False]
+    found = breakdown(order_parameter(ds, offset=0.1))
+    assert np.isfinite(found.spread("half").values).tolist() == [True, False, False]
     assert found.half.n == 1
     assert np.isnan(found.half.error)
 
@@ -231,19 +240,39 @@ def test_chance_is_measured_where_all_predictions_agree():
     disordered = ds["prediction_entropy"] == 0
     assert disordered.any()
     ds["accuracy"] = ds["accuracy"].where(~disordered, ds["realization"] * 0.02 + 0.09)
-    _, values, offset, source = order_parameter(ds)
-    assert (offset, source) == (pytest.approx(0.10), "measured")
-    assert values[:, 0] == pytest.approx([-0.01, 0.01])
-    assert order_parameter(ds, offset=0.1135)[2:] == (0.1135, "given")
-    assert order_parameter(ds, "prediction_entropy")[2:] == (0.0, "exact")
+    measured = order_parameter(ds)
+    assert (measured.offset, measured.source) == (pytest.approx(0.10), "measured")
+    assert measured.values[:, 0] == pytest.approx([-0.01, 0.01])
+    given, exact = order_parameter(ds, offset=0.1135), order_parameter(ds, "prediction_entropy")
+    assert (given.offset, given.source) == (0.1135, "given")
+    assert (exact.offset, exact.source) == (0.0, "exact")
     ds["prediction_entropy"] += 1
-    assert order_parameter(ds)[2:] == (0.1, "assumed")
+    assumed = order_parameter(ds)
+    assert (assumed.offset, assumed.source) == (0.1, "assumed")
+    assert [str(doubt) for doubt in assumed.doubts] == ["chance assumed"]
+    assert not measured.doubts
+
+
+def test_classes_are_counted_not_known():
+    ds = known.pruning(np.random.default_rng(5), (), realizations=2)
+    ds["prediction_entropy"] += 1  # no network gives one answer to everything
+    ds["live_units"] = 2.6 * ds["live_units"]
+    assert classes(ds) == 26
+    assert order_parameter(ds).offset == pytest.approx(1 / 26)
+    bare = ds.drop_vars("live_units")
+    assert classes(bare) is None
+    with pytest.raises(InputError, match="number of classes is not known"):
+        order_parameter(bare)
+    assert classes(bare.assign_attrs(controls='{"dataset": "mnist"}')) == 10
 
 
 def test_spread_of_few_values():
     few = Spread(np.array([1.0, np.nan, 3.0]))
     assert (few.n, few.mean, few.deviation, few.error) == pytest.approx((2, 2, np.sqrt(2), 1))
     assert np.isnan(Spread(np.array([np.nan])).mean)
+    found = few.estimate(level=0.5)  # Student's quartile with one degree of freedom is 1
+    assert (found.value, found.error, found.n) == pytest.approx((2, 1, 2))
+    assert (found.low, found.high) == pytest.approx((1, 3))
 
 
 # --- exponents ---
@@ -259,28 +288,28 @@ def test_a_known_threshold_is_recovered(beta, schedule):
     found = critical_point(ds, draws=100)
     fit = found.fit
     assert found.resolved, found.flags
-    assert abs(fit.p_c - 0.01) < 3 * fit.errors[0] < 0.002
-    assert abs(fit.beta - beta) < 3 * fit.errors[1] < 0.3
+    assert abs(fit.p_c - 0.01) < 3 * fit.params["p_c"].error < 0.002
+    assert abs(fit.beta - beta) < 3 * fit.params["beta"].error < 0.3
     alone = found.single("beta")
     assert alone.n == 6
     assert alone.mean == pytest.approx(beta, abs=0.05)
     assert found.single("p_c").mean == pytest.approx(0.01, rel=0.03)
-    assert 15 <= len(found.density) <= 32
-    assert found.density[0] < 0.01 < found.density[-1] < 0.03
+    assert 15 <= len(found.control) <= 32
+    assert found.control[0] < 0.01 < found.control[-1] < 0.03
 
 
 def test_the_prediction_entropy_has_its_own_exponent():
     ds = known.pruning(np.random.default_rng(7), (), jitter=0.02, steps=2000)
     found = critical_point(ds, "prediction_entropy", draws=100)
-    assert found.offset == 0
+    assert found.order.offset == 0
     assert found.fit.beta == pytest.approx(0.35, abs=0.03)
     assert found.single("beta").mean == pytest.approx(0.35, abs=0.02)
 
 
-def test_networks_that_collapse_apart_are_fitted_alone_and_the_mean_is_doubted():
+def test_networks_that_break_down_apart_are_fitted_alone_and_the_mean_is_doubted():
     ds = known.pruning(np.random.default_rng(8), (), jitter=0.3, realizations=8, steps=1000)
     found = critical_point(ds, draws=100)
-    assert "smeared" in found.flags
+    assert flagged(found.flags, "smeared")
     assert not found.resolved
     alone = found.single("beta")
     assert abs(alone.mean - 0.5) < 0.02
@@ -298,19 +327,19 @@ def test_a_smooth_crossover_is_not_resolved(schedule):
         assert not critical_point(ds, draws=60).resolved
 
 
-def test_no_collapse_is_a_result():
+def test_no_breakdown_is_a_result():
     ds = known.pruning(np.random.default_rng(9), (), realizations=3)
     ds["accuracy"] = 0.9 + 0.01 * ds["density"]
     found = critical_point(ds, offset=0.1)
-    assert found.flags == ("no collapse",)
+    assert found.flags == (Flag("no breakdown"),)
     assert found.fit is None
-    assert found.flags_of_each() == {"no collapse": 3}
+    assert found.flags_of_each() == {"no breakdown": 3}
     assert not found.resolved
 
 
 def test_one_network_has_no_error_of_the_mean():
     found = critical_point(known.pruning(np.random.default_rng(10), (), realizations=1))
-    assert found.flags == ("one network",)
+    assert found.flags == (Flag("one realization"),)
     assert found.single("p_c").mean == pytest.approx(0.01, rel=0.03)
     assert np.isnan(found.single("p_c").error)
 
@@ -321,18 +350,18 @@ def test_networks_that_agree_exactly_beyond_the_threshold_bound_it():
     found = critical_point(ds, draws=60)
     assert found.samples[:, 0].std() < 1e-12
     assert found.fit.p_c == pytest.approx(0.01, rel=0.01)
-    assert "p_c outside data" not in found.flags
+    assert not flagged(found.flags, "outside data")
 
 
 def test_the_window_can_be_chosen():
     ds = known.pruning(np.random.default_rng(12), (), steps=1000)
-    found = critical_point(ds, densities=(0.007, 0.015), points=12, draws=60)
-    assert 0.007 <= found.density.min() < 0.008
-    assert 0.014 < found.density.max() <= 0.015
-    assert len(found.density) <= 12
+    found = critical_point(ds, control_range=(0.007, 0.015), points=12, draws=60)
+    assert 0.007 <= found.control.min() < 0.008
+    assert 0.014 < found.control.max() <= 0.015
+    assert len(found.control) <= 12
     for wrong in ((0.02, 0.01), (None, np.inf), (2, None), (1, None), (np.nan, None), (0, None)):
         with pytest.raises(InputError, match="least < greatest"):
-            critical_point(ds, densities=wrong)
+            critical_point(ds, control_range=wrong)
     for chance in (np.nan, 1.0, -0.1):
         with pytest.raises(InputError, match="0 <= chance < 1"):
             critical_point(ds, offset=chance)
@@ -347,12 +376,12 @@ def test_all_points_of_a_study_are_found():
     ds = ds.reindex(dataset=["kmnist", "mnist", "emnist"])  # the last is not computed
     assert [at for at, _ in outer_points(ds)] == [{"dataset": "kmnist"}, {"dataset": "mnist"}]
     found = critical_points(ds, draws=20)
-    assert [(p.at["dataset"], p.observable) for p in found] == [
+    assert [(p.at["dataset"], p.order.name) for p in found] == [
         (name, o) for name in ("kmnist", "mnist") for o in ("accuracy", "prediction_entropy")
     ]
     assert found[2].fit.p_c / found[0].fit.p_c == pytest.approx(1.6, rel=0.05)
     numbers = found[0].to_dict()
-    assert numbers["fit"]["p_c"] == found[0].fit.p_c
+    assert numbers["fit"]["params"]["p_c"]["value"] == found[0].fit.p_c
     assert len(numbers["scan"]) == len(found[0].scan) > 3
     assert numbers["each"]["beta"]["n"] == 6
 

@@ -1,13 +1,9 @@
-"""Figures of the pruning study show its numbers; the commands find them in a store."""
+"""Figures of the pruning study show its numbers."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import sys
-from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import matplotlib
 import numpy as np
@@ -15,13 +11,15 @@ import pytest
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
 
-from criticality import Store, Study, figures
-from criticality.analysis.evolution import evolution_map, evolution_metric, evolution_profile
-from criticality.analysis.networks import degree_distribution
-from criticality.analysis.pruning import critical_points
-from criticality.base import Observable, control
-from criticality.cli import main
-from criticality.cli.pruning import pruning_pages
+from criticality.base import Flag
+from criticality.systems.pruning import figures, topology_figures
+from criticality.systems.pruning.breakdown import critical_points
+from criticality.systems.pruning.degrees import degree_distribution
+from criticality.systems.pruning.evolution import (
+    evolution_map,
+    evolution_metric,
+    evolution_profile,
+)
 from tests import pruning_data as known
 
 STEPS = 400
@@ -203,36 +201,36 @@ def test_the_order_parameter_is_drawn_with_its_fit(points):
     fit = point.fit
     (container,) = ax.containers
     x, y = container[0].get_data()
-    here = point.density > fit.p_c
-    np.testing.assert_allclose(x, 100 * (point.density[here] - fit.p_c))
+    here = point.control > fit.p_c
+    np.testing.assert_allclose(x, 100 * (point.control[here] - fit.p_c))
     np.testing.assert_allclose(y, point.samples.mean(axis=0)[here])
     law = next(line for line in ax.lines if line.get_color() == "k")
     at, value = law.get_xdata()[7], law.get_ydata()[7]
     assert value == pytest.approx(fit.amplitude * (at / 100) ** fit.beta)
     assert "beta" in ax.get_title()
     assert "$-$ 0.1" in ax.get_ylabel()
-    doubted = dataclasses.replace(point, flags=("drift",))
+    doubted = dataclasses.replace(point, flags=(Flag("drift"),))
     ax = figures.order_parameter(doubted)
     assert ax.containers[0][0].get_markerfacecolor() == "w"
     assert [t.get_text() for t in ax.texts] == ["drift"]
-    nothing = dataclasses.replace(point, scan=(), each=(), flags=("no collapse",))
-    assert figures.order_parameter(nothing).get_title() == "no collapse"
+    nothing = dataclasses.replace(point, scan=(), each=(), flags=(Flag("no breakdown"),))
+    assert figures.order_parameter(nothing).get_title() == "no breakdown"
 
 
 def test_the_scan_shows_every_window_with_its_error(points):
-    for name, factor, which in (("p_c", 100, 0), ("beta", 1, 1)):
+    for name, factor in (("p_c", 100), ("beta", 1)):
         ax = figures.threshold_scan(points[2:4], name)
         fits = [fit for point in points[2:4] for fit in point.scan if np.isfinite(fit.p_c)]
         shown = [container[0].get_ydata()[0] for container in ax.containers]
         np.testing.assert_allclose(shown, [factor * getattr(fit, name) for fit in fits])
         half = [np.ptp(c[2][0].get_segments()[0][:, 1]) / 2 for c in ax.containers]
-        np.testing.assert_allclose(half, [factor * fit.errors[which] for fit in fits])
+        np.testing.assert_allclose(half, [factor * fit.params[name].error for fit in fits])
         assert len(ax.get_legend().get_texts()) == 2
 
 
 def test_topologies_are_compared_network_by_network():
     ds = known.topology(np.random.default_rng(3))
-    ax = figures.topology_accuracy(ds)
+    ax = topology_figures.topology_accuracy(ds)
     ticks = [t.get_text() for t in ax.get_xticklabels()]
     assert ticks == [
         "pruned",
@@ -250,7 +248,7 @@ def test_topologies_are_compared_network_by_network():
     np.testing.assert_allclose(means[:4], last.mean("realization"))
     half = np.ptp(ax.containers[1][2][0].get_segments()[0][:, 1]) / 2
     assert half == pytest.approx(float(last[:, 1].std(ddof=1)) / np.sqrt(8))
-    ax = figures.topology_training(ds, "loss")
+    ax = topology_figures.topology_training(ds, "loss")
     expected = ds["loss"].sel(topology=3).mean("realization")
     np.testing.assert_allclose(curve(ax, "random").get_ydata(), expected)
     np.testing.assert_array_equal(curve(ax, "random").get_xdata(), ds["epoch"])
@@ -260,7 +258,7 @@ def test_degrees_are_cumulative_with_what_is_random_beside_them():
     samples = [[0, 1, 1, 3], [1, 1, 2, 3]]
     found = degree_distribution(samples)
     tail = [1.0, 0.8, 0.4, 0.1]
-    ax = figures.degree_distribution({"layer 1": found}, {"layer 1": tail}, "in")
+    ax = topology_figures.degree_distribution({"layer 1": found}, {"layer 1": tail}, "in")
     measured = curve(ax, "layer 1")
     np.testing.assert_array_equal(measured.get_xdata(), [1, 2, 3])
     np.testing.assert_allclose(measured.get_ydata(), [7 / 8, 3 / 8, 2 / 8])
@@ -269,7 +267,7 @@ def test_degrees_are_cumulative_with_what_is_random_beside_them():
     np.testing.assert_array_equal(thin.get_color(), measured.get_color())
     assert ax.get_xlabel() == "in-degree $k$"
     assert curve(ax, "random").get_linewidth() == thin.get_linewidth()
-    ax = figures.degree_distribution({"layer 1": degree_distribution([[0, 0]])})
+    ax = topology_figures.degree_distribution({"layer 1": degree_distribution([[0, 0]])})
     assert len(ax.lines) == 1
 
 
@@ -278,196 +276,3 @@ def test_figures_leave_global_settings_alone(one):
     ax = Figure().subplots()
     assert figures.against_density(one, ax=ax) is ax
     assert dict(matplotlib.rcParams) == before
-
-
-# --- commands ---
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fake:
-    """A system without a network: its results are made up."""
-
-    name: ClassVar[str] = "pruning"
-    version: ClassVar[int] = 1
-    source: ClassVar[str] = "made up"
-    observables: ClassVar[tuple[Observable, ...]] = ()
-    made: ClassVar[Any] = None
-
-    criterion: str = control("magnitude", symbol="criterion", doc="what is pruned")
-
-    def validate(self) -> None:
-        """Allow all."""
-
-    def inner(self) -> dict[str, Any]:
-        coords = self.made.drop_vars(["criterion", "realization"], errors="ignore").coords
-        return {str(n): tuple(v.values.tolist()) for n, v in coords.items()}
-
-
-def write_store(path, kind, made, values, asked=None):
-    class System(Fake):
-        name = kind
-
-    System.made = made
-    inner = {n: a.isel(criterion=0, realization=0) for n, a in made.items()}
-    System.observables = tuple(
-        Observable(name=str(n), dims=tuple(map(str, a.dims)), unit="1", doc=str(n))
-        for n, a in inner.items()
-    )
-    study = Study(
-        system=System(), grid={"criterion": asked or values}, realizations=made.sizes["realization"]
-    )
-    store = Store(path)
-    store.begin(study.plan())
-    for task in study.tasks():
-        if task.system.criterion not in values:
-            continue
-        where = {"criterion": task.system.criterion, "realization": task.realization}
-        store.write(task, {str(n): made[n].sel(where).values for n in made}, {})
-    return path
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stores")
-    rng = np.random.default_rng(4)
-    values = ("magnitude", "random")
-    made = known.pruning(rng, values, sweep="criterion", jitter=0.02, steps=600, realizations=3)
-    write_store(folder / "pruning", "pruning", made, values)
-    made = known.topology(rng, realizations=3).expand_dims(criterion=["magnitude"])
-    write_store(folder / "topology", "topology", made, ("magnitude",))
-    return folder
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    def call(*words) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["criticality", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
-
-
-def test_the_threshold_of_every_point_is_reported(command, stores):
-    words = ("threshold", stores / "pruning", "--draws", "40")
-    code, out, err = command(*words, "--json")
-    assert (code, err) == (0, "")
-    found = json.loads(out)["points"]
-    assert [(p["at"]["criterion"], p["observable"]) for p in found] == [
-        (c, o) for c in ("magnitude", "random") for o in ("accuracy", "prediction_entropy")
-    ]
-    assert found[0]["fit"]["p_c"] == pytest.approx(0.01, rel=0.03)
-    assert found[2]["fit"]["p_c"] == pytest.approx(0.016, rel=0.03)
-    assert found[0]["collapse"]["half"]["mean"] == pytest.approx(0.01 + 0.03 / 4, rel=0.03)
-    assert found[0]["offset"] == pytest.approx(0.1)
-    assert len(found[0]["scan"]) > 3
-    code, out, _ = command(*words, "--select", "criterion=random", "--observable", "accuracy")
-    assert code == 0
-    assert "criterion = random: accuracy - 0.1 (measured), 3 networks" in out
-    assert "rho_c = 1.5" in out
-    assert "half-way at" in out
-    assert "within" in out
-    assert "prediction_entropy" not in out
-    assert "nan" not in out
-
-
-def test_chance_and_the_window_can_be_given(command, stores):
-    code, out, _ = command(
-        "threshold", stores / "pruning", "--observable", "accuracy", "--chance", "0.05",
-        "--density-max", "0.02", "--density-min", "0.005", "--draws", "20", "--json",
-    )  # fmt: skip
-    found = json.loads(out)["points"][0]
-    assert code == 0
-    assert (found["offset"], found["offset_source"]) == (0.05, "given")
-    assert 0.005 <= min(found["density"]) < max(found["density"]) <= 0.02
-
-
-def test_degrees_are_drawn_near_1_percent_of_the_edges(stores, monkeypatch):
-    rows = {}
-
-    def page(name, columns, width, titles=("",)):
-        axes = Figure().subplots(len(titles), columns, squeeze=False)
-        rows[name] = list(zip(titles, axes, strict=True))
-        return list(axes)
-
-    monkeypatch.setattr("criticality.cli.pruning._weight_pages", lambda *arguments: None)
-    pruning_pages(stores / "pruning", ["criterion=random"], page)
-    ((title, (into, out_of)),) = rows["degrees"]
-    assert title == "criterion = random: 1 % of the edges"
-    ds = Store(stores / "pruning").open().sel(criterion="random")
-    step = int(np.argmin(np.abs(ds["density"][0].values - 0.01)))
-    layer = ds["removed"].values[:, : 15 * 40].reshape(3, 15, 40) > step
-    for ax, axis in ((into, 2), (out_of, 1)):
-        degree, line = layer.sum(axis=axis), curve(ax, "layer 1")
-        shares = [(degree >= k).mean() for k in line.get_xdata()]
-        np.testing.assert_allclose(line.get_ydata(), shares)
-        assert len(ax.get_legend().get_texts()) == 5
-
-
-def test_results_of_different_shapes_are_opened_one_by_one(command, tmp_path):
-    for value, steps in (("magnitude", 300), ("random", 400)):  # as if they were swept
-        rng = np.random.default_rng(6)
-        made = known.pruning(rng, (value,), sweep="criterion", realizations=2, steps=steps)
-        write_store(tmp_path / "store", "pruning", made, (value,), asked=("magnitude", "random"))
-    for words in (
-        ("figures", tmp_path / "store", "--out", tmp_path),
-        ("threshold", tmp_path / "store"),
-    ):
-        code, out, err = command(*words)
-        assert (code, out) == (2, "")
-        assert "Use --select AXIS=VALUE with one of: criterion." in err
-    words = ("threshold", tmp_path / "store", "--observable", "accuracy", "--draws", "20", "--json")
-    for value in ("magnitude", "random"):
-        code, out, err = command(*words, "--select", f"criterion={value}")
-        assert (code, err) == (0, "")
-        assert [p["at"] for p in json.loads(out)["points"]] == [{"criterion": value}]
-
-
-def test_figures_of_pruning_and_of_topologies(command, stores, tmp_path):
-    words = (stores / "pruning", "--select", "criterion=random")
-    code, out, err = command("figures", *words, "--out", tmp_path)
-    assert (code, err) == (0, "")
-    names = [line.rsplit("/", 1)[1] for line in out.split()]
-    assert names == [
-        f"{name}.png"
-        for name in ("collapse", "structure", "degrees", "threshold", "evolution", "weights")
-    ]
-    assert all((tmp_path / name).stat().st_size > 10_000 for name in names)
-    code, out, _ = command("figures", stores / "topology", "--out", tmp_path, "--format", "svg")
-    assert code == 0
-    assert out.split() == [str(tmp_path / "topology.svg")]
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (("threshold", "topology"), "`criticality threshold` is for pruning"),
-        (("phases", "pruning"), "`criticality threshold` is for it"),
-        (("threshold", "pruning", "--observable", "loss"), "unknown value for --observable"),
-        (("threshold", "pruning", "--density-min", "0.5", "--density-max", "0.1"), "least < great"),
-        (("threshold", "pruning", "--density-min", "inf"), "least < greatest"),
-        (("threshold", "pruning", "--chance", "nan"), "0 <= chance < 1"),
-        (
-            ("threshold", "pruning", "--chance", "0.1", "--observable", "prediction_entropy"),
-            "is for the accuracy",
-        ),
-        (("threshold", "pruning", "--select", "step=3"), "Allowed: criterion, realization."),
-        (("figures", "pruning", "--out", "x", "--select", "layer=1"), "Allowed: criterion"),
-        (("figures", "topology", "--out", "x", "--select", "epoch=1"), "Allowed: criterion"),
-        (("figures", "topology", "--out", "x", "--select", "topology=1"), "Allowed: criterion"),
-        (("threshold", "nothing"), "not a store"),
-        (("figures", "pruning", "--out", "x", "--p-train", "0.1"), "is for a store of dropout"),
-        (("figures", "pruning", "--out", "x", "--format", "gif"), "expected png, pdf or svg"),
-        (("threshold", "pruning", "--select", "criterion=saliency"), "has the values"),
-    ],
-)
-def test_bad_input_exits_2_with_a_message(command, stores, words, expected):
-    code, out, err = command(words[0], stores / words[1], *words[2:])
-    assert (code, out) == (2, "")
-    assert expected in err
-    assert "Traceback" not in err

@@ -42,8 +42,9 @@ from scipy import stats
 
 from criticality import data, keys
 from criticality.base import Task, canonical
-from criticality.engine import dense, ensemble, fit, measure
-from criticality.systems.dropout import DropoutNetwork
+from criticality.engine import ensemble
+from criticality.nn import dense, fit, measure
+from criticality.systems.dropout import DropoutNetwork, model
 
 CLASSES = 10
 P_EVAL = (0.0, 0.5)
@@ -480,11 +481,12 @@ def test_a_training_without_dropout_agrees_epoch_by_epoch(rng: np.random.Generat
     arrays = {k: jnp.asarray(v) for k, v in mnist.arrays().items()}
     arrays |= {k: arrays[k][:100] for k in ("train_x", "train_y")}
     # This root has the loss fall, stagnate for 5 epochs, fall again, and stagnate for 7.
-    state = system.begin(keys.root(keys.words(f"{14:016x}")), arrays)
+    key = jax.random.wrap_key_data(keys.words(f"{14:016x}"), impl="threefry2x32")
+    state = model.begin(system, key, arrays)
     start = [np.asarray(p).T for p in jax.tree.leaves(state.fit.params)]
     order = np.asarray(state.order)
-    advance, validation = jax.jit(system.advance), []
-    while not system.finished(state):
+    advance, validation = jax.jit(partial(model.advance, system)), []
+    while not model.finished(system, state):
         state = advance(state, arrays)
         validation.append(float(state.fit.loss))
 
@@ -502,7 +504,7 @@ def test_a_training_without_dropout_agrees_epoch_by_epoch(rng: np.random.Generat
     for found, wanted in zip(jax.tree.leaves(state.fit.best), expected.params, strict=True):
         assert np.linalg.norm(found.T - wanted) < 1e-3 * np.linalg.norm(wanted)
     logits, _, _ = forward(expected.params, grey(mnist.test_x), [0.0, 0.0], rng)
-    seen = system.observe(state, arrays)
+    seen = model.observe(system, state, arrays)
     np.testing.assert_allclose(seen["loss"], cross_entropy(logits, mnist.test_y), rtol=1e-3)
     right = (logits.argmax(axis=1) == mnist.test_y).mean()
     np.testing.assert_allclose(seen["accuracy"], right, atol=1e-3)

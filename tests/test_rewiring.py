@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from criticality.engine import bits, rewiring
+from criticality.nn import bits
+from criticality.systems.pruning.model import rewiring
+from criticality.systems.pruning.topology import ATTEMPTS
 
 ALARM = 1e-3  # false-alarm probability of each statistical test below; seeds are fixed
 
@@ -169,7 +171,7 @@ def test_the_usual_number_of_attempts_forgets_the_start(density):
     ends = []
     for start in (mask, other):
         shares = []
-        for number, per_edge in enumerate((0, 0.3, 1, rewiring.ATTEMPTS)):
+        for number, per_edge in enumerate((0, 0.3, 1, ATTEMPTS)):
             found = swap_in_turn(start, seed_pairs(number, 60), int(per_edge * edges))
             shares.append(np.asarray(jax.vmap(rewiring.overlap, (None, 0))(start, found)))
             ends.append(np.asarray(jax.vmap(rewiring.overlap, (None, 0))(mask, found)))

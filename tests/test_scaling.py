@@ -24,9 +24,11 @@ from criticality.analysis.scaling import classic, landscape, noise, scan
 from criticality.analysis.scaling.ansatz import Crossover, Free, nu_eff
 from criticality.analysis.scaling.gaussian import Model
 from criticality.analysis.stats import one_thread
+from criticality.base import flagged
 from tests import known_systems as known
 
 CASES = [("algebraic", 1.3), ("bkt", 0.5), ("bkt", 1.3)]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 
 
 def data(kind="algebraic", exponent=1.3, noise=0.05, correlation=0.8, seed=0, **changes):
@@ -54,7 +56,7 @@ def test_nearly_exact_data_give_the_truth(kind, exponent):
     fit = collapse(data(kind, exponent, noise=1e-4, correlation=0.0), form(kind))
     assert fit.params["p_c"].value == pytest.approx(0.5, abs=2e-5)
     assert fit.params[name_of(kind)].value == pytest.approx(exponent, rel=2e-3)
-    assert not [flag for flag in fit.flags if "limit" in flag]
+    assert not flagged(fit.flags, "at bound")
 
 
 def test_a_free_beta_is_found():
@@ -65,7 +67,7 @@ def test_a_free_beta_is_found():
     # and a wrong fixed one is noticed
     wrong = collapse(true, Algebraic())
     assert not wrong.p_value > 1e-6
-    assert any("do not collapse" in flag for flag in wrong.flags)
+    assert flagged(wrong.flags, "poor fit")
 
 
 @pytest.mark.parametrize("objective", ["gp", "local-linear", "houdayer-hartmann"])
@@ -134,13 +136,13 @@ def test_coverage(kind, exponent, correlation, record_property):
 def test_bootstrap_and_posterior_errors_agree():
     points = data("bkt", 0.5)
     posterior = collapse(points, BKT())
-    resampled = collapse(points, BKT(), bootstrap=100)
-    assert resampled.bootstrap == 100
+    resampled = collapse(points, BKT(), draws=100)
+    assert resampled.draws == 100
     for name in ("p_c", "sigma"):
         ratio = resampled.params[name].error / posterior.params[name].error
         assert 0.6 < ratio < 1.6
         assert resampled.params[name].value == posterior.params[name].value
-    again = collapse(points, BKT(), bootstrap=100)
+    again = collapse(points, BKT(), draws=100)
     np.testing.assert_array_equal(again.covariance, resampled.covariance)
 
 
@@ -154,7 +156,7 @@ def test_the_p_value_is_uniform_under_the_truth_and_small_for_a_wrong_form():
 # --- evidence ---
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("correlation", [0.0, 0.8])
 def test_the_verdict_is_right_where_the_data_decide(seed, correlation):
     clean = {"noise": 0.03, "correlation": correlation, "seed": seed}
@@ -162,16 +164,34 @@ def test_the_verdict_is_right_where_the_data_decide(seed, correlation):
     assert compare(data("bkt", 0.5, **clean)).verdict == "bkt"
 
 
-@pytest.mark.parametrize("seed", range(3))
+# with L0 down to 1e-5 of the smallest size these were undecided, ln Z being 1.6 and 2.9 less only:
+# L0 and sigma went to zero together, where the BKT form is a power law
+@pytest.mark.parametrize("seed", [4, 8])
+def test_a_power_law_is_no_rival_of_itself(seed):
+    points = data(noise=0.05, correlation=0.0, seed=seed, sizes=(64, 128, 256, 512, 1024))
+    found = compare(points, [Algebraic(), BKT(L0="marginal")])
+    assert found.verdict == "algebraic"
+    bkt = next(fit for fit in found.fits if fit.ansatz.family == "bkt")
+    assert flagged(bkt.flags, "at bound", parameter="L0")
+
+
+def test_a_bkt_form_with_a_small_reference_is_not_called_a_power_law():
+    for seed, reference in ((0, 0.1), (1, 0.01)):
+        sizes = (64, 128, 256, 512, 1024)
+        points = data("bkt", 0.5, correlation=0.0, seed=seed, sizes=sizes, L0=reference)
+        assert compare(points).verdict in ("bkt", "undecided")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_large_sigma_is_undecided(seed):
     found = compare(data("bkt", 1.3, noise=0.08, correlation=0.0, seed=seed))
     assert found.verdict == "undecided"
     algebraic = next(fit for fit in found.fits if fit.ansatz.name == "algebraic")
     bkt = next(fit for fit in found.fits if fit.ansatz.name == "bkt (L0 = 1)")
-    assert algebraic.params["nu"].value == pytest.approx(bkt.nu_eff, rel=0.05)
+    assert algebraic.params["nu"].value == pytest.approx(bkt.nu_eff.value, rel=0.05)
 
 
-@pytest.mark.parametrize("noise_level", [0.02, 0.06, 0.2])
+@pytest.mark.parametrize("noise_level", [0.02, pytest.param(0.06, marks=pytest.mark.slow), 0.2])
 @pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2, 3))])
 def test_null_controls_are_not_called_critical(seed, noise_level):
     rng = np.random.default_rng(seed)
@@ -241,9 +261,21 @@ def test_the_search_finds_what_lies_at_the_truth(seed):
 def test_every_bootstrap_fit_moves():
     points, _ = random_system(1)
     fit = collapse(points, Algebraic(beta="free"))
-    resampled = collapse(points, Algebraic(beta="free"), bootstrap=40)
+    resampled = collapse(points, Algebraic(beta="free"), draws=40)
     for name in ("p_c", "nu", "beta"):
         assert resampled.params[name].error > 0.6 * fit.params[name].error
+
+
+@pytest.mark.parametrize("factor", [1e300, -1e120, 1e-200])
+def test_numbers_that_have_no_square_are_refused(factor):
+    points = data()
+    columns = [points.control, points.size, points.mean, points.error]
+    for number in range(4):
+        changed = [factor * c if i == number else c for i, c in enumerate(columns)]
+        if number == 1 and factor < 1:
+            continue  # sizes count by their ratios
+        with pytest.raises(InputError, match=r"choose another unit|not positive|positive number"):
+            collapse(ScalingData.from_table(*changed))
 
 
 @pytest.mark.parametrize("change", [(1.0, 1e7), (1e-6, 0.0), (-1.0, 5.0), (1e9, -3.0)])
@@ -282,7 +314,7 @@ def test_a_transition_between_two_points_is_not_claimed():
     )
     found = compare(points)
     assert found.verdict == "undecided"
-    assert any("not resolved" in flag for flag in collapse(points).flags)
+    assert flagged(collapse(points).flags, "unresolved")
 
 
 def test_values_lie_in_their_intervals():
@@ -534,10 +566,10 @@ def test_tables_and_samples_agree_for_independent_points():
     table = ScalingData.from_table(points.control, points.size, points.mean, points.error)
     one, two = collapse(points), collapse(table)
     assert one.params["p_c"].value == pytest.approx(two.params["p_c"].value, abs=0.001)
-    assert any("independent" in flag for flag in two.flags)
+    assert flagged(two.flags, "independent points")
     whole = ScalingData.from_table(points.control, points.size, points.mean, points.covariance)
     three = collapse(whole)
-    assert not any("independent" in flag for flag in three.flags)
+    assert not flagged(three.flags, "independent points")
     assert three.params["p_c"].value == pytest.approx(one.params["p_c"].value, abs=1e-6)
 
 
@@ -548,7 +580,8 @@ def test_everything_goes_to_json():
     assert content["params"]["L0"]["fixed"]
     assert content["n_points"] == 100
     assert np.shape(content["covariance"]) == (2, 2)
-    assert content["nu_eff"] > 0
+    assert content["nu_eff"]["low"] < content["nu_eff"]["value"] < content["nu_eff"]["high"]
+    assert content["params"]["p_c"]["n"] == 40
     models = json.loads(json.dumps(compare(points, [Algebraic()]).to_dict()))["models"]
     assert [m["delta"] for m in models] == sorted((m["delta"] for m in models), reverse=True)
     assert models[0]["delta"] == 0
@@ -579,6 +612,9 @@ def columns(**changes):
     [
         ({"value": np.full(36, np.nan)}, ["nan", "row 1"]),
         ({"value": np.array(["one"] * 36)}, ["'one'", "not a number"]),
+        ({"value": 1e300 * Y.ravel()}, ["another unit", "row 1"]),
+        ({"realization": np.array(["1", "2", " ", "4"] * 9)}, ["blank in row 3"]),
+        ({"realization": np.where(R.ravel() == 1, np.nan, R.ravel())}, ["blank in row"]),
         ({"realization": np.zeros(36, int)}, ["duplicate", "p = 0", "L = 10"]),
         ({"control": np.arange(36.0)}, ["single realization"]),
         ({"control": P.ravel()[:-1]}, ["unequal length"]),
@@ -632,21 +668,51 @@ def test_bad_options_are_refused():
         ({"control_range": (0.6, 0.61)}, "too few points"),
         ({"window": (1,)}, "two numbers"),
         ({"ansatz": "algebraic"}, "expected a form"),
-        ({"bootstrap": 5}, "20 or more"),
-        ({"bootstrap": -1}, "bootstrap"),
+        ({"draws": 5}, "20 or more"),
+        ({"draws": -1}, "draws >= 0"),
         ({"level": 1.5}, "level"),
         ({"corrections": True, "objective": "local-linear"}, "corrections"),
         ({"start": {"nuu": 1.0}}, "did you mean 'nu'"),
         ({"ansatz": BKT(L0=500)}, "not above L0"),
         ({"ansatz": Algebraic(nu=-1)}, "positive"),
-        ({"ansatz": Algebraic(beta=float("nan"))}, "expected a number"),
+        ({"ansatz": Algebraic(beta=np.nan)}, "beta = nan: expected a finite number"),
+        ({"ansatz": Algebraic(beta=9)}, "expected -5 to 5"),
+        ({"ansatz": Algebraic(nu=0.01)}, "expected 0.1 to 100"),
+        ({"ansatz": Algebraic(nu=np.inf)}, "nu = inf"),
+        ({"ansatz": Algebraic(p_c=1e300)}, "far from the measured range"),
+        ({"ansatz": BKT(sigma=1e-4)}, "sigma = 0.0001: expected"),
+        ({"ansatz": BKT(L0=np.nan)}, "L0 = nan"),
+        ({"control_range": (np.nan, 0.5)}, "lower one first"),
+        ({"window": (0.0, np.nan)}, "lower one first"),
+        ({"size_min": np.nan}, "size_min = nan"),
+        ({"size_min": -1}, "size_min = -1"),
+        ({"level": np.nan}, "level = nan"),
+        ({"seed": -1}, "seed >= 0"),
+        ({"seed": 0.5}, "a whole number"),
+        ({"start": {"nu": -1.0}}, "start: nu = -1.0: expected a positive number"),
+        ({"start": {"p_c": np.nan}}, "start: p_c = nan"),
     ]:
         with pytest.raises(InputError, match=word):
             collapse(points, **options)
     with pytest.raises(InputError, match="both free"):
         landscape(collapse(points, Algebraic(nu=1.3)))
+    fit = collapse(points)
+    for options, word in [
+        ({"points": 1}, "points >= 2"),
+        ({"objective": "chi"}, "unknown objective"),
+        ({"exponent": [1.0, -1.0]}, "nu = -1.0: expected a positive number"),
+        ({"p_c": [0.5, np.nan]}, "p_c = nan"),
+    ]:
+        with pytest.raises(InputError, match=word):
+            landscape(fit, **options)
     with pytest.raises(InputError, match="control_range in place"):
         compare(points, window=(-1, 1))
+    for threshold in (np.nan, -5.0, np.inf, 0.0):
+        for decide in (compare, required_sizes):
+            with pytest.raises(InputError, match=r"threshold = .*: expected a positive number"):
+                decide(points, threshold=threshold)
+    with pytest.raises(InputError, match="more >= 1"):
+        required_sizes(points, more=[0])
     table = ScalingData.from_table(points.control, points.size, points.mean, points.error)
     with pytest.raises(InputError, match="needs samples"):
         required_sizes(table)

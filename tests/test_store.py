@@ -19,15 +19,17 @@ from typing import ClassVar
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 from criticality import InputError, RunError, Store, Study, run
 from criticality.base import Card, Observable, control
-from criticality.study import job
+from criticality.engine import programs
+from criticality.study import export, job
 from criticality.study.cost import result_bytes
 from criticality.study.store import DamagedError
-from criticality.systems import DropoutNetwork, PruningNetwork
+from criticality.systems import DropoutNetwork, PruningNetwork, TopologyNetwork
 
 
 def with_grid(study: Study, **grid) -> Study:
@@ -466,3 +468,112 @@ def test_observables_of_different_sizes_are_left_out_or_refused(tmp_path, caplog
     one = Study(system=dataclasses.replace(network, width=4)).plan()
     narrow = {**one, "grid": {"width": [4]}}
     assert store.open(narrow, ["weights"])["weights"].sizes["weight"] == 64 * 4 + 2 * 16 + 40
+
+
+FIRST_EDITION = Path(__file__).parent / "first_edition"
+FIRST = {"dropout": DropoutNetwork, "pruning": PruningNetwork, "topology": TopologyNetwork}
+GRIDS = {"dropout": {"p_train": [0.0, 0.5], "n_train": [100, 200]}}
+PROCESSOR = "6c07bfbebf50"  # on which these stores were made; others round in other ways
+
+
+def first_study(name: str, **changes) -> Study:
+    return Study(
+        **{"system": FIRST[name].tiny(), "grid": GRIDS.get(name, {}), "realizations": 2, "seed": 7}
+        | changes
+    )
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_a_store_of_the_first_edition_has_the_same_keys_and_numbers(name, tmp_path):
+    study, old = first_study(name), Store(FIRST_EDITION / name)
+    _, missing, damaged = old.survey(task.key for task in study.tasks())
+    assert (missing, damaged) == ([], [])
+    before = old.open(study.plan())
+    now = run(study, tmp_path / "s", workers=1)
+    assert set(now) == set(before)
+    same = programs._processor() == PROCESSOR
+    for observable in before:
+        a, b = now[observable].values, before[observable].values
+        if same:
+            np.testing.assert_array_equal(a, b, err_msg=observable)
+        else:  # few epochs, so that rounding stays rounding
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5, err_msg=observable)
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_a_store_of_the_first_edition_is_extended(name, tmp_path):
+    shutil.copytree(FIRST_EDITION / name, tmp_path / "s")
+    before = contents(tmp_path / "s")
+    ds = run(first_study(name, realizations=3), tmp_path / "s", workers=1)
+    after = contents(tmp_path / "s")
+    assert len(after) == len(before) * 3 // 2
+    assert all(after[file] == content for file, content in before.items())
+    assert np.isfinite(ds["accuracy"]).all()
+    assert Store(tmp_path / "s").card()[0] == FIRST[name].card  # kept from now on
+
+
+def test_a_store_without_its_plan_is_used_again(tiny_study, tmp_path):
+    whole = run(tiny_study, tmp_path / "s")
+    before = contents(tmp_path / "s")
+    (tmp_path / "s" / "study.json").unlink()
+    with pytest.raises(InputError, match="finds the results that are there"):
+        Store(tmp_path / "s").plan()
+    xr.testing.assert_identical(run(tiny_study, tmp_path / "s"), whole)
+    assert contents(tmp_path / "s") == before
+
+
+def test_one_value_of_a_swept_control_extends_the_store(tiny_study, tmp_path):
+    run(tiny_study, tmp_path / "s")
+    point = dataclasses.replace(tiny_study.system, p_train=0.25)
+    ds = run(
+        Study(system=point, grid={"n_train": [100]}, realizations=2, seed=tiny_study.seed),
+        tmp_path / "s",
+    )
+    assert np.isfinite(ds["loss"]).all()
+    store = Store(tmp_path / "s")
+    assert store.plan()["grid"]["p_train"] == [0.0, 0.25, 0.5]
+    assert (store.total(), len(store.entries()[0])) == (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"realizations": 10**9}, "tasks; a study has 1000000 at most"),
+        ({"realizations": "two"}, "realizations = 'two'; expected a int"),
+        ({"grid": {"p_train": 0.5}}, "not a plan"),
+        ({"grid": {"p_train": [[0.5]]}}, "not a plan"),
+        ({"grid": []}, "grid = []"),
+        ({"controls": None}, "controls = None"),
+        ({"asked": [3]}, "not a plan"),
+        ({"asked": [{"grid": {}, "realizations": -1}]}, "not a plan"),
+        ({"seed": None}, "seed = None"),
+    ],
+)
+def test_a_plan_with_wrong_contents_is_refused(tiny_study, tmp_path, change, words):
+    store = Store(tmp_path / "s")
+    store.begin(tiny_study.plan())
+    plan = json.loads((tmp_path / "s" / "study.json").read_text())
+    (tmp_path / "s" / "study.json").write_text(json.dumps(plan | change))
+    with pytest.raises(InputError, match=r"study\.json") as error:
+        store.total()
+    assert words in str(error.value)
+
+
+def test_networks_that_diverged_are_told(tiny_study, tmp_path):
+    study = dataclasses.replace(tiny_study, grid={"learning_rate": [1e-3, 1e30]})
+    run(study, tmp_path / "s")
+    assert Store(tmp_path / "s").not_finite() == {"validation_loss": 2}
+
+
+def test_a_whole_store_goes_into_one_file(tiny_study, tmp_path):
+    ds = run(tiny_study, tmp_path / "s")
+    export.write_to(ds, tmp_path / "all.nc")
+    with xr.open_dataset(tmp_path / "all.nc", engine="h5netcdf") as again:
+        xr.testing.assert_equal(again.load(), ds)
+    assert export.write_to(ds[["loss"]], tmp_path / "all.csv")["pass"] == 2
+    table = pd.read_csv(tmp_path / "all.csv")
+    row = table[(table.p_train == 0.5) & (table.n_train == 100) & (table.p_eval == 0.5)]
+    expected = ds["loss"].sel(p_train=0.5, n_train=100, p_eval=0.5).values.ravel()
+    np.testing.assert_allclose(np.sort(row["loss"]), np.sort(expected))
+    with pytest.raises(InputError, match=r"\.nc or \.csv"):
+        export.write_to(ds, tmp_path / "all.txt")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+
+import numpy as np
 import pytest
 
 from criticality import InputError, Study
@@ -139,3 +142,52 @@ def test_python_refuses_what_toml_refuses():
         Study(system=DropoutNetwork(n_train=100_000))
     with pytest.raises(InputError, match="expected a list"):
         Study(system=DropoutNetwork(), grid={"p_train": 0.5})
+
+
+def test_minus_zero_is_zero():
+    def keys(zero):
+        network = DropoutNetwork(dataset="synthetic", n_validation=100, p_eval=(zero, 0.5))
+        return [t.key for t in Study(system=network, grid={"p_train": [zero, 0.5]}).tasks()]
+
+    assert keys(-0.0) == keys(0.0)
+    assert str(Study(system=DropoutNetwork(p_train=-0.0)).system.p_train) == "0.0"
+
+
+def test_a_study_travels_by_pickle(tmp_path):
+    study = read(tmp_path)
+    again = pickle.loads(pickle.dumps(study))
+    assert again == study
+    assert [t.key for t in again.tasks()] == [t.key for t in study.tasks()]
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    network = DropoutNetwork(width=np.int64(7), n_train=np.int32(100), learning_rate=np.float64(1))
+    study = Study(system=network, realizations=np.int64(2), seed=np.uint8(3))
+    plain = DropoutNetwork(width=7, n_train=100, learning_rate=1.0)
+    assert study == Study(system=plain, realizations=2, seed=3)
+    assert [t.key for t in study.tasks()] == [
+        t.key for t in Study(system=plain, realizations=2, seed=3).tasks()
+    ]
+
+
+def test_what_is_too_many_is_said_at_once():
+    with pytest.raises(InputError, match="10000000 tasks; a study has 1000000 at most"):
+        Study(system=DropoutNetwork(), realizations=10_000_000)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    (tmp_path / "mark.toml").write_text("\ufeff" + STUDY, encoding="utf-8")
+    assert Study.from_toml(tmp_path / "mark.toml") == read(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["file", "--set"])
+def test_a_number_without_end_is_refused(tmp_path, where):
+    number = "1" * 5_000
+    given = {"file": (STUDY.replace("seed = 3", f"seed = {number}"),)}
+    with pytest.raises(InputError, match="4300 digits"):
+        read(tmp_path, *given.get(where, (STUDY, f"seed={number}")))
+
+
+def test_the_system_is_not_changed_by_set(tmp_path):
+    with pytest.raises(InputError, match=r"named by .*study.toml; an own one by --system"):
+        read(tmp_path, STUDY, "system=pruning")

@@ -10,6 +10,7 @@ import pytest
 from criticality import InputError
 from criticality.analysis.scaling.data import Curve
 from criticality.analysis.scaling.threshold import power_law, window_scan
+from criticality.base import Flag, flagged
 
 P = np.linspace(0, 1, 21)
 
@@ -56,9 +57,9 @@ def test_errors_cover_the_truth(beta, shared):
         samples = noisy(order(P, p_c, beta), rng, shared=shared)
         found = power_law(P, samples, draws=60, seed=draw)
         truth = np.array([p_c, beta, 1.0])
-        off = np.array([found.p_c, found.beta, found.amplitude]) - truth
-        inside.append(np.abs(off) < found.errors)
-        wide.append([a < t < b for (a, b), t in zip(found.intervals, truth, strict=True)])
+        both = list(zip(found.params.values(), truth, strict=True))
+        inside.append([abs(f.value - t) < f.error for f, t in both])
+        wide.append([f.low < t < f.high for f, t in both])
         rejected.append(found.p_value < 0.05)
     inside, wide = np.mean(inside, axis=0), np.mean(wide, axis=0)
     # 200 draws know a coverage to 3 %
@@ -75,14 +76,14 @@ def test_ignoring_correlations_would_be_caught():
     means = samples.mean(axis=0), samples.std(axis=0, ddof=1) / np.sqrt(30)
     whole = power_law(P, samples, draws=100)
     alone = power_law(P, means[0], error=means[1], draws=100)
-    assert whole.errors[0] < 0.7 * alone.errors[0]
+    assert whole.params["p_c"].error < 0.7 * alone.params["p_c"].error
 
 
 def test_a_rounded_transition_is_doubted_and_a_window_mends_it():
     samples = noisy(rounded(P, 0.313), np.random.default_rng(2), noise=0.003)
     whole = power_law(P, samples, draws=50)
     window = power_law(P, samples, window=(0.08, 1.0), beyond=False, draws=50)
-    assert "poor fit" in whole.flags
+    assert flagged(whole.flags, "poor fit")
     assert window.flags == ()
     assert window.points < whole.points
     assert (window.p_c, window.beta) == pytest.approx((0.313, 0.5), abs=0.02)
@@ -109,23 +110,27 @@ def test_a_constant_order_parameter_is_flagged(level):
     for draw in range(20):
         found = power_law(P, noisy(np.full(21, level), rng), draws=40, seed=draw)
         flags.append(found.flags)
-    assert sum("flat" in f for f in flags) >= 19, flags
+    assert sum(flagged(f, "flat") for f in flags) >= 19, flags
     assert all(flags)
 
 
 def test_a_threshold_outside_the_data_is_flagged():
     samples = noisy(order(P, -0.2, 0.5), np.random.default_rng(5))
-    assert "p_c outside data" in power_law(P, samples, draws=40).flags
+    outside = power_law(P, samples, draws=40).flags
+    assert flagged(outside, "outside data", parameter="p_c")
+    assert "p_c outside data" in map(str, outside)
     narrow = power_law(P, noisy(order(P, -0.9, 1.0), np.random.default_rng(6)), draws=40)
-    assert "narrow window" in narrow.flags
+    assert flagged(narrow.flags, "narrow window")
 
 
 def test_a_window_with_too_few_points_says_so():
     samples = noisy(order(P, 0.31, 0.5), np.random.default_rng(7))
     found = power_law(P, samples, window=0.06, draws=40)
-    assert found.flags == ("too few points",)
+    assert found.flags == (Flag("too few points"),)
     assert np.isnan(found.p_c)
-    json.dumps(found.to_dict())
+    written = json.loads(json.dumps(found.to_dict()))
+    assert [flag["name"] for flag in written["flags"]] == ["too few points"]
+    assert written["params"]["p_c"]["n"] == 30
 
 
 def test_few_realizations_have_wider_errors():
@@ -133,7 +138,7 @@ def test_few_realizations_have_wider_errors():
     few, off = [], []
     for draw in range(60):
         found = power_law(P, noisy(order(P, 0.32, 0.5), rng, n=6), draws=60, seed=draw)
-        few.append(abs(found.beta - 0.5) < found.errors[1])
+        few.append(abs(found.beta - 0.5) < found.params["beta"].error)
         off.append(found.beta - 0.5)
     assert np.mean(few) > 0.45  # plain: about 0.4
     assert abs(np.mean(off)) < 0.01
@@ -145,7 +150,8 @@ def test_a_curve_and_its_arrays_give_the_same_in_any_order():
     curve = Curve(8.0, P, samples.mean(axis=0), error, samples)
     first, second = power_law(curve, draws=30), power_law(P[::-1], samples[:, ::-1], draws=30)
     assert first.p_c == pytest.approx(second.p_c)
-    assert first.errors == pytest.approx(second.errors)
+    for one, two in zip(first.params.values(), second.params.values(), strict=True):
+        assert one.error == pytest.approx(two.error)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +168,10 @@ def test_a_curve_and_its_arrays_give_the_same_in_any_order():
         (np.eye(21), {"window": (0.1, 0.2, 0.3)}, "window = "),
         (np.eye(21), {"offset": np.nan}, "offset = nan"),
         (["a"] * 21, {"error": np.ones(21)}, "expected numbers"),
+        (np.eye(21), {"window": np.nan}, "least < greatest"),
         (np.eye(21), {"draws": 1}, "draws >= 20"),
+        (np.eye(21), {"seed": -1}, "seed >= 0"),
+        (np.eye(21), {"level": np.nan}, "between 0 and 1"),
     ],
 )
 def test_wrong_input_is_named(values, options, message):

@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from criticality import InputError, data, keys
+from criticality import InputError, data
 from criticality.base import canonical
-from criticality.engine import networks
-from criticality.systems import TopologyNetwork
-from criticality.systems.topology import TOPOLOGIES
+from criticality.systems.pruning import TopologyNetwork
+from criticality.systems.pruning.controls import network as shape_of
+from criticality.systems.pruning.model import masked, networks
+from criticality.systems.pruning.model import topology as model
+from criticality.systems.pruning.topology import TOPOLOGIES
 
 TINY = TopologyNetwork.tiny()
 
@@ -23,24 +25,25 @@ TINY = TopologyNetwork.tiny()
 def path(network: TopologyNetwork = TINY):
     """Every state of one realization from its begin on."""
     held = jax.device_put(data.load("synthetic").arrays())
-    advance = jax.jit(lambda state: network.advance(state, held))
-    states = [network.begin(keys.root(np.array([3, 4], np.uint32)), held)]
-    while not network.finished(states[-1]):
+    advance = jax.jit(lambda state: model.advance(network, state, held))
+    key = jax.random.wrap_key_data(jnp.array([3, 4], jnp.uint32), impl="threefry2x32")
+    states = [model.begin(network, key, held)]
+    while not model.finished(network, states[-1]):
         states.append(advance(states[-1]))
-    return states, network.observe(states[-1], held)
+    return states, model.observe(network, states[-1], held)
 
 
 def structures(network: TopologyNetwork = TINY):
     states, _ = path(network)
     return [
-        [np.asarray(part) for part in networks.split(mask, network.network())]
+        [np.asarray(part) for part in networks.split(mask, shape_of(network))]
         for mask in states[-1].masks
     ]
 
 
 def test_all_topologies_have_as_many_edges():
     edges = np.asarray(path()[1]["edges"])
-    total = np.rint(TINY.density * sum(TINY.network().edges))
+    total = np.rint(TINY.density * sum(shape_of(TINY).edges))
     assert edges.sum(axis=1).tolist() == [total] * len(TOPOLOGIES)
     assert (edges[1] == edges[0]).all()
     assert (edges[2] == edges[0]).all()
@@ -62,7 +65,9 @@ def test_the_pruned_structure_is_the_one_that_pruning_left():
     last = next(s for s in states if s.stage == TINY.steps)
     for mask, found in zip(last.now.masks, structures()[0], strict=True):
         np.testing.assert_array_equal(mask, found)
-    np.testing.assert_allclose(last.pruned, TINY.measure(last.now.fit.params, held())["accuracy"])
+    np.testing.assert_allclose(
+        last.pruned, masked.measured(TINY, last.now.fit.params, held())["accuracy"]
+    )
 
 
 def held():
@@ -77,14 +82,14 @@ def test_each_starts_from_the_pruned_initial_weights_and_keeps_its_zeros():
         weights = tuple(
             (jnp.where(mask, w, 0), b) for mask, (w, b) in zip(masks, begun.initial, strict=True)
         )
-        at_start = TINY.measure(weights, held())
+        at_start = masked.measured(TINY, weights, held())
         np.testing.assert_allclose(found["accuracy"][which, 0], at_start["accuracy"])
         np.testing.assert_allclose(found["loss"][which, 0], at_start["loss"], rtol=1e-5)
         done = next(s for s in states if s.stage == TINY.steps + (which + 1) * TINY.epochs)
         for mask, (w, _) in zip(masks, done.now.fit.params, strict=True):
             assert (np.asarray(w)[~mask] == 0).all()
             assert (np.asarray(w)[mask] != 0).all()
-        after = TINY.measure(done.now.fit.params, held())
+        after = masked.measured(TINY, done.now.fit.params, held())
         np.testing.assert_allclose(found["accuracy"][which, -1], after["accuracy"])
         assert done.now.fit.step == TINY.epochs * -(-TINY.n_train // TINY.batch_size)
 

@@ -39,7 +39,7 @@ def main(store: str, out: str) -> None:
         for fit in found.fits:
             print(f"  {fit.log_evidence - found.fits[0].log_evidence:8.1f}  {fit}")
         rates.append(rate)
-        fits.append(collapse(data, BKT(), bootstrap=200, **near))
+        fits.append(collapse(data, BKT(), draws=200, **near))
         print(f"  {fits[-1]}")
         if len(fits) == 1:
             page = Figure(figsize=(10.4, 8), layout="constrained")
@@ -50,7 +50,7 @@ def main(store: str, out: str) -> None:
             draw.evidence(found, panels[3])
             page.savefig(folder / "collapse.png", dpi=160)
     page = Figure(figsize=(5.2, 4), layout="constrained")
-    draw.exponents(rates, fits, ax=page.subplots())
+    draw.exponents(rates, fits, r"$p_\mathrm{train}$", page.subplots())
     page.savefig(folder / "exponents.png", dpi=160)
 
 

@@ -70,14 +70,18 @@ def replacing(path: Path, exclusive: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process or thread is in such a block for the same path.
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process or thread is in such a block for the same folder.
 
-    The lock goes with the process that holds it.  Where the file system has no locks, this is none.
+    The lock goes with who holds it, however that ends, and leaves nothing behind.  Where the file
+    system has no locks for folders, this is none.
     """
-    with path.with_name(f"{path.name}.lock").open("ab") as lock:
+    place = os.open(folder, os.O_RDONLY)
+    try:
         with contextlib.suppress(OSError, ImportError):
             import fcntl  # not on every system
 
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(place, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(place)

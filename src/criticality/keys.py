@@ -8,6 +8,8 @@ worker, nor the rest of the grid.  Independent uses of randomness draw from name
 from __future__ import annotations
 
 import hashlib
+import json
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,28 @@ def words(lineage: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
 def generator(lineage: str) -> np.random.Generator:
     """NumPy generator of one realization, seeded with all bits of its lineage (sha256 hex)."""
     return np.random.Generator(np.random.PCG64(int(lineage, 16)))
+
+
+def stream(rng: np.random.Generator, name: str, *values: float | str) -> np.random.Generator:
+    """Give the generator of one named stream of the realization that was given `rng`.
+
+    Where points share their disorder, `rng` is the same at all of them: draw the disorder from it,
+    and `stream(rng, "noise", temperature)` gives each temperature noise of its own.
+
+    Parameters
+    ----------
+    rng
+        As the realization was given it; nothing is drawn from it, and what was drawn before does
+        not matter.
+    name, values
+        Different ones give independent numbers; numbers count by all their digits.
+    """
+    content = json.dumps([name, *values], default=methodcaller("item"))  # of NumPy
+    digest = hashlib.sha256(content.encode()).digest()
+    seed: Any = rng.bit_generator.seed_seq
+    spawned = (*seed.spawn_key, *np.frombuffer(digest, dtype=">u4").tolist())
+    sequence = np.random.SeedSequence(seed.entropy, spawn_key=spawned)
+    return np.random.Generator(np.random.PCG64(sequence))
 
 
 def number(stream: str) -> int:

@@ -27,6 +27,7 @@ STEEPEST = 40.0  # bend of a curve that is a step
 INNER = 2.0  # how much more a curve may bend than its neighbours say
 EDGE = 18.0  # the same at the ends, where one neighbour is missing, over the number of steps
 HIDDEN = 48.0  # bend that no second difference need show, over the cube of the number of steps
+VAST = 1e6  # times the largest value: an error that bounds nothing
 COARSE = 2.0  # factor by which interpolation widens an interval that is flagged
 
 METHOD = (
@@ -46,7 +47,7 @@ class Boundary:
     quantity
         What passes through its threshold there.
     between
-        Names of the phases below and above on the axis, if they are known.
+        Names of the phases where the quantity is below and above its threshold, if known.
     estimate
         Where.  NaN without a crossing, when the interval is still a bound: both ends infinite say
         that it is beyond that end of the grid.
@@ -111,9 +112,10 @@ def zero_crossing(
     The interval holds every x at which y is compatible with zero, so that it covers the crossing as
     often as the interval of y there covers zero, however shallow y is.  The error of interpolation
     is part of it (`bend`).  Measured on lines, exponentials, cubics and logistic steps, 3 to 20
-    points, noise from 1 % to more than the change of a step, independent and correlated: 95 %
-    intervals cover at least 94 %, those of 68 % at least 67 %; on fine grids they are 0 to 15 %
-    wider than without, unless curvature shows.
+    points, noise from a thousandth to a tenth of the change, independent and correlated, 200 draws
+    each: 95 % intervals cover 94 to 100 %, those of 68 % cover 64 to 100 %, the more the coarser
+    the grid.  At 20 points they are up to 7 % longer than without, where curvature does not show in
+    the data; where it does, without they would miss.
 
     Parameters
     ----------
@@ -121,7 +123,8 @@ def zero_crossing(
         [points], ascending.
     y, error, dof
         [points]: values, standard errors, and degrees of freedom of these.  Points without value
-        or error are left out; y = +inf is above any threshold.
+        or error are left out; one with an infinite error may be on either side; y = +inf is above
+        any threshold.
     level
         Of the interval.
     direction
@@ -150,7 +153,7 @@ def zero_crossing(
         raise InputError(f"level = {level}: expected a number between 0 and 1.")
     x, y, error = (np.asarray(values, float) for values in (x, y, error))
     dof = np.broadcast_to(np.asarray(dof, float), x.shape)
-    there = np.isfinite(error) & ~np.isnan(y)
+    there = ~(np.isnan(error) | np.isnan(y))
     x, y, error, dof = x[there], y[there], error[there], dof[there]
     if not (np.diff(x) > 0).all():
         raise InputError(f"a crossing needs ascending values of its axis, not {list(x)}.")
@@ -163,6 +166,7 @@ def zero_crossing(
     infinite: NDArray[np.bool_] = np.isinf(y)
     largest = max(np.abs(y[~infinite]), default=1.0)  # what is beyond it is not known
     y = np.clip(y, -largest, largest)
+    error = np.minimum(error, VAST * largest)
     found = upward_crossings(x, y)
     flags: list[Flag] = []
     side = "below" if (y[0] < 0) != falling else "above"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,7 @@ from scipy.stats import binom, norm
 
 from criticality.analysis import stats
 from criticality.analysis.boundaries import Boundary, boundaries
-from criticality.analysis.exponents import REALIZATION, absent, averaged, exponents
+from criticality.analysis.exponents import REALIZATION, absent, averaged, exponents, says
 from criticality.analysis.stats import Array
 from criticality.base import UNRESOLVED, InputError, Phase, Rule, unknown
 
@@ -103,13 +105,15 @@ def values(
     observable: str,
     *,
     repeated: Collection[str] = ("pass",),
-    censored: bool = False,
-    deterministic: bool = False,
+    censored: bool | None = None,
+    deterministic: bool | None = None,
     sigmas: float = 2.0,
     draws: int = 1000,
     seed: int = 0,
 ) -> xr.Dataset:
     """Mean over realizations of an observable at every point (median if it is censored).
+
+    Whether it is censored, and the system deterministic, is by default what the data say.
 
     Returns
     -------
@@ -117,15 +121,18 @@ def values(
         Over the dimensions but realizations and repetitions: the observable, `_error` (standard
         error), `_dof` of it, `_low` and `_high`: the interval which the true value leaves on
         either side as rarely as a Gaussian leaves `sigmas` errors, by Student's distribution.
-        Realizations that all agree have no error; of a single one, unless the system is
-        deterministic, the error is NaN.
+        Of a single realization, error and interval are NaN.  A deterministic system has no error
+        (NaN) either, but its value is known: both ends are the value.
+        The attribute `error_method` says where errors come from.
 
     Raises
     ------
     InputError
         If there is no such observable.
     """
-    array = averaged(ds, observable, repeated)
+    array = averaged(ds, observable, repeated, censored)
+    censored = says(array.attrs, "censored", censored)
+    deterministic = says(ds.attrs, "deterministic", deterministic)
     dims = [d for d in array.dims if d != REALIZATION]
     # in one memory layout, so that sums are rounded alike whatever the order of the axes
     samples = array.transpose(REALIZATION, *dims).values.astype(float, order="C")
@@ -136,9 +143,8 @@ def values(
     quantile = stats.quantile_of_few(sigmas, dof)
     with np.errstate(invalid="ignore", divide="ignore"):
         if deterministic:
-            error = np.where(number > 0, 0.0, np.nan)
             low = high = middle
-            dof = np.full(dof.shape, np.inf)
+            error = dof = np.full(middle.shape, np.nan)
         elif censored:
             error, low, high = _of_medians(samples, known, middle, quantile, sigmas, draws, seed)
         else:
@@ -195,7 +201,7 @@ def by_rules(
     inner: Collection[str] = (),
     repeated: Collection[str] = ("pass",),
     censored: Collection[str] = (),
-    deterministic: bool = False,
+    deterministic: bool | None = None,
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -221,7 +227,8 @@ def by_rules(
     inner, repeated, deterministic, draws, seed
         As in `exponents`.
     censored
-        Names of the observables in which +inf says "not within the budget".
+        Names of the observables in which +inf says "not within the budget", besides those of which
+        the data say so.
     level
         Of the intervals of the boundaries.
 
@@ -241,15 +248,21 @@ def by_rules(
     """
     _check(ds, phases, rules, plane, size, sigmas)
     axes = {axis: ds[axis] for axis in (*plane, size) if axis in ds.coords}
+    deterministic = says(ds.attrs, "deterministic", deterministic)
     used = ds[list(dict.fromkeys(rule.quantity for rule in rules))]
     ds = on_plane(used.assign_coords(axes), plane, size, repeated)
     options: dict[str, Any] = {"repeated": repeated, "deterministic": deterministic}
     options |= {"draws": draws, "seed": seed}
     last = ds.sortby(size).isel({size: -1}, drop=True) if size else ds
     tables = []
-    method: dict[str, Any] = {"sigmas": sigmas, "level": level}
+    errors = (
+        "none: a deterministic system has no scatter"
+        if deterministic
+        else "standard errors over realizations (of medians: bootstrap)"
+    )
+    method: dict[str, Any] = {"sigmas": sigmas, "level": level, "error_method": errors}
     for quantity, of in dict.fromkeys((rule.quantity, rule.of) for rule in rules):
-        how = {**options, "censored": quantity in censored}
+        how = {**options, "censored": says(ds[quantity].attrs, "censored") or quantity in censored}
         if of == "exponent" and size is not None:
             within = [axis for axis in inner if axis in plane]
             tables.append(
@@ -267,9 +280,20 @@ def by_rules(
         method["sizes"] = np.sort(ds[size].values)
     return PhaseDiagram(
         cells=cells.assign_attrs(method),
-        boundaries=_borders(cells, phases, rules, plane, level, ds.sizes[REALIZATION]),
+        boundaries=_borders(
+            cells, phases, rules, plane, level, ds.sizes[REALIZATION], deterministic
+        ),
         phases=tuple(phases),
         method=method,
+    )
+
+
+def _interpolated(line: Boundary) -> Boundary:
+    """Say that all uncertainty of a border is interpolation; none is no error of zero."""
+    method = "zero of the broken line; interval: interpolation alone, there is no scatter"
+    error = line.estimate.error or math.nan
+    return dataclasses.replace(
+        line, estimate=dataclasses.replace(line.estimate, error=error, method=method)
     )
 
 
@@ -346,6 +370,7 @@ def _borders(
     plane: Sequence[str],
     level: float,
     n: int,
+    deterministic: bool,
 ) -> tuple[Boundary, ...]:
     """Borders along every axis, of two phases that one threshold separates."""
     codes = {phase.name: code for code, phase in enumerate(phases, start=1)}
@@ -358,6 +383,9 @@ def _borders(
             continue
         mine = cells["phase"].isin([0, codes[under.phase], codes[over.phase]])
         table = cells[[name, f"{name}_error", f"{name}_dof"]].where(mine)
+        sure = deterministic and under.of == over.of == "value"
+        if sure:  # what is left is interpolation
+            table = xr.Dataset({name: table[name], f"{name}_error": 0 * table[name]})
         for axis in plane:
             lines = boundaries(
                 table,
@@ -368,5 +396,8 @@ def _borders(
                 between=(under.phase, over.phase),
                 n=n,
             )
-            found += [line for line in lines if mine.sel(line.at).any()]
+            if sure:
+                lines = tuple(_interpolated(line) for line in lines)
+            # line by line: an ordered axis may have a value twice
+            found += itertools.compress(lines, mine.any(axis).values.ravel())
     return tuple(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,8 @@ def exponents(
     *,
     inner: Collection[str] = (),
     repeated: Collection[str] = ("pass",),
-    censored: bool = False,
-    deterministic: bool = False,
+    censored: bool | None = None,
+    deterministic: bool | None = None,
     from_sizes: bool = True,
     draws: int = 1000,
     seed: int = 0,
@@ -43,9 +43,10 @@ def exponents(
 
     A straight line is fitted to ln <y> against ln size, <y> the mean over repetitions and then
     realizations.  Weights are inverse variances, shrunk over sizes (`stats.moderated`).  Errors
-    resample whole realizations at every size, all points of the inner axes together.  Where the
-    line does not fit (chi2/dof > 1) errors are widened by sqrt(chi2/dof), since the exponent then
-    depends on the sizes that were used.  Without scatter between realizations (a deterministic
+    resample whole realizations at every size, all points of the inner axes together.  A realization
+    without a value at some point is left out there.  Where the line does not fit (chi2/dof > 1)
+    errors are widened by sqrt(chi2/dof), since the exponent then depends on the sizes that were
+    used.  Without scatter between realizations (a deterministic
     system, a single realization) sizes are weighted equally, and the error comes from their
     scatter about the power law: zero scatter is not an error estimate.
 
@@ -61,9 +62,9 @@ def exponents(
         Dimensions of repeated measurement on one realization, averaged first.
     censored
         +inf says "not within the budget": <y> is then the median over realizations, and sizes
-        with an infinite median are left out (`sizes_censored`).
+        with an infinite median are left out (`sizes_censored`).  By default as the data say.
     deterministic
-        Realizations are the same.
+        Realizations are the same.  By default as the data say.
     from_sizes
         Take errors from the scatter of the sizes where there is no other; else they are NaN.
     draws, seed
@@ -83,7 +84,9 @@ def exponents(
     InputError
         If there is no such observable or size axis, or fewer than two sizes.
     """
-    array = averaged(ds, observable, repeated)
+    array = averaged(ds, observable, repeated, censored)
+    censored = says(array.attrs, "censored", censored)
+    deterministic = says(ds.attrs, "deterministic", deterministic)
     if size not in array.dims:
         raise InputError(absent(ds, size, f"{observable} ~ {size}^exponent needs it"))
     array = array.sortby(size)
@@ -101,10 +104,10 @@ def exponents(
     rows = []
     for index in np.ndindex(*shape):
         point = {d: array[d].values[i] for d, i in zip(outer, index, strict=True)}
-        rng = np.random.default_rng([seed, *map(_word, point.values())])
+        words = [seed, *map(_word, point.values())]
         values = array.values[index].astype(float)
         flat = values.reshape(*values.shape[:2], -1)
-        rows.append(_fit(flat, np.log(sizes), censored, deterministic, from_sizes, draws, rng))
+        rows.append(_fits(flat, np.log(sizes), censored, deterministic, from_sizes, draws, words))
     dims = [*outer, *within]
     whole = [array.sizes[d] for d in dims]
     found = xr.Dataset(
@@ -151,8 +154,17 @@ def doubts(point: xr.Dataset, observable: str, fit_probability: float = 0.01) ->
     return tuple(flags)
 
 
-def averaged(ds: xr.Dataset, observable: str, repeated: Collection[str]) -> xr.DataArray:
+def says(attributes: Mapping[Hashable, Any], name: str, told: bool | None = None) -> bool:
+    """Whether data are "censored", "undefined" or "deterministic": as told, or as they say."""
+    return bool(attributes.get(name, False)) if told is None else told
+
+
+def averaged(
+    ds: xr.Dataset, observable: str, repeated: Collection[str], censored: bool | None = None
+) -> xr.DataArray:
     """Average over repeated measurement; a dimension of realizations is made if there is none.
+
+    It is the median of what is censored, and leaves out what may be undefined and is.
 
     Raises
     ------
@@ -162,7 +174,12 @@ def averaged(ds: xr.Dataset, observable: str, repeated: Collection[str]) -> xr.D
     if observable not in ds:
         raise InputError(f"no observable {observable!r} in the data: {', '.join(map(str, ds))}.")
     array = ds[observable]
-    array = array.mean([d for d in array.dims if d in repeated], skipna=False)
+    dims = [d for d in array.dims if d in repeated]
+    skip = says(array.attrs, "undefined")
+    if dims and says(array.attrs, "censored", censored):
+        array = array.median(dims, skipna=skip, keep_attrs=True)
+    else:
+        array = array.mean(dims, skipna=skip, keep_attrs=True)
     return array if REALIZATION in array.dims else array.expand_dims(REALIZATION)
 
 
@@ -183,8 +200,44 @@ def _word(value: Hashable) -> int:
     return int.from_bytes(hashlib.sha256(str(value).encode()).digest()[:8], "big")
 
 
-def _fit(
+def _fits(
     values: Array,
+    log_sizes: Array,
+    censored: bool,
+    deterministic: bool,
+    from_sizes: bool,
+    draws: int,
+    words: list[int],
+) -> dict[str, Any]:
+    """Fit all inner points [points] of one outer point; `values` is [size, realization, point].
+
+    Points that have the same realizations go together; `words` seed the resampling of each group,
+    so that what is missing at one point changes nothing at others.
+    """
+    known = ~np.isnan(values) if censored else np.isfinite(values)
+    points = values.shape[-1]
+    found: dict[str, Any] = {name: np.full(points, np.nan) for name in NUMBERS}
+    found |= {
+        name: np.zeros(points, np.int8)
+        for name in ("exponent_source", "sizes_used", "sizes_censored")
+    }
+    patterns, group = np.unique(known.reshape(-1, points), axis=1, return_inverse=True)
+    for number, pattern in enumerate(patterns.T):
+        mine = np.flatnonzero(group.ravel() == number)
+        realizations = pattern.reshape(known.shape[:-1])
+        # in one memory layout, so that sums are rounded alike whatever the order of the axes
+        samples = [
+            np.ascontiguousarray(v[:, mine])[k] for v, k in zip(values, realizations, strict=True)
+        ]
+        rng = np.random.default_rng(words)
+        fit = _fit(samples, log_sizes, censored, deterministic, from_sizes, draws, rng)
+        for name, value in fit.items():
+            found[name][mine] = value
+    return found
+
+
+def _fit(
+    samples: list[Array],
     log_sizes: Array,
     censored: bool,
     deterministic: bool,
@@ -192,22 +245,8 @@ def _fit(
     draws: int,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """Fit all inner points [points] of one outer point; `values` is [size, realization, point].
-
-    A realization that is not whole is left out; so is a point that no realization has.
-    """
-    known = ~np.isnan(values) if censored else np.isfinite(values)
-    there: NDArray[np.bool_] = np.any(known, axis=(0, 1))
-    found: dict[str, Any] = {name: np.full(len(there), np.nan) for name in NUMBERS}
-    found |= {
-        name: np.zeros(len(there), np.int8)
-        for name in ("exponent_source", "sizes_used", "sizes_censored")
-    }
-    if not there.any():
-        return found
-    # in one memory layout, so that sums are rounded alike whatever the order of the axes
-    whole = [np.ascontiguousarray(v[:, there]) for v in values]
-    samples = [v[k[:, there].all(axis=1)] for v, k in zip(whole, known, strict=True)]
+    """Fit inner points [points] of one outer point; samples [realization, point] of each size."""
+    found: dict[str, Any] = {}
     scattered = not deterministic and sum(len(v) >= 2 for v in samples) >= 2
     if not (scattered or from_sizes):
         return found
@@ -229,10 +268,10 @@ def _fit(
         fit = {n: np.where(moving, fit[n], v) if fit else v for n, v in alone.items()}
     source = np.where(np.isfinite(fit["exponent_error"]), np.where(moving, 1, 2), 0)
     for name, value in fit.items():
-        found[name][there] = np.where(enough, value, np.nan)
-    found["exponent_source"][there] = np.where(enough, source, 0)
-    found["sizes_used"][there] = good.sum(axis=0)
-    found["sizes_censored"][there] = np.isposinf(centres).sum(axis=0)
+        found[name] = np.where(enough, value, np.nan)
+    found["exponent_source"] = np.where(enough, source, 0)
+    found["sizes_used"] = good.sum(axis=0)
+    found["sizes_censored"] = np.isposinf(centres).sum(axis=0)
     return found
 
 

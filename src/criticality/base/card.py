@@ -99,8 +99,9 @@ class Card:
     classify
         Data set -> `analysis.classify.PhaseDiagram`, where rules do not suffice.
     threshold
-        (data set, options) -> critical points, where the power law near a threshold of the first
-        order parameter along the last axis of the plane is not what is wanted.
+        (source, options) -> critical points, where the power law near a threshold of the first
+        order parameter along the last axis of the plane is not what is wanted; see
+        `figures.book.Source`, `analysis.thresholds.Options` and `.CriticalPoints`.
     derived
         Further quantities.
     pages

@@ -7,8 +7,9 @@ need themselves, so that `--help` answers at once.
 # in the order in which --help lists them
 from criticality.cli import study  # isort: skip
 from criticality.cli import phases  # isort: skip
+from criticality.cli import threshold  # isort: skip
 from criticality.cli import figures  # isort: skip
 from criticality.cli import scaling  # isort: skip
 from criticality.cli.app import main
 
-__all__ = ["figures", "main", "phases", "scaling", "study"]
+__all__ = ["figures", "main", "phases", "scaling", "study", "threshold"]

@@ -85,8 +85,11 @@ def _all(
 
 
 def write(text: str = "") -> None:
-    """Write a line of results."""
-    sys.stdout.write(text + "\n")
+    """Write a line of results; who reads no more of them, as `head`, ends the command."""
+    try:
+        sys.stdout.write(text + "\n")
+    except BrokenPipeError:
+        os._exit(0)
 
 
 def say(text: str) -> None:
@@ -179,16 +182,27 @@ class Results:
                     f"{error} Use --select AXIS=VALUE with one of: {swept}."
                 ) from error
             raise
-        free = [str(dim) for dim in ds.dims if dim != "realization"]
+        free = [str(dim) for dim in ds.dims]
         for choice, name, text in self._choices:
             if name in free and name not in grid:
-                ds = ds.sel({name: [_value(choice, name, text, ds[name].values)]})
+                value = _value(choice, name, text, ds[name].values)
+                at = [i for i, there in enumerate(ds[name].values) if there == value]
+                if len(at) > 1:
+                    raise InputError(
+                        f"--select {choice}: {name} has this value {len(at)} times, in an order "
+                        f"that matters; choose one in Python: ds.isel({name}={at[0]})."
+                    )
+                ds = ds.isel({name: at})
             elif name not in free and name not in self._inner():
                 raise unknown("axis", name, free, "--select")
         chosen = {name for _, name, _ in self._choices}
-        kept = {*self.card.plane, self.card.size, "realization", *self._inner()}
+        kept = {*self.card.plane, self.card.size, *self._inner()}
         ds = ds.squeeze(
-            [d for d, n in ds.sizes.items() if n == 1 and (d in chosen or d not in kept)]
+            [
+                d
+                for d, n in ds.sizes.items()
+                if n == 1 and d != "realization" and (d in chosen or d not in kept)
+            ]
         )
         found: xr.Dataset = catalog.described(
             ds, self.card, self.axes, self.here and not observables
@@ -266,8 +280,11 @@ def main() -> None:
     except RunError as error:
         say(f"error: {error}")
         sys.exit(1)
-    except BrokenPipeError:
-        os._exit(0)
     except OSError as error:  # a path that the system refuses
         say(f"error: {error}")
         sys.exit(2)
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os._exit(0)

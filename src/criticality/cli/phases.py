@@ -88,9 +88,10 @@ def _borders(family: list[Boundary]) -> None:
     """Write a border, a line for each value of the other axis."""
     one = family[0]
     below, above = one.between
-    sides = [f"{name} where {side}" for name, side in ((below, "less"), (above, "more")) if name]
     percent = f"{100 * one.estimate.level:g}"
-    said = f" ({', '.join(sides)})" if sides else ""
+    said = f" ({below} below, {above} above)" if below and above else ""
+    if not said and (below or above):
+        said = f" ({below or above} where it is {'less' if below else 'more'})"
     write(f"\n{one.along}* where {one.quantity}{said}, {percent} % interval")
     for border in family:
         at = ", ".join(f"{name} = {_short(value):<5}" for name, value in border.at.items())

@@ -9,27 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from criticality.base import InputError, unknown
-from criticality.cli.app import Json, Results, Select, app, write, write_json
+from criticality.cli.app import Draws, Json, Level, Seed, app, write, write_json
+from criticality.cli.curves import DataOptions, with_data
 
 if TYPE_CHECKING:
-    from criticality.analysis.scaling import ScalingData
     from criticality.analysis.scaling.ansatz import Ansatz
     from criticality.analysis.scaling.crossings import Crossings
 
 ANSATZE = ("algebraic", "bkt", "none")
 
-Source = Annotated[Path, typer.Argument(help="CSV file or directory of a store.")]
-Control = Annotated[str | None, typer.Option(help="Column or axis: control parameter.")]
-Size = Annotated[str | None, typer.Option(help="Column or axis: system size.")]
-Value = Annotated[str | None, typer.Option(help="Column or observable: the measured value.")]
-Realization = Annotated[str, typer.Option(help="Column: number of the realization.")]
-Mean = Annotated[str | None, typer.Option(help="Column: mean, where there are no samples.")]
-Sem = Annotated[str | None, typer.Option(help="Column: standard error of the mean.")]
-Range = Annotated[
-    tuple[float, float] | None, typer.Option(help="Keep control values in LO HI.", metavar="LO HI")
-]
-SizeMin = Annotated[float | None, typer.Option(help="Keep sizes from this one on.")]
-Seed = Annotated[int, typer.Option(help="Of bootstrap and integration.", min=0)]
 FigureFile = Annotated[
     Path | None, typer.Option("--figure", help="Draw into this file (png, pdf, svg).")
 ]
@@ -40,15 +28,9 @@ Corrections = Annotated[bool, typer.Option("--corrections", help="Allow correcti
 
 
 @app.command()
+@with_data
 def collapse(
-    source: Source,
-    control: Control = None,
-    size: Size = None,
-    value: Value = None,
-    realization: Realization = "realization",
-    mean: Mean = None,
-    sem: Sem = None,
-    select: Select = None,
+    curves: DataOptions,
     ansatz: Annotated[str, typer.Option(help="algebraic, bkt or none.")] = "algebraic",
     p_c: Annotated[str, typer.Option(help='"free" or a number.')] = "free",
     nu: Annotated[str | None, typer.Option(help='"free" or a number (algebraic).')] = None,
@@ -60,13 +42,11 @@ def collapse(
         tuple[float, float] | None,
         typer.Option(help="Keep points whose scaling variable is in LO HI.", metavar="LO HI"),
     ] = None,
-    control_range: Range = None,
-    size_min: SizeMin = None,
-    bootstrap: Annotated[
-        int, typer.Option(help="Resamplings of realizations; 0: errors of the posterior.", min=0)
+    draws: Annotated[
+        int, typer.Option(help="Resamplings of realizations; 0: errors of the posterior.")
     ] = 0,
     corrections: Corrections = False,
-    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.95,
+    level: Level = 0.95,
     seed: Seed = 0,
     figure: FigureFile = None,
     table: Annotated[
@@ -76,7 +56,7 @@ def collapse(
 ) -> None:
     """Fit a finite-size-scaling form: critical point and exponents with errors."""
     form = _ansatz(ansatz, p_c, nu, beta, sigma, reference)
-    data = _data(source, control, size, value, realization, mean, sem, select)
+    data = curves.read()
     _drawable(figure)
     from criticality.analysis import scaling
 
@@ -85,10 +65,8 @@ def collapse(
         form,
         objective=objective,  # type: ignore[arg-type]
         window=window,
-        control_range=control_range,
-        size_min=size_min,
         corrections=corrections,
-        bootstrap=bootstrap,
+        draws=draws,
         level=level,
         seed=seed,
     )
@@ -119,7 +97,7 @@ def collapse(
         if fitted.fixed:
             write(f"  {name:<6} {fitted.value:.6g}  fixed")
         else:
-            percent = f"{100 * fit.level:g} %"
+            percent = f"{100 * fitted.level:g} %"
             interval = f"{percent} [{fitted.low:.6g}, {fitted.high:.6g}]"
             write(f"  {name:<6} {fitted.value:.6g} +- {fitted.error:.2g}  {interval}")
     if math.isfinite(fit.log_evidence):
@@ -130,29 +108,22 @@ def collapse(
 
 
 @app.command()
+@with_data
 def compare(
-    source: Source,
-    control: Control = None,
-    size: Size = None,
-    value: Value = None,
-    realization: Realization = "realization",
-    mean: Mean = None,
-    sem: Sem = None,
-    select: Select = None,
+    curves: DataOptions,
     beta: Annotated[str, typer.Option(help='Of the algebraic form: "free" or a number.')] = "0",
     reference: Reference = None,
-    control_range: Range = None,
-    size_min: SizeMin = None,
     corrections: Corrections = False,
     threshold: Annotated[
         float, typer.Option(help="Difference of ln Z that decides; 5 is odds of 150 to 1.")
     ] = 5.0,
+    level: Level = 0.95,
     seed: Seed = 0,
     figure: FigureFile = None,
     as_json: Json = False,
 ) -> None:
     """Compare forms by their evidence: algebraic, BKT, no transition, or undecided."""
-    data = _data(source, control, size, value, realization, mean, sem, select)
+    data = curves.read()
     _drawable(figure)
     from criticality.analysis import scaling
 
@@ -163,9 +134,8 @@ def compare(
         data,
         forms,
         threshold=threshold,
-        control_range=control_range,
-        size_min=size_min,
         corrections=corrections,
+        level=level,
         seed=seed,
     )
     if figure is not None:
@@ -186,35 +156,26 @@ def compare(
 
 
 @app.command()
+@with_data
 def crossings(
-    source: Source,
-    control: Control = None,
-    size: Size = None,
-    value: Value = None,
-    realization: Realization = "realization",
-    mean: Mean = None,
-    sem: Sem = None,
-    select: Select = None,
-    control_range: Range = None,
-    size_min: SizeMin = None,
+    curves: DataOptions,
     pairs: Annotated[str, typer.Option(help="adjacent or all.")] = "adjacent",
-    bootstrap: Annotated[int, typer.Option(help="Resamplings of realizations.", min=50)] = 500,
+    draws: Draws = 500,
+    level: Level = 0.95,
     seed: Seed = 0,
     figure: FigureFile = None,
     as_json: Json = False,
 ) -> None:
     """Find where curves of two sizes cross, and extrapolate to infinite size."""
-    data = _data(source, control, size, value, realization, mean, sem, select)
+    data = curves.read()
     _drawable(figure)
-    if pairs not in ("adjacent", "all"):
-        raise unknown("value for --pairs:", pairs, ("adjacent", "all"))
     from criticality.analysis import scaling
 
-    data = data.restrict(control_range, size_min)
     found = scaling.crossings(
         data,
         pairs=pairs,  # type: ignore[arg-type]
-        draws=bootstrap,
+        draws=draws,
+        level=level,
         seed=seed,
     )
     if figure is not None:
@@ -230,19 +191,16 @@ def crossings(
 
 
 def _report_crossings(found: Crossings) -> None:
-    from criticality.base import with_error
-
     for crossing in found.crossings:
-        sizes = " x ".join(f"{size:g}" for size in crossing.sizes)
-        shown = (
-            with_error(crossing.value, crossing.error) if crossing.value == crossing.value else ""
-        )
-        interval = f"[{crossing.low:.5g}, {crossing.high:.5g}]" if shown else ""
-        write(f"{sizes:>20}  {shown:<14} {interval:<22} {crossing.flag}")
+        sizes, at = " x ".join(f"{size:g}" for size in crossing.sizes), crossing.at
+        there = math.isfinite(at.value)
+        shown, interval = (str(at), f"[{at.low:.5g}, {at.high:.5g}]") if there else ("", "")
+        flags = ", ".join(map(str, crossing.flags))
+        write(f"{sizes:>20}  {shown:<14} {interval:<22} {flags}")
     for end in found.extrapolations:
-        there = math.isfinite(end.p_c)
-        shown = with_error(end.p_c, end.error) if there else "not determined"
-        write(f"  {end.form}: p_c = {shown}  {end.flag}")
+        p_c, flags = end.params["p_c"], ", ".join(map(str, end.flags))
+        shown = str(p_c) if math.isfinite(p_c.value) else "not determined"
+        write(f"  {end.form}: p_c = {shown}  {flags}")
 
 
 def _ansatz(
@@ -283,39 +241,6 @@ def _reference(text: str) -> Any:
         return float(text)
     except ValueError:
         raise InputError(f'--L0 {text}: expected a number or "marginal".') from None
-
-
-def _data(
-    source: Path,
-    control: str | None,
-    size: str | None,
-    value: str | None,
-    realization: str,
-    mean: str | None,
-    sem: str | None,
-    select: list[str] | None,
-) -> ScalingData:
-    """Curves from a CSV, or from a store where `source` is a directory."""
-    from criticality.analysis.scaling import ScalingData
-
-    if source.is_dir():
-        if mean is not None or sem is not None:
-            raise InputError(f"{source} is a store and has samples; --mean and --sem are for CSV.")
-        results = Results(source, select)
-        told = results.card
-        names = control or told.plane[-1], size or told.size, value or told.order[0]
-        return ScalingData.from_dataset(results.open(), *names)
-    if select:
-        raise InputError(f"--select {select[0]}: is for a store; {source} is not a directory.")
-    return ScalingData.from_csv(
-        source,
-        control=control or "p",
-        size=size or "L",
-        value=value or "value",
-        realization=realization,
-        mean=mean,
-        error=sem,
-    )
 
 
 def _page(number: int) -> tuple[Any, list[Any]]:

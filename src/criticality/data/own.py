@@ -7,6 +7,7 @@ Bytes are grey values and stay so; all other numbers become float32.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -43,7 +44,9 @@ def _candidates(name: str, folder: Folder) -> list[Path]:
     given = name.removeprefix(FILE)
     if not given.strip() or "\0" in given:
         raise InputError(f"{name!r}: names no file; expected {FILE}PATH.")
-    path = Path(given).expanduser()
+    path = Path(given)
+    with contextlib.suppress(RuntimeError):  # no such user: then it is a name like others
+        path = path.expanduser()
     if path.is_absolute():
         return [path]
     user = user_folder(folder)
@@ -189,7 +192,9 @@ def _stamp(path: Path) -> Stamp:
     never the same.
     """
     try:
-        about = [(str(path), path.stat()), *(_inside(path) if path.is_dir() else ())]
+        about = [(str(path), path.stat())]
+        for folder in (path / part for part in readers.PARTS):
+            about += _inside(folder) if folder.is_dir() else []
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error}).") from error
     newest = max(stat.st_mtime_ns for _, stat in about)
@@ -210,7 +215,7 @@ def _inside(folder: str | os.PathLike[str]) -> Iterator[tuple[str, os.stat_resul
 def _read(path: Path, stamp: Stamp) -> Dataset:
     if path.is_dir():
         return _dataset(readers.tree(path), path)
-    if path.suffix not in READERS:
+    if path.suffix not in READERS or not path.is_file():
         raise DataError(
             f"{path}: expected {', '.join(READERS)}, or a folder with train/CLASS/*.npy and "
             f"test/CLASS/*.npy."

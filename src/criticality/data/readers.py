@@ -18,6 +18,7 @@ from criticality.base import DataError
 from criticality.data.dataset import ARRAYS, Array
 
 WHOLE = ("x", "y")
+PARTS = ("train", "test")
 LABELS = ("y", "label", "target")
 
 
@@ -102,7 +103,9 @@ def _wrong_cell(
                 )
             for name, cell in zip(names, row, strict=True):
                 if not _number(cell):
-                    return DataError(f"{where} has {cell!r} in column {name!r}; expected a number.")
+                    return DataError(
+                        f"{where} has {cell[:40]!r} in column {name!r}; expected a number."
+                    )
     return _unreadable(path, error, "numbers")
 
 
@@ -113,7 +116,7 @@ def tree(path: Path) -> dict[str, Array]:
     """
     classes = [folder.name for folder in _visible(path / "train")]
     parts: dict[str, Array] = {}
-    for part in ("train", "test"):
+    for part in PARTS:
         samples: list[Array] = []
         labels: list[int] = []
         for folder in _visible(path / part):

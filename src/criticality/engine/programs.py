@@ -22,7 +22,7 @@ log = logging.getLogger("criticality")
 
 _programs: dict[Any, Any] = {}
 _seconds: list[float] = []  # that compiling each of them took
-_resident: dict[str, Any] = {}
+_resident: dict[tuple[str, bool], Any] = {}
 _lock = threading.Lock()
 
 
@@ -119,8 +119,12 @@ def _processor() -> str:
 
 
 def on_device(checksum: str, data: Mapping[str, Any]) -> Any:
-    """Arrays of the data set with this checksum on the device, put there once a process."""
+    """Arrays of the data set with this checksum on the device, put there once a process.
+
+    Systems of 32 and of 64 bits have their own.
+    """
+    name = checksum, bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
     with _lock:
-        if checksum not in _resident:
-            _resident[checksum] = jax.device_put(dict(data))
-        return _resident[checksum]
+        if name not in _resident:
+            _resident[name] = jax.device_put(dict(data))
+        return _resident[name]

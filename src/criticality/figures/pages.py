@@ -17,7 +17,8 @@ MOST = 4  # panels in a row
 def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     """Draw phases over the plane, order parameters against the control, and against the size.
 
-    Of other axes the first value is shown, or what `at` says.
+    Of other axes the first value is shown, or what `at` says; where an ordered axis has it again,
+    the first time.
     """
     told = source.card
     ds = source.open()
@@ -30,19 +31,17 @@ def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     if not control:
         return
     shown = ds[names]
-    for dim in [str(d) for d in shown.dims if d not in (*keep, control)]:
-        shown = shown.sel({dim: chosen(shown, dim, at, shown[dim].values[0])})
-    for name in plane[:-1]:
-        shown = shown.sel({name: chosen(shown, name, at, shown[name].values[0])})
+    for dim in [str(d) for d in shown.dims if d not in (*keep, control)] + plane[:-1]:
+        values = list(shown[dim].values)
+        shown = shown.isel({dim: values.index(chosen(shown, dim, at, values[0]))})
     by = told.size if told.size in shown.dims and shown.sizes[told.size] > 1 else ""
     row = book.page("curves", len(names), 5.5 * len(names))[0]
-    censored = {o.name for o in told.observables if o.censored}
     for ax, name in zip(row, names, strict=True):
-        against(shown[name], control, by, ax, told.repeated, name in censored)
+        against(shown[name], control, by, ax, told.repeated)
     if by:
         row = book.page("sizes", len(names), 5.5 * len(names))[0]
         for ax, name in zip(row, names, strict=True):
-            against_size(shown[name], by, control, ax, told.repeated, name in censored)
+            against_size(shown[name], by, control, ax, told.repeated)
 
 
 def _control(ds: xr.Dataset, names: list[str], keep: set[str]) -> str:

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from criticality.analysis.stats import Array
 
@@ -19,7 +19,7 @@ MARKERS = "osD^vP*Xh<>d"
 # Okabe and Ito's, told apart in colour-blind vision; line styles tell them apart in grey print
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
-MOST = math.log(10)  # nat: entropy of ten equally frequent classes
+LEAST_TICKS = 3  # of an axis
 
 
 def axes(ax: Axes | None) -> Axes:
@@ -63,10 +63,19 @@ def positions(values: Array) -> tuple[Array, Array]:
     return centres, np.append(centres - half, centres[-1] + half)
 
 
-def scale(ds: xr.Dataset, name: str, axis: Axis) -> None:
-    """Label an axis on which values stand as `positions` says."""
+def on_curve(values: Array) -> Array:
+    """Where points of a curve stand: as in `positions`, but what turns back does so to scale."""
+    if values.dtype.kind in "iuf":
+        steps = np.diff(values)
+        if not ((steps > 0).all() or (steps < 0).all()):
+            return values.astype(float)
+    return positions(values)[0]
+
+
+def scale(ds: xr.Dataset, name: str, axis: Axis, centres: Array | None = None) -> None:
+    """Label an axis on which values stand at `centres`, by default as `positions` says."""
     values = ds[name].values
-    centres, _ = positions(values)
+    centres = positions(values)[0] if centres is None else centres
     if values.dtype.kind in "iuf" and np.array_equal(centres, values):
         axis.set_label_text(label(ds, name))
         return
@@ -146,9 +155,21 @@ def band(
 
 
 def plain(axis: Axis) -> None:
-    """Write plain numbers on a logarithmic axis, at 1, 2 and 5 if it is short."""
+    """Write plain numbers on a logarithmic axis: at decades, or at as many more as make three."""
     ax = axis.axes  # whose limits follow the data; those of the axis may be old
     low, high = ax.get_xlim() if axis is ax.xaxis else ax.get_ylim()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if low > 0 and high < 100 * low else (1,)))
+    axis.set_major_locator(_ticks(*sorted((low, high))))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _ticks(low: float, high: float) -> Locator:
+    """Coarsest of the usual subdivisions of decades with three ticks in a range, if it is one."""
+    if not 0 < low < high < math.inf:
+        return LogLocator()
+    decades = 10.0 ** np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for subs in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = np.outer(decades, subs)
+        if np.sum((ticks >= low) & (ticks <= high)) >= LEAST_TICKS:
+            return LogLocator(subs=subs)
+    return MaxNLocator(6, steps=(1, 2, 2.5, 5, 10))  # so short that it is nearly linear

@@ -18,16 +18,7 @@ from criticality.analysis.scaling import Comparison, Fit, Landscape, ScalingData
 from criticality.analysis.scaling.crossings import Crossings
 from criticality.figures.parts import MARKERS, axes, outside_legend
 
-SYMBOLS = {
-    "p_eval": r"p_\mathrm{eval}",
-    "p_train": r"p_\mathrm{train}",
-    "n_train": r"N_\mathrm{train}",
-    "loss": r"\langle\mathcal{L}\rangle",
-    "accuracy": r"\langle\mathcal{A}\rangle",
-    "nu": r"\nu",
-    "sigma": r"\sigma",
-    "p_c": "p_c",
-}
+SYMBOLS = {"nu": r"\nu", "sigma": r"\sigma", "p_c": "p_c"}
 
 
 def curves(
@@ -41,7 +32,7 @@ def curves(
     With `crossings`, where curves of two sizes cross; with `fit`, the interval of p_c.
     """
     ax = axes(ax)
-    control, size, observable = data.names
+    control, size, observable = _labels(data)
     for curve, colour, marker in _styles(data):
         ax.errorbar(
             curve.control,
@@ -57,13 +48,13 @@ def curves(
     if fit is not None and "p_c" in fit.free:
         _interval(fit, ax)
     for crossing in crossings.crossings if crossings is not None else ():
-        if not crossing.flag and math.isfinite(crossing.value):
-            at = np.mean([_interpolated(data, length, crossing.value) for length in crossing.sizes])
-            error = crossing.error if math.isfinite(crossing.error) else 0.0
+        at = crossing.at
+        if not crossing.flags and math.isfinite(at.value):
+            height = np.mean([_interpolated(data, length, at.value) for length in crossing.sizes])
             ax.errorbar(
-                crossing.value,
-                at,
-                xerr=error,
+                at.value,
+                height,
+                xerr=at.error if math.isfinite(at.error) else 0.0,
                 fmt="o",
                 color="k",
                 mfc="w",
@@ -71,9 +62,8 @@ def curves(
                 capsize=2,
                 zorder=5,
             )
-    unit = " (nat)" if observable == "loss" else ""
-    ax.set(xlabel=_math(control), ylabel=_math(observable) + unit)
-    outside_legend(ax, _math(size))
+    ax.set(xlabel=control, ylabel=observable)
+    outside_legend(ax, size)
     return ax
 
 
@@ -102,7 +92,7 @@ def collapsed(fit: Fit, ax: Axes | None = None) -> Axes:
         ax.fill_between(grid, low, high, color="0.8", lw=0, zorder=-1)
     x_label, y_label = _scaled_labels(fit)
     ax.set(xlabel=x_label, ylabel=y_label)
-    outside_legend(ax, _math(fit.data.names[1]))
+    outside_legend(ax, _labels(fit.data)[1])
     return ax
 
 
@@ -176,10 +166,11 @@ def objective(landscape: Landscape, fit: Fit, ax: Axes | None = None) -> Axes:
 
 
 def exponents(
-    control: Sequence[float], fits: Sequence[Fit], name: str = "p_train", ax: Axes | None = None
+    control: Sequence[float], fits: Sequence[Fit], name: str = "control", ax: Axes | None = None
 ) -> Axes:
     """Draw the exponent (left) and chi2/dof (right) of several fits against a control (Fig. 4c).
 
+    `name` is what the control is called.
     Filled: the curves collapse (p >= 0.01); open: they do not.
     """
     ax = axes(ax)
@@ -194,9 +185,9 @@ def exponents(
     other.axhline(1, color="#d55e00", lw=0.6, ls=":")
     other.set_ylabel(r"$\chi^2/$dof (squares)", color="#d55e00")
     other.set_ylim(bottom=0)
-    level = round(100 * fits[0].level)
+    level = round(100 * fits[0].params[fits[0].exponent].level)
     label = _math(fits[0].exponent)
-    ax.set(xlabel=_math(name), ylabel=f"{label}, {level} % intervals (circles)")
+    ax.set(xlabel=name, ylabel=f"{label}, {level} % intervals (circles)")
     ax.yaxis.label.set_color("#0072b2")
     return ax
 
@@ -254,20 +245,26 @@ def _math(name: str) -> str:
     return f"${name}$" if len(name) == 1 else name
 
 
-def _bare(name: str) -> str:
-    return _math(name).strip("$") if name in SYMBOLS or len(name) == 1 else rf"\mathrm{{{name}}}"
+def _labels(data: ScalingData) -> tuple[str, ...]:
+    """Labels of control, size and observable."""
+    return tuple(_math(name) for name in data.labels or data.names)
+
+
+def _bare(label: str) -> str:
+    """Label for use inside of mathematics."""
+    return label.strip("$") if label.startswith("$") else rf"\mathrm{{{label}}}"
 
 
 def _scaled_labels(fit: Fit) -> tuple[str, str]:
     """Labels of the scaled axes, with the fitted form."""
-    control, size, observable = (_bare(name) for name in fit.data.names)
-    y = f"${observable}$"
+    *axes, observable = _labels(fit.data)
+    control, size = map(_bare, axes)
     if fit.exponent == "nu":
         x = rf"$({control} - p_c)\,{size}^{{1/\nu}}$"
         if not fit.params["beta"].fixed or fit.params["beta"].value:
-            y = rf"${observable}\,{size}^{{\,\beta/\nu}}$"
+            observable = rf"{observable} $\times\ {size}^{{\,\beta/\nu}}$"
     elif fit.exponent == "sigma":
         x = rf"$({control} - p_c)\,[\ln({size}/L_0)]^{{1/\sigma}}$"
     else:
         x = f"${control}$"
-    return x, y
+    return x, observable

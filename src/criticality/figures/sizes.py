@@ -9,15 +9,15 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from criticality.analysis import stats
+from criticality.analysis import classify
 from criticality.analysis.stats import Array
 from criticality.figures.parts import (
     MARKERS,
     axes,
     label,
+    on_curve,
     outside_legend,
     plain,
-    positions,
     scale,
     symbol,
 )
@@ -30,31 +30,25 @@ def against(
     by: str = "",
     ax: Axes | None = None,
     repeated: Collection[str] = ("pass",),
-    censored: bool = False,
+    censored: bool | None = None,
 ) -> Axes:
     """Draw means over realizations against one axis, a curve for each value of another.
 
-    Bars are standard errors over realizations, after an average over repeated measurements; of a
-    censored quantity, medians.
+    Points are joined in the order of the data, so that a sweep up and down is a loop.  Bars are
+    standard errors over realizations, after an average over repeated measurements; of a censored
+    quantity (by default as the data say), medians.
     """
     ax = axes(ax)
     holder = array.to_dataset(name=str(array.name))
     values = array[by].values if by else [None]
-    for value, colour, marker in zip(values, shades_of(len(values)), MARKERS * 4, strict=False):
-        one = array if value is None else array.sel({by: value})
+    x = on_curve(array[along].values)
+    styles = zip(values, shades_of(len(values)), MARKERS * 4, strict=False)
+    for number, (value, colour, marker) in enumerate(styles):
+        one = array if value is None else array.isel({by: number})
         mean, error = mean_and_error(one, (along,), repeated, censored)
-        ax.errorbar(
-            positions(array[along].values)[0],
-            mean,
-            error,
-            fmt=f"{marker}-",
-            ms=3.5,
-            lw=0.9,
-            capsize=1.5,
-            color=colour,
-            label="" if value is None else _short(value),
-        )
-    scale(holder, along, ax.xaxis)
+        text = "" if value is None else _short(value)
+        curve(ax, x, mean, error, colour, fmt=f"{marker}-", ms=3.5, lw=0.9, capsize=1.5, label=text)
+    scale(holder, along, ax.xaxis, x)
     ax.set_ylabel(label(holder, str(array.name)))
     if by:
         outside_legend(ax, symbol(holder, by))
@@ -67,26 +61,25 @@ def against_size(
     by: str = "",
     ax: Axes | None = None,
     repeated: Collection[str] = ("pass",),
-    censored: bool = False,
+    censored: bool | None = None,
 ) -> Axes:
     """Draw means over realizations against the size, on logarithmic axes where that is possible."""
     ax = axes(ax)
     holder = array.to_dataset(name=str(array.name))
     values = array[by].values if by else [None]
     x = array[size].values.astype(float)
-    positive = True
-    for value, colour, marker in zip(values, shades_of(len(values)), MARKERS * 4, strict=False):
-        one = array if value is None else array.sel({by: value})
+    signs: set[float] = set()
+    styles = zip(values, shades_of(len(values)), MARKERS * 4, strict=False)
+    for number, (value, colour, marker) in enumerate(styles):
+        one = array if value is None else array.isel({by: number})
         mean, error = mean_and_error(one, (size,), repeated, censored)
-        positive &= bool((mean[np.isfinite(mean)] > 0).all())
+        signs.update(np.sign(mean[np.isfinite(mean)]))
         text = "" if value is None else _short(value)
-        ax.errorbar(
-            x, mean, error, fmt=f"{marker}-", ms=4, color=colour, capsize=2, lw=1, label=text
-        )
+        curve(ax, x, mean, error, colour, fmt=f"{marker}-", ms=4, capsize=2, lw=1, label=text)
     if (x > 0).all():
         ax.set_xscale("log")
         plain(ax.xaxis)
-    if positive:
+    if signs == {1.0}:
         ax.set_yscale("log")
         plain(ax.yaxis)
     ax.set(xlabel=label(holder, size), ylabel=label(holder, str(array.name)))
@@ -95,28 +88,29 @@ def against_size(
     return ax
 
 
+def curve(ax: Axes, x: Array, mean: Array, error: Array, colour: Any, **style: Any) -> None:
+    """Draw points with their errors; an arrow upwards where these have no bound."""
+    ax.errorbar(x, mean, np.where(np.isinf(error), np.nan, error), color=colour, **style)
+    without = np.isfinite(mean) & np.isinf(error)
+    if without.any():
+        ax.plot(x[without], mean[without], ls="", marker=r"$\uparrow$", ms=11, color=colour)
+
+
 def mean_and_error(
     array: xr.DataArray,
     dims: tuple[str, ...],
     repeated: Collection[str] = ("pass",),
-    censored: bool = False,
+    censored: bool | None = None,
 ) -> tuple[Array, Array]:
     """Mean over realizations and its standard error, [dims]; repetitions are averaged first.
 
-    Where a realization alone says nothing of its error, that is NaN.
+    Medians of what is censored, by default as the data say.  Where a realization alone says nothing
+    of its error, that is NaN.
     """
-    each = array.mean([d for d in array.dims if d in repeated], skipna=False)
-    samples = each.transpose("realization", *dims).values.astype(float)
-    centre = stats.centre(samples, censored=censored)
-    if censored:
-        drawn = stats.bootstrap_centres(samples, 200, np.random.default_rng(0), censored=True)
-        return centre, stats.half_width(drawn)
-    there = np.isfinite(samples)
-    n = there.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        square = np.where(there, (samples - centre) ** 2, 0).sum(axis=0)
-        error = np.where(n > 1, np.sqrt(square / (n - 1) / n), np.nan)
-    return centre, error
+    found = classify.values(
+        array.to_dataset(name="y"), "y", repeated=repeated, censored=censored, draws=200
+    ).transpose(*dims)
+    return found["y"].values, found["y_error"].values
 
 
 def _short(value: Any) -> str:

@@ -146,7 +146,7 @@ class Store:
             (self.path / "results").mkdir(parents=True, exist_ok=True)
             # other runs may begin on the same store at this moment: each must see what those
             # before it have written, also where the file system has no locks and none is there yet
-            with files.alone(plan_file):
+            with files.alone(self.path):
                 first = not plan_file.exists()
                 manifest.write(self.path, "study.json", self.admit(plan), exclusive=first)
                 if about is not None:
@@ -315,7 +315,8 @@ class Store:
         xarray.Dataset
             Float64 observables with dims (outer axes..., realization, inner dims...); NaN marks
             what is not computed (yet).  An observable of float32 with more than a million numbers
-            in each result stays float32.  Units, symbols and long names are attributes.
+            in each result stays float32.  Units, symbols and long names are attributes; so is what
+            means must know: `censored` and `undefined` of an observable, `deterministic` of all.
 
         Raises
         ------
@@ -365,26 +366,52 @@ class Store:
                 del arrays[name], described[name]
         inner = {dim: inner[dim] for dims, _, _ in described.values() for dim in dims}
         fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
+        kept = manifest.read_card(self.path)
+        marks: dict[str, dict[str, Any]] = {}
+        if kept is not None:
+            marks = {o.name: _marks(o, "censored", "undefined") for o in kept[0].observables}
+            named: list[Observable | Axis] = [*kept[0].observables, *kept[1].values()]
+            for about in named:
+                if about.label:
+                    marks.setdefault(about.name, {})["label"] = about.label
         return xr.Dataset(
             {
-                name: ((*outer, *dims), arrays[name], {"units": unit, "long_name": doc})
+                name: (
+                    (*outer, *dims),
+                    arrays[name],
+                    {"units": unit, "long_name": doc, **marks.get(name, {})},
+                )
                 for name, (dims, unit, doc) in described.items()
             },
             coords={
-                name: ((name,), np.asarray(values), _label(*labels.get(name, [name, "1", name])))
+                name: (
+                    (name,),
+                    np.asarray(values),
+                    _label(*labels.get(name, [name, "1", name])) | marks.get(name, {}),
+                )
                 for name, values in {**outer, **inner}.items()
             },
             attrs={
                 **{name: plan[name] for name in ("system", "version", "seed")},
                 "controls": json.dumps(fixed),
+                **_marks(kept[0] if kept else None, "deterministic"),
             },
         )
 
 
+def _marks(told: Observable | Card | None, *names: str) -> dict[str, int]:
+    """Those of the properties that hold; netCDF has no truth values."""
+    return {name: 1 for name in names if getattr(told, name, False)}
+
+
 def _not_finite(observables: Sequence[Observable], arrays: Arrays) -> list[str]:
     """Observables with numbers that are not finite, and should be."""
-    normal = [o.name for o in observables if not (o.undefined or o.censored)]
-    return [name for name in normal if not np.isfinite(arrays[name]).all()]
+
+    def fine(o: Observable) -> Any:
+        x = arrays[o.name]
+        return np.isfinite(x) | (o.censored & np.isposinf(x)) | (o.undefined & np.isnan(x))
+
+    return [o.name for o in observables if not fine(o).all()]
 
 
 def _opened(x: np.ndarray[Any, Any]) -> np.dtype[Any]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from criticality.analysis.scaling.checks import finite, positive
 from criticality.analysis.stats import Array
 from criticality.base import InputError
 
@@ -21,7 +22,10 @@ NU = (
     100.0,
 )  # range of the exponent nu, and of nu_eff for a BKT form; its prior is log-uniform
 BETA = (-5.0, 5.0)  # uniform prior
-DECADES_BELOW = 5.0  # L_0, if not fixed, is a tenth of the smallest size at most, or so far below
+# L_0, if not fixed, lies between these shares of the smallest size: it is a microscopic length.  As
+# L_0 and sigma go to zero together the form becomes a power law, and would be its own rival.
+REFERENCE = (1e-3, 0.1)
+FAR = 100.0  # spans of the control that a p_c which is given may lie away
 
 Fixable = float | Literal["free"]
 
@@ -106,8 +110,8 @@ class Algebraic:
         _least(size)
         return (
             _critical_point(self.p_c, control),
-            Parameter(name="nu", low=NU[0], high=NU[1], log=True, fixed=_positive(self.nu, "nu")),
-            Parameter(name="beta", low=BETA[0], high=BETA[1], fixed=_number(self.beta, "beta")),
+            _exponent(self.nu, "nu", *NU, log=True),
+            _exponent(self.beta, "beta", *BETA, log=False),
         )
 
     def coordinates(
@@ -141,7 +145,7 @@ class BKT:
 
     Eqs. (9) and (13) of Pan et al.  `sigma` is "free" or a number, 1/2 in the standard theory.
     `L0` is a number, or "marginal": then it is fitted with a log-uniform prior, see
-    `DECADES_BELOW`, and integrated out in the errors of the others.
+    `REFERENCE`, and integrated out in the errors of the others.
     """
 
     p_c: Fixable = "free"
@@ -168,9 +172,9 @@ class BKT:
         """
         least = _least(size)
         if self.L0 == "marginal":
-            reference, fixed = 1e-2 * least, None
+            reference, fixed = math.sqrt(REFERENCE[0] * REFERENCE[1]) * least, None
         else:
-            fixed = reference = _positive(self.L0, "L0") or 1.0
+            fixed = reference = positive("L0", self.L0)
             if least <= fixed:
                 raise InputError(
                     f"size {least:g} is not above L0 = {fixed:g}, so that ln(L/L0) is not "
@@ -180,15 +184,13 @@ class BKT:
         ratio = math.log(geometric / reference)  # sigma = nu_eff / ratio
         return (
             _critical_point(self.p_c, control),
+            _exponent(self.sigma, "sigma", NU[0] / ratio, NU[1] / ratio, log=True),
             Parameter(
-                name="sigma",
-                low=NU[0] / ratio,
-                high=NU[1] / ratio,
+                name="L0",
+                low=least * REFERENCE[0],
+                high=least * REFERENCE[1],
                 log=True,
-                fixed=_positive(self.sigma, "sigma"),
-            ),
-            Parameter(
-                name="L0", low=least * 10**-DECADES_BELOW, high=least / 10, log=True, fixed=fixed
+                fixed=fixed,
             ),
         )
 
@@ -345,34 +347,37 @@ def _least(size: Array) -> float:
     return least
 
 
-def nu_eff(sigma: float, size: Array, reference: float) -> float:
+def nu_eff(sigma: Any, size: Array, reference: Any) -> Any:
     """Exponent of the power law that a BKT form is nearly equal to: sigma ln(L_geo / L_0).
 
     On one or two decades of L the two cannot be told apart, and the algebraic fit then gives this.
-    `L_geo` is the geometric mean of the sizes.
+    `L_geo` is the geometric mean of the sizes; `sigma` and `reference` may be arrays.
     """
-    return sigma * math.log(float(np.exp(np.log(np.unique(size)).mean())) / reference)
+    return sigma * np.log(float(np.exp(np.log(np.unique(size)).mean())) / reference)
 
 
 def _critical_point(value: Fixable, control: Array) -> Parameter:
-    return Parameter(
-        name="p_c",
-        low=float(control.min()),
-        high=float(control.max()),
-        fixed=_number(value, "p_c"),
-    )
+    low, high = float(control.min()), float(control.max())
+    fixed = _number(value, "p_c")
+    if fixed is not None and not -FAR < (fixed - low) / (high - low or 1.0) < FAR:
+        raise InputError(f"p_c = {fixed:g}: far from the measured range, {low:g} to {high:g}.")
+    return Parameter(name="p_c", low=low, high=high, fixed=fixed)
+
+
+def _exponent(value: Fixable, name: str, low: float, high: float, log: bool) -> Parameter:
+    """Parameter that is free, or has a value within its limits."""
+    fixed = _number(value, name)
+    if fixed is not None and log:
+        positive(name, fixed)
+    if fixed is not None and not low <= fixed <= high:
+        raise InputError(f"{name} = {fixed:g}: expected {low:.3g} to {high:.3g} on these sizes.")
+    return Parameter(name=name, low=low, high=high, log=log, fixed=fixed)
 
 
 def _number(value: Fixable, name: str) -> float | None:
+    """Give a number, or None for "free"."""
     if value == "free":
         return None
-    if isinstance(value, str) or not math.isfinite(value):
+    if isinstance(value, str):
         raise InputError(f'{name} = {value!r}: expected a number or "free".')
-    return float(value)
-
-
-def _positive(value: Fixable, name: str) -> float | None:
-    number = _number(value, name)
-    if number is not None and number <= 0:
-        raise InputError(f"{name} = {number:g}: expected a positive number.")
-    return number
+    return finite(name, value)

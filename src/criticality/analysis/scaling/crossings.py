@@ -7,25 +7,27 @@ values; a crossing is a zero of the difference.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as distributions
 
+from criticality.analysis.scaling.checks import positive, probability, whole
 from criticality.analysis.scaling.curve import Curve
 from criticality.analysis.scaling.data import ScalingData
+from criticality.analysis.scaling.estimates import from_draws
 from criticality.analysis.scaling.extrapolate import Extrapolation, extrapolate
 from criticality.analysis.scaling.interpolate import interpolations
 from criticality.analysis.stats import Array, one_thread
-from criticality.base import InputError, unknown
+from criticality.base import Estimate, Flag, InputError, unknown
 
-NONE = (float("nan"),) * 4
+LEAST_DRAWS = 20
 RESOLVED = 0.95  # of the draws must have exactly one crossing
 METHOD = (
     "zeros of the difference of Gaussian-process interpolations (Matern 5/2); whole realizations "
-    "resampled; extrapolations by generalised least squares with the covariance of the draws"
+    "resampled"
 )
 
 
@@ -37,23 +39,23 @@ class Crossing:
     ----------
     sizes
         The smaller and the larger.
-    value, error
-        Control value, and half the central 68 % of the draws; NaN where there is none.
-    low, high
-        Percentile interval.
-    flag
-        "" clean; "none": one curve lies above the other; "multiple": several significant crossings;
-        "touching": no single crossing in 95 % of the draws, or an interval that reaches the end
-        of the measured range (a value, if any, is then of those draws that cross: a guess);
-        "flat": the curves differ significantly nowhere.
+    at
+        Control value; NaN where there is none.
+    flags
+        None: clean; "none": one curve lies above the other; "multiple": several significant
+        crossings; "touching": no single crossing in 95 % of the draws, or an interval that reaches
+        the end of the measured range (a value, if any, is then of those draws that cross: a
+        guess); "flat": the curves differ significantly nowhere.
     """
 
     sizes: tuple[float, float]
-    value: float
-    error: float
-    low: float
-    high: float
-    flag: str
+    at: Estimate
+    flags: tuple[Flag, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain Python numbers, lists and texts."""
+        flags = [flag.to_dict() for flag in self.flags]
+        return {"sizes": list(self.sizes), "at": self.at.to_dict(), "flags": flags}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,33 +68,19 @@ class Crossings:
         By size.
     extrapolations
         Of the forms "power", "logarithm" and "constant".
-    method
-        One line for a report.
     draws
         [draws, crossings]: crossings of every bootstrap draw, NaN where not exactly one.
     """
 
     crossings: tuple[Crossing, ...]
     extrapolations: tuple[Extrapolation, ...]
-    method: str = METHOD
     draws: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain Python numbers, lists and texts; NaN where there is no number."""
         return {
-            "crossings": [
-                {
-                    "sizes": list(c.sizes),
-                    "crossing": c.value,
-                    "error": c.error,
-                    "low": c.low,
-                    "high": c.high,
-                    "flag": c.flag,
-                }
-                for c in self.crossings
-            ],
-            "extrapolations": [asdict(e) for e in self.extrapolations],
-            "method": self.method,
+            "crossings": [crossing.to_dict() for crossing in self.crossings],
+            "extrapolations": [end.to_dict() for end in self.extrapolations],
         }
 
 
@@ -135,14 +123,12 @@ def crossings(
     Raises
     ------
     InputError
-        For fewer than 20 draws, or a level, `L0` or `sigma` out of range.
+        For fewer than 20 draws, or another option out of range.
     """
     if pairs not in ("adjacent", "all"):
         raise unknown("value for pairs:", str(pairs), ("adjacent", "all"), "crossings")
-    if draws < 20 or not 0 < level < 1:
-        raise InputError(
-            f"crossings: draws = {draws}, level = {level}: expected draws >= 20, level in (0, 1)."
-        )
+    draws, seed = whole("draws", draws, LEAST_DRAWS), whole("seed", seed)
+    level = probability("level", level)
     _check_form(data, L0, sigma)
     grid, estimates, paths = interpolations(data, draws, np.random.default_rng(seed))
     number = len(data.curves)
@@ -159,7 +145,7 @@ def crossings(
     keep = np.array(adjacent)
     chain = [c for c, wanted in zip(found, keep, strict=True) if wanted]
     limits = _limits(data, chain, every[:, keep], level, L0, sigma)
-    return Crossings(tuple(found), limits, METHOD, every)
+    return Crossings(tuple(found), limits, every)
 
 
 @one_thread
@@ -185,10 +171,11 @@ def scan_size_min(
 
 
 def _check_form(data: ScalingData, L0: float, sigma: float) -> None:
-    if not (sigma > 0 and 0 < L0 < data.sizes[0]):
+    positive("sigma", sigma)
+    if not positive("L0", L0) < data.sizes[0]:
         raise InputError(
-            f"crossings: L0 = {L0:g}, sigma = {sigma:g}: expected sigma > 0 and L0 between 0 and "
-            f"the least {data.names[1]}, {data.sizes[0]:g}: ln(L / L0) must be positive."
+            f"L0 = {L0:g}: expected L0 between 0 and the least {data.names[1]}, "
+            f"{data.sizes[0]:g}: ln(L / L0) must be positive."
         )
 
 
@@ -201,16 +188,17 @@ def _limits(
     sigma: float,
 ) -> tuple[Extrapolation, ...]:
     """Extrapolations of the clean ones among crossings of adjacent sizes."""
-    clean = np.array([c.flag == "" for c in found], bool)
-    kept = [c for c in found if c.flag == ""]
+    clean = np.array([not c.flags for c in found], bool)
+    kept = [c for c in found if not c.flags]
     links = np.array([c.sizes for c in kept]).reshape(-1, 2)
     return extrapolate(
         links,
-        np.array([c.value for c in kept]),
+        np.array([c.at.value for c in kept]),
         drawn[:, clean],
         level=level,
         L0=L0,
         sigma=sigma,
+        n=data.realizations,
         dof_noise=_dof(data.curves),
     )
 
@@ -219,7 +207,7 @@ def _dof(curves: Sequence[Curve]) -> float:
     """Degrees of freedom of the errors: realizations less one each, over all curves or a pair."""
     if any(c.samples is None for c in curves):
         return 1e6  # errors are given
-    return float(sum(np.diag(c.pairs).min() - 1 for c in curves))
+    return float(sum(c.realizations - 1 for c in curves))
 
 
 def _crossing(
@@ -227,10 +215,16 @@ def _crossing(
 ) -> tuple[Crossing, Array]:
     """Crossing of two curves from differences [1 + draws, grid], the first of the estimate."""
     sizes = (float(curves[0].size), float(curves[1].size))
+    n = min(curve.realizations for curve in curves)
     none = np.full(len(difference) - 1, np.nan)
+
+    def nowhere(name: str) -> tuple[Crossing, Array]:
+        nan = Estimate(value=float("nan"), level=level, n=n, method=METHOD)
+        return Crossing(sizes, nan, (Flag(name),)), none
+
     there = np.isfinite(difference[0])
     if there.sum() < 2:  # the curves share no range
-        return Crossing(sizes, *NONE, "none"), none
+        return nowhere("none")
     x, d = grid[there], difference[:, there]
     points = max(sum((c.control >= x[0]) & (c.control <= x[-1])) for c in curves)
     least = distributions.t.isf((1 - level) / 2 / max(points, 1), _dof(curves))
@@ -238,25 +232,20 @@ def _crossing(
     at = np.flatnonzero(sign)
     changes = np.flatnonzero(np.diff(sign[at]))
     if len(at) == 0 or len(changes) > 1:
-        flag = "multiple" if len(at) else "flat"
-        return Crossing(sizes, *NONE, flag), none
+        return nowhere("multiple" if len(at) else "flat")
     if len(changes):
         bracket = slice(at[changes[0]], at[changes[0] + 1] + 1)
         x, d = x[bracket], d[:, bracket]
     flips, zero = _zeros(x, d)
     single = float((flips[1:] == 1).mean())
     if len(changes) == 0 and (flips[1:] == 0).mean() >= RESOLVED:
-        return Crossing(sizes, *NONE, "none"), none
+        return nowhere("none")
     if np.isnan(zero[0]) or single < 0.5:
-        return Crossing(sizes, *NONE, "touching"), none
-    tail = 50 * (1 - level)
-    drawn = zero[1:]
-    low, first, last, high = np.nanpercentile(drawn, [tail, 15.87, 84.13, 100 - tail])
-    inside = x[0] < low and high < x[-1]
-    flag = "" if len(changes) and single >= RESOLVED and inside else "touching"
-    error = (last - first) / 2
-    numbers = (float(zero[0]), float(error), float(low), float(high))
-    return Crossing(sizes, *numbers, flag), drawn
+        return nowhere("touching")
+    found = from_draws(zero[0], zero[1:], level=level, n=n, method=METHOD)
+    inside = x[0] < found.low and found.high < x[-1]
+    clean = len(changes) and single >= RESOLVED and inside
+    return Crossing(sizes, found, () if clean else (Flag("touching"),)), zero[1:]
 
 
 def _zeros(x: Array, d: Array) -> tuple[NDArray[np.int64], Array]:

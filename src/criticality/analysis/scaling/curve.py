@@ -41,6 +41,11 @@ class Curve:
         count: Array = there.T @ there
         return count
 
+    @property
+    def realizations(self) -> int:
+        """Least number of realizations of any point; 0 if only means are known."""
+        return 0 if self.samples is None else int(np.diag(self.pairs).min())
+
     @cached_property
     def correlation(self) -> Array:
         """Sample correlation [points, points] between points of one realization."""

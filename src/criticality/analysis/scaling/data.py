@@ -6,8 +6,8 @@ The unit of data is the realization, whole: its points at several control values
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,10 +17,13 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from criticality.analysis.scaling import noise
+from criticality.analysis.scaling.checks import between, finite
+from criticality.analysis.scaling.columns import check_covariance, checked, read_csv
 from criticality.analysis.scaling.curve import Curve, from_samples
 from criticality.analysis.stats import Array
 from criticality.base import InputError
 
+SMALLEST = 1e-100  # as `columns.LARGEST`
 Names = tuple[str, str, str]  # of the control, the size and the observable
 
 
@@ -39,11 +42,14 @@ class ScalingData:
         Of the control, the size and the observable, for labels and messages.
     given
         [N, N]: covariance of the means, where it was given and is not estimated from samples.
+    labels
+        What figures call control, size and observable, where that is not their names.
     """
 
     curves: tuple[Curve, ...]
     names: Names = ("p", "L", "y")
     given: Array | None = None
+    labels: Names | None = None
 
     # --- construction ---
 
@@ -67,7 +73,7 @@ class ScalingData:
             For columns of unequal length, text or NaN, duplicate rows, a point with a single
             realization, or a point that does not vary.
         """
-        columns = _columns(
+        columns = checked(
             {names[0]: control, names[1]: size, "realization": realization, names[2]: value},
             text=("realization",),
         )
@@ -113,10 +119,10 @@ class ScalingData:
         """
         matrix = np.asarray(error, dtype=float) if np.ndim(error) == 2 else None
         if matrix is not None:
-            _check_covariance(matrix)
+            check_covariance(matrix)
             with np.errstate(invalid="ignore"):
                 error = np.sqrt(np.diag(matrix))
-        columns = _columns({names[0]: control, names[1]: size, names[2]: mean, "error": error})
+        columns = checked({names[0]: control, names[1]: size, names[2]: mean, "error": error})
         frame = pd.DataFrame(dict(zip(("p", "L", "y", "d"), columns, strict=True)))
         twice = frame.duplicated(["p", "L"])
         if twice.any():
@@ -150,8 +156,9 @@ class ScalingData:
         size: str,
         observable: str,
         sel: Mapping[str, Any] | None = None,
+        repeated: Collection[str] = ("pass",),
     ) -> ScalingData:
-        """Build from a study's results (`Store.open`); passes are averaged first.
+        """Build from a study's results (`Store.open`).
 
         Parameters
         ----------
@@ -161,6 +168,8 @@ class ScalingData:
             Names in `ds`.
         sel
             A value for each other dimension that has more than one.
+        repeated
+            Dimensions of repeated measurement on one realization, averaged first.
 
         Raises
         ------
@@ -170,6 +179,7 @@ class ScalingData:
         if observable not in ds:
             raise InputError(f"no observable {observable!r}; there are {', '.join(map(str, ds))}.")
         array = ds[observable]
+        _check_scatter(ds, array)
         for name, value in (sel or {}).items():
             if name not in array.dims:
                 dims = ", ".join(map(str, array.dims))
@@ -179,26 +189,35 @@ class ScalingData:
                 raise InputError(f"{name} = {value} was not measured; it has {values}.")
             array = array.sel({name: value})
         wanted = (size, "realization", control)
+        if len(set(wanted)) < len(wanted):
+            raise InputError(f"{control} cannot be the control and {size} the size of one study.")
         for name in wanted:
             if name not in array.dims:
                 dims = ", ".join(map(str, array.dims))
                 raise InputError(f"{observable} has no axis {name!r}; it has {dims}.")
-        if "pass" in array.dims and "pass" not in wanted:
-            array = array.mean("pass", skipna=False)
+        again = [dim for dim in array.dims if dim in repeated and dim not in wanted]
+        gaps = bool(array.attrs.get("undefined"))  # not a failure of the whole realization
+        array = array.mean(again, skipna=gaps, keep_attrs=True)
         for dim in [d for d in array.dims if d not in wanted]:
             if array.sizes[dim] > 1:
                 values = ", ".join(map(str, array[dim].values))
                 raise InputError(f"{observable} also varies with {dim} ({values}): choose one.")
             array = array.isel({dim: 0})
+        if len(set(array[control].values)) < array.sizes[control]:
+            raise InputError(
+                f"{control} has a value twice, up and down: choose one of its branches, as by "
+                f"ds.isel({control}=slice({array.sizes[control] // 2}))."
+            )
         array = array.transpose(*wanted).sortby([size, control])
         curves = []
         for length, table in zip(array[size].values, array.values, strict=True):
-            there = np.isfinite(table).all(axis=1)
+            there = np.isfinite(table).any(axis=1) if gaps else np.isfinite(table).all(axis=1)
             if there.any():
                 curves.append(
                     from_samples(float(length), array[control].values.astype(float), table[there])
                 )
-        return cls._checked(curves, (control, size, observable))
+        made = cls._checked(curves, (control, size, observable))
+        return replace(made, labels=(_symbol(array[control]), _symbol(array[size]), _label(array)))
 
     @classmethod
     def from_csv(
@@ -217,26 +236,20 @@ class ScalingData:
         Raises
         ------
         InputError
-            If the file cannot be read, a column is missing, or a text stands for a number.
+            If the file cannot be read, a column is missing or asked for twice, or a row has a
+            field too many, too few, blank, or of text in place of a number.
         """
-        try:
-            frame = pd.read_csv(path, sep=None, engine="python", encoding="utf-8-sig")
-            frame.columns = frame.columns.astype(str).str.strip()
-        except (OSError, ValueError) as error_read:
-            raise InputError(f"{path}: cannot be read as CSV ({error_read}).") from error_read
         if (mean is None) != (error is None):
             raise InputError("a table needs both a column of means and one of standard errors.")
-        table = mean is not None and error is not None
-        wanted = [control, size, *((mean, error) if table else (realization, value))]
-        for name in wanted:
-            if name not in frame.columns:
-                raise InputError(
-                    f"{path}: no column {name!r}; it has {', '.join(map(str, frame.columns))}."
-                )
-        a, b, c, d = (frame[name].to_numpy() for name in wanted)
+        roles = {"control": control, "size": size}
+        if mean is not None and error is not None:
+            roles |= {"mean": mean, "standard error": error}
+        else:
+            roles |= {"realization": realization, "value": value}
+        a, b, c, d = read_csv(path, roles)
         try:
-            if table:
-                return cls.from_table(a, b, c, d, (control, size, str(mean)))
+            if mean is not None:
+                return cls.from_table(a, b, c, d, (control, size, mean))
             return cls.from_samples(a, b, c, d, (control, size, value))
         except InputError as wrong:
             raise InputError(f"{path}: {wrong}") from wrong
@@ -265,7 +278,18 @@ class ScalingData:
                 f"finite-size scaling needs at least two values of {size}; there "
                 f"{'is 1' if curves else 'are none'}."
             )
-        return cls(tuple(curves), names)
+        made = cls(tuple(curves), names)
+        extents = {
+            f"the range of {control}": np.ptp(made.control),
+            f"the range of {names[2]}": np.ptp(made.mean),
+            "the standard error": made.error.min(),
+        }
+        for name, extent in extents.items():
+            if 0 < extent < SMALLEST:
+                raise InputError(
+                    f"{name} is {extent:g}: too small to be squared; choose another unit."
+                )
+        return made
 
     # --- views ---
 
@@ -297,7 +321,7 @@ class ScalingData:
     @property
     def realizations(self) -> int:
         """Least number of realizations of any point; 0 if only means are known."""
-        return min(0 if c.samples is None else int(np.diag(c.pairs).min()) for c in self.curves)
+        return min(curve.realizations for curve in self.curves)
 
     @cached_property
     def covariance(self) -> Array:
@@ -319,16 +343,16 @@ class ScalingData:
         Raises
         ------
         InputError
-            If fewer than two sizes, or fewer than two points of any size, are left.
+            If fewer than two sizes, or fewer than six points, are left, or the range is none.
         """
+        ends = (-np.inf, np.inf) if control_range is None else control_range
+        low, high = between("control_range", ends)
+        least = -np.inf if size_min is None else finite("size_min", size_min, 0)
         curves, chosen = [], []
         for number, curve in enumerate(self.curves):
             mask = np.ones(len(curve.mean), bool) if keep is None else keep[number]
-            if control_range is not None:
-                low, high = control_range
-                mask = mask & (curve.control >= low) & (curve.control <= high)
-            if size_min is not None and curve.size < size_min:
-                mask = np.zeros_like(mask)
+            inside = (curve.control >= low) & (curve.control <= high) & (curve.size >= least)
+            mask = mask & inside
             chosen.append(mask)
             if mask.any():
                 samples = None if curve.samples is None else curve.samples[:, mask]
@@ -342,7 +366,7 @@ class ScalingData:
             )
         points = np.flatnonzero(np.concatenate(chosen))
         given = None if self.given is None else self.given[np.ix_(points, points)]
-        return ScalingData(tuple(curves), self.names, given)
+        return ScalingData(tuple(curves), self.names, given, self.labels)
 
     def resampled_deviations(self, draws: int, rng: np.random.Generator) -> Array:
         """[draws, N]: deviations of the means when realizations are resampled whole.
@@ -368,44 +392,29 @@ class ScalingData:
         return np.concatenate(parts, axis=1)
 
 
-def _columns(
-    columns: Mapping[str, ArrayLike], text: tuple[str, ...] = ()
-) -> list[np.ndarray[Any, Any]]:
-    """Columns of equal length, each of finite numbers unless listed in `text`."""
-    arrays = []
-    for name, column in columns.items():
-        array = np.ravel(np.asarray(column))
-        if name not in text:
-            try:
-                array = array.astype(float)
-            except (TypeError, ValueError):
-                wrong = next(v for v in array if not _is_number(v))
-                raise InputError(f"column {name!r}: {wrong!r} is not a number.") from None
-            bad = np.flatnonzero(~np.isfinite(array))
-            if len(bad):
-                raise InputError(
-                    f"column {name!r}: {array[bad[0]]} in row {bad[0] + 1}; expected a finite "
-                    f"number, leave the row out if there is none."
-                )
-        arrays.append(array)
-    lengths = {name: len(array) for name, array in zip(columns, arrays, strict=True)}
-    if len(set(lengths.values())) > 1:
-        raise InputError(f"columns of unequal length: {lengths}.")
-    return arrays
+def _symbol(axis: xr.DataArray) -> str:
+    return str(axis.attrs.get("symbol") or axis.name)
 
 
-def _check_covariance(matrix: Array) -> None:
-    """Raise `InputError` for what is no covariance."""
-    square = matrix.shape[0] == matrix.shape[1] and np.isfinite(matrix).all()
-    if not square or not np.allclose(matrix, matrix.T, rtol=1e-6, atol=0):
-        raise InputError("covariance: expected a symmetric matrix of finite numbers.")
-    if np.linalg.eigvalsh(matrix)[0] <= 0:
-        raise InputError("covariance: not positive definite; shrink it, or give standard errors.")
+def _label(observable: xr.DataArray) -> str:
+    """Say in words what it is, with its unit unless they do."""
+    text = str(observable.attrs.get("label") or observable.name)
+    unit = str(observable.attrs.get("units", "1"))
+    return text if unit == "1" or unit in text else f"{text} ({unit})"
 
 
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+def _check_scatter(ds: xr.Dataset, array: xr.DataArray) -> None:
+    """Refuse what has no mean over realizations, or no error of it."""
+    name = array.name
+    if ds.attrs.get("deterministic"):
+        raise InputError(
+            f"{name} is of a deterministic system: without scatter, standard errors cannot be "
+            f"estimated, and curves are compared by them. Give means with errors of your own: "
+            f"ScalingData.from_table, or a CSV with --mean and --sem."
+        )
+    if array.attrs.get("censored") and np.isposinf(array).any():
+        raise InputError(
+            f"{name} is censored: of what did not happen within the budget there is no mean. Take "
+            f"medians (analysis.classify.values) for ScalingData.from_table, a larger budget, or "
+            f"an observable that is always there, as the share that happened."
+        )

@@ -19,10 +19,11 @@ from criticality.analysis.scaling.ansatz import (
     Free,
     NoTransition,
 )
+from criticality.analysis.scaling.checks import positive, whole
 from criticality.analysis.scaling.data import ScalingData
-from criticality.analysis.scaling.fit import AT_LIMIT, POOR, UNRESOLVED, Fit, collapse
+from criticality.analysis.scaling.fit import POOR, Fit, collapse
 from criticality.analysis.stats import Array
-from criticality.base import InputError
+from criticality.base import InputError, flagged
 
 DECISIVE = 5.0  # of ln Z: odds of 150 to 1, "decisive" on the scale of Jeffreys
 UNDECIDED = "undecided"
@@ -60,9 +61,9 @@ class Comparison:
                     "error": fit.log_evidence_error,
                     "delta": fit.log_evidence - best,
                     "p_value": fit.p_value,
-                    "params": {name: vars(fitted) for name, fitted in fit.params.items()},
-                    "nu_eff": fit.nu_eff,
-                    "flags": list(fit.flags),
+                    "params": {name: fitted.to_dict() for name, fitted in fit.params.items()},
+                    "nu_eff": None if fit.nu_eff is None else fit.nu_eff.to_dict(),
+                    "flags": [flag.to_dict() for flag in fit.flags],
                 }
                 for fit in self.fits
             ],
@@ -103,13 +104,14 @@ def compare(
     Raises
     ------
     InputError
-        As `collapse`.
+        As `collapse`, or for a threshold that is not positive.
     """
     if "window" in options or "objective" in options:
         raise InputError(
             "forms are compared on the same points by their evidence: use control_range in place "
             "of window, and the objective gp."
         )
+    positive("threshold", threshold)
     asked = list(default_ansatze(data) if ansatze is None else ansatze)
     families = {ansatz.family for ansatz in asked}
     asked += [
@@ -159,8 +161,11 @@ def _verdict(fits: Sequence[Fit], threshold: float) -> tuple[str, str]:
     chosen = best[kinds[0]]
     if not chosen.p_value >= POOR:
         return UNDECIDED, f"the best form, {kinds[0]}, does not fit: p = {chosen.p_value:.2g}"
-    wrong = [flag for flag in chosen.flags if flag == UNRESOLVED or AT_LIMIT in flag]
-    wrong = [flag for flag in wrong if not flag.startswith("L0")]
+    wrong = [
+        flag
+        for flag in chosen.flags
+        if flagged([flag], "unresolved", "at bound") and flag.parameter != "L0"
+    ]
     if wrong:
         return UNDECIDED, f"the best form, {kinds[0]}, cannot be trusted: {wrong[0]}"
     if first - second < threshold:
@@ -236,8 +241,11 @@ def required_sizes(
     Raises
     ------
     InputError
-        If only means are known.
+        If only means are known, or an option is out of range.
     """
+    positive("threshold", threshold)
+    extra = [whole("extra", number) for number in extra]
+    more = [whole("more", factor, 1) for factor in more]
     if not data.realizations:
         raise InputError("required_sizes needs samples: from means the noise of one is unknown.")
     forms: tuple[Ansatz, Ansatz] = (Algebraic(), BKT(L0=L0))

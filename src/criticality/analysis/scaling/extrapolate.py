@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from criticality.analysis import stats
+from criticality.analysis.scaling.estimates import from_draws, given
 from criticality.analysis.stats import Array
+from criticality.base import Estimate, Flag
 
-PARAMETERS = {"power": 3, "logarithm": 2, "constant": 1}
+FORMS = {
+    "power": ("p_c", "amplitude", "exponent"),
+    "logarithm": ("p_c", "amplitude"),
+    "constant": ("p_c",),
+}  # and what of them is fitted
 LEAST = 3  # crossings
 LAMBDAS = np.geomspace(0.05, 10, 200)  # outside, no data tell L^-lambda from a logarithm or zero
 AT_BOUND = 0.05  # of the draws may end at a bound of lambda
 POOR = 0.01  # probability of the fit below which it is doubted
+METHOD = "generalised least squares with the covariance of the draws, fitted to every draw"
 FLOOR = 0.02  # least eigenvalue of the correlation of crossings
 
 
@@ -25,30 +34,30 @@ class Extrapolation:
     ----------
     form
         "power": p_c + a L^-lambda; "logarithm": p_c + a / ln(L / L_0)^(1/sigma); "constant": p_c.
-    p_c, error
-        Half the central 68 % of the draws is the error.
-    low, high
-        Percentile interval.
-    amplitude, exponent
-        a, and lambda or 1/sigma; NaN where the form has none.
+    params
+        Estimates of "p_c" and, where the form has them, "amplitude" a and "exponent", which is
+        lambda, or 1/sigma as given; NaN if there are too few crossings.
     chi2, dof, p_value
         Of the fit; the probability is that of an F distribution, as errors are estimated.
-    flag
-        "" or "too few crossings", "lambda at bound", "lambda ill-determined" (more than 5 % of
-        the draws end at a bound), "poor fit".
+    flags
+        "too few crossings", "at bound" of lambda, "ill-determined" lambda (more than 5 % of the
+        draws end at a bound), "poor fit".
     """
 
     form: str
-    p_c: float
-    error: float
-    low: float
-    high: float
-    amplitude: float
-    exponent: float
+    params: dict[str, Estimate]
     chi2: float
     dof: int
     p_value: float
-    flag: str
+    flags: tuple[Flag, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain Python numbers, lists and texts."""
+        names = ("form", "chi2", "dof", "p_value")
+        return {name: getattr(self, name) for name in names} | {
+            "params": {name: found.to_dict() for name, found in self.params.items()},
+            "flags": [flag.to_dict() for flag in self.flags],
+        }
 
 
 def extrapolate(
@@ -59,6 +68,7 @@ def extrapolate(
     level: float,
     L0: float,
     sigma: float,
+    n: int,
     dof_noise: float,
 ) -> tuple[Extrapolation, ...]:
     """Fit every form to crossings by generalised least squares, and to every draw of them.
@@ -77,59 +87,63 @@ def extrapolate(
         Probability of the interval.
     L0, sigma
         Of the logarithmic form.
+    n
+        Realizations behind the crossings.
     dof_noise
         Degrees of freedom of the errors.
     """
     draws = draws[np.isfinite(draws).all(axis=1)]
-    exponents = {"power": float("nan"), "logarithm": 1 / sigma, "constant": float("nan")}
+    how: dict[str, Any] = {"level": level, "n": n, "method": METHOD}
     fits = []
-    for form, parameters in PARAMETERS.items():
-        if len(values) < max(LEAST, parameters + 1):
-            numbers = (float("nan"),) * 5 + (exponents[form], float("nan"))
-            dof = len(values) - parameters
-            fits.append(Extrapolation(form, *numbers, dof, float("nan"), "too few crossings"))
+    for form, names in FORMS.items():
+        dof = len(values) - len(names)
+        given_exponent = {"exponent": given(1 / sigma, level)} if form == "logarithm" else {}
+        if len(values) < max(LEAST, len(names) + 1):
+            unknown = dict.fromkeys(names, Estimate(value=math.nan, **how))
+            few = (Flag("too few crossings"),)
+            fits.append(Extrapolation(form, unknown | given_exponent, math.nan, dof, math.nan, few))
             continue
         length = np.sqrt(links[:, 0] * links[:, 1])
         white = np.linalg.inv(np.linalg.cholesky(_covariance(links, draws)))
         every = np.concatenate([values[None], draws]) @ white.T
         # centred values, so that sums of squares keep their digits where all crossings agree
         one = white.sum(axis=1)
+        columns = [np.broadcast_to(one, every.shape)]
+        free, unit = np.array([]), 1.0
         if form == "power":
             # in units of the least size the columns keep one scale at every lambda
             base = length / length[0]
             free = _best_lambda(every, one, white, base)
-            columns = base ** -free[:, None] @ white.T
+            columns.append(base ** -free[:, None] @ white.T)
+            unit = length[0] ** free
         elif form == "logarithm":
-            free = np.full(len(every), 1 / sigma)
-            columns = np.broadcast_to(white @ np.log(length / L0) ** (-1 / sigma), every.shape)
-        else:
-            free = np.full(len(every), np.nan)
-            columns = np.empty((len(every), 0))
-        design = np.stack(
-            [np.broadcast_to(one, every.shape), *([columns] if columns.size else [])], -1
-        )
+            falling = np.log(length / L0) ** (-1 / sigma)
+            columns.append(np.broadcast_to(white @ falling, every.shape))
+        design = np.stack(columns, -1)
         fitted = np.linalg.pinv(design) @ every[..., None]
         chi2 = float(np.sum((every[0] - (design @ fitted)[0, :, 0]) ** 2))
-        p_c = fitted[:, 0, 0]
-        amplitude = float(fitted[0, 1, 0]) if columns.size else float("nan")
+        found = {"p_c": fitted[:, 0, 0]}
+        if len(columns) > 1:
+            found["amplitude"] = fitted[:, 1, 0] * unit
         if form == "power":
-            amplitude *= float(length[0] ** free[0])
-        dof = len(values) - parameters
-        probability = float(stats.fit_probability(np.array(chi2), dof, dof_noise))
-        tail = 50 * (1 - level)
-        low, first, last, high = np.percentile(p_c[1:], [tail, 15.87, 84.13, 100 - tail])
-        limits = (float(p_c[0]), float(last - first) / 2, float(low), float(high))
-        flag = "poor fit" if probability < POOR else ""
-        if form == "power":
-            bound = (free <= LAMBDAS[0]) | (free >= LAMBDAS[-1])
-            if bound[0]:
-                flag = "lambda at bound"
-            elif bound[1:].mean() > AT_BOUND:
-                flag = flag or "lambda ill-determined"
-        fits.append(
-            Extrapolation(form, *limits, amplitude, float(free[0]), chi2, dof, probability, flag)
-        )
+            found["exponent"] = free
+        params = {name: from_draws(drawn[0], drawn[1:], **how) for name, drawn in found.items()}
+        p_value = float(stats.fit_probability(np.array(chi2), dof, dof_noise))
+        flags = _flags(free, p_value)
+        fits.append(Extrapolation(form, params | given_exponent, chi2, dof, p_value, flags))
     return tuple(fits)
+
+
+def _flags(free: Array, p_value: float) -> tuple[Flag, ...]:
+    """Give the gravest doubt about a fit; `free` holds lambda [1 + draws], or nothing."""
+    bound = (free <= LAMBDAS[0]) | (free >= LAMBDAS[-1])
+    if len(free) and bound[0]:
+        return (Flag("at bound", "lambda"),)
+    if p_value < POOR:
+        return (Flag("poor fit"),)
+    if len(free) and bound[1:].mean() > AT_BOUND:
+        return (Flag("ill-determined", "lambda"),)
+    return ()
 
 
 def _covariance(links: Array, draws: Array) -> Array:

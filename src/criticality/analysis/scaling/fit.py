@@ -12,44 +12,23 @@ import pandas as pd
 
 from criticality.analysis import stats
 from criticality.analysis.scaling.ansatz import Algebraic, Ansatz, nu_eff
+from criticality.analysis.scaling.checks import between, probability, whole
 from criticality.analysis.scaling.data import ScalingData
+from criticality.analysis.scaling.estimates import Fitted, given, weighted
 from criticality.analysis.scaling.gaussian import Model
 from criticality.analysis.scaling.search import Search
 from criticality.analysis.stats import Array
-from criticality.base import InputError, unknown, with_error
+from criticality.base import Estimate, Flag, InputError, unknown
 
 Objective = Literal["gp", "local-linear", "houdayer-hartmann"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 DRAWS = 256  # importance samples of the posterior; twice as many for each dimension above 4
-SIGMA = 0.158655  # of a Gaussian beyond one standard deviation, one side
+FEW = 10  # realizations
 POOR = 0.01  # a fit that chance makes worse with less than this probability is flagged
 WINDOW_ROUNDS = 8
 LARGE_NU = 30.0  # curves of different sizes then hardly differ
-LEAST_BOOTSTRAP = 20
-AT_LIMIT = "at the limit of its range"
-UNRESOLVED = "f changes within the distance of two points: the transition is not resolved"
+LEAST_DRAWS = 20
 EDGE = 0.02  # of the measured range: an interval of p_c that comes so near its end is cut by it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """A fitted parameter.
-
-    Attributes
-    ----------
-    value, error
-        Maximum of the posterior (or minimum of the objective), half the central 68 % interval.
-    low, high
-        Central interval at the `level` of the fit.
-    fixed
-        Whether the value was given; then there is no error.
-    """
-
-    value: float
-    error: float
-    low: float
-    high: float
-    fixed: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,15 +48,17 @@ class Fit:
         of chi2 less the parameters; for the other objectives chi2 is that of their authors, and
         has no known distribution: p_value is NaN.
     nu_eff
-        Of a BKT form: exponent of the power law that looks the same; else NaN.
+        Of a BKT form: exponent of the power law that looks the same; else None.
     log_evidence, log_evidence_error
         Logarithm of the marginal likelihood, and its numerical error; NaN if not "gp".
-    bootstrap
+    draws
         Resamplings of whole realizations behind the errors; 0: errors of the posterior.
-    level
-        Probability content of `low` to `high`.
     flags
-        What a reader must know before using the numbers.
+        What a reader must know before using the numbers: "poor fit"; "at bound" and "interval at
+        bound" of a parameter; "unresolved" (the transition lies between two points); "another
+        solution"; "size-independent" (curves of different sizes hardly differ); "rough
+        posterior"; "no errors"; "few realizations"; "few sizes"; "independent points" (taken to
+        be, for want of samples); "unsettled window".
     """
 
     ansatz: Ansatz
@@ -89,12 +70,11 @@ class Fit:
     chi2: float
     dof: float
     p_value: float
-    nu_eff: float
+    nu_eff: Estimate | None
     log_evidence: float
     log_evidence_error: float
-    bootstrap: int
-    level: float
-    flags: tuple[str, ...]
+    draws: int
+    flags: tuple[Flag, ...]
     model: Model = field(repr=False)
     theta: Array = field(repr=False)
 
@@ -138,18 +118,17 @@ class Fit:
         return {
             "ansatz": self.ansatz.name,
             "objective": self.objective,
-            "params": {name: vars(fitted) for name, fitted in self.params.items()},
+            "params": {name: fitted.to_dict() for name, fitted in self.params.items()},
             "free": list(self.free),
             "covariance": self.covariance.tolist(),
             "chi2": self.chi2,
             "dof": self.dof,
             "p_value": self.p_value,
-            "nu_eff": self.nu_eff,
+            "nu_eff": None if self.nu_eff is None else self.nu_eff.to_dict(),
             "log_evidence": self.log_evidence,
             "log_evidence_error": self.log_evidence_error,
-            "bootstrap": self.bootstrap,
-            "level": self.level,
-            "flags": list(self.flags),
+            "draws": self.draws,
+            "flags": [flag.to_dict() for flag in self.flags],
             "n_points": len(self.data.mean),
             "sizes": self.data.sizes.tolist(),
             "realizations": self.data.realizations,
@@ -160,15 +139,15 @@ class Fit:
         parts = []
         for name, fitted in self.params.items():
             if not fitted.fixed:
-                parts.append(f"{name} = {with_error(fitted.value, fitted.error)}")
-        if self.exponent == "sigma":
+                parts.append(f"{name} = {fitted}")
+        if self.nu_eff is not None:
             reference = self.params["L0"]
             known = f"L0 = {reference.value:g} fixed" if reference.fixed else "L0 marginalised"
-            parts[-1 if reference.fixed else -2] += f" [{known}; nu_eff = {self.nu_eff:.3g}]"
+            parts[-1 if reference.fixed else -2] += f" [{known}; nu_eff = {self.nu_eff.value:.3g}]"
         probability = "" if math.isnan(self.p_value) else f" (p = {self.p_value:.2g})"
         parts.append(f"chi2/dof = {self.chi2:.1f}/{self.dof:.1f}{probability}")
         unit = "realization" if self.data.realizations else "parametric"
-        how = f"{self.bootstrap} {unit} bootstraps" if self.bootstrap else "posterior errors"
+        how = f"{self.draws} {unit} bootstraps" if self.draws else "posterior errors"
         parts.append(how if self.free else "nothing fitted")
         return f"{self.ansatz.name}: " + ", ".join(parts)
 
@@ -183,7 +162,7 @@ def collapse(
     control_range: tuple[float, float] | None = None,
     size_min: float | None = None,
     corrections: bool = False,
-    bootstrap: int = 0,
+    draws: int = 0,
     level: float = 0.95,
     seed: int = 0,
     start: Mapping[str, float] | None = None,
@@ -209,7 +188,7 @@ def collapse(
         Keep points in this range of the control, and sizes from this one on.
     corrections
         With corrections to scaling ("gp" only).
-    bootstrap
+    draws
         Errors by so many resamplings of whole realizations; deviations of their means are added to
         the fitted curve (for the older objectives to the data) and refitted.  0: errors of the
         posterior, the prior being uniform in p_c and beta and in the logarithm of nu and sigma.
@@ -230,29 +209,25 @@ def collapse(
         raise unknown("objective", str(objective), OBJECTIVES)
     if not hasattr(form, "coordinates"):
         raise InputError(f"ansatz = {form!r}: expected a form, as Algebraic() or BKT().")
-    if bootstrap != 0 and bootstrap < LEAST_BOOTSTRAP:
-        raise InputError(
-            f"bootstrap = {bootstrap}: expected 0, or {LEAST_BOOTSTRAP} or more resamplings."
-        )
-    if not 0 < level < 1:
-        raise InputError(f"level = {level}: expected a probability between 0 and 1.")
-    for name, ends in (("window", window), ("control_range", control_range)):
-        if ends is not None and not (len(ends) == 2 and ends[0] < ends[1]):
-            raise InputError(f"{name} = {ends}: expected two numbers, the lower one first.")
+    if 0 < (draws := whole("draws", draws)) < LEAST_DRAWS:
+        raise InputError(f"draws = {draws}: expected 0, or {LEAST_DRAWS} or more resamplings.")
+    level, seed = probability("level", level), whole("seed", seed)
+    window = None if window is None else between("window", window)
     if corrections and objective != "gp":
         raise InputError(f"corrections to scaling need the objective gp, not {objective}.")
     kept = data.restrict(control_range, size_min)
     if np.ptp(kept.mean) == 0:
         raise InputError(f"{data.names[2]} is the same at all points; there is nothing to scale.")
-    flags: list[str] = []
+    flags: list[Flag] = []
     try:
         search = Search(kept, form, objective, corrections, start or {})
         theta = search.best()
         if window is not None:
             kept, search, theta, settled = _windowed(kept, search, theta, window)
             if not settled:
-                flags.append("the choice of points in the window does not settle")
-        return _finish(kept, search, theta, flags, bootstrap, level, seed)
+                text = "the choice of points in the window does not settle"
+                flags.append(Flag("unsettled window", text=text))
+        return _finish(kept, search, theta, flags, draws, level, seed)
     except np.linalg.LinAlgError as error:
         raise InputError(
             "the covariance of these points is singular in 64 bits: the errors are too small "
@@ -325,8 +300,8 @@ def _finish(
     data: ScalingData,
     search: Search,
     theta: Array,
-    flags: list[str],
-    bootstrap: int,
+    flags: list[Flag],
+    draws: int,
     level: float,
     seed: int,
 ) -> Fit:
@@ -338,11 +313,12 @@ def _finish(
     weights: Array | None = None
     if gp:
         spread = model.curvature(theta)
-        draws = DRAWS * 2 ** min(max(len(theta) - 4, 0), 3)
-        points, weights, *measured = model.posterior(theta, spread, draws, seed)
+        count = DRAWS * 2 ** min(max(len(theta) - 4, 0), 3)
+        points, weights, *measured = model.posterior(theta, spread, count, seed)
         evidence = (measured[0], measured[1])
         if 1 / np.sum(weights**2) < 20:
-            flags.append("the posterior is far from a Gaussian: errors and evidence are rough")
+            text = "the posterior is far from a Gaussian: errors and evidence are rough"
+            flags.append(Flag("rough posterior", text=text))
         chi2, dof = model.goodness(theta)
         # errors that were given are taken to be known, like those of infinitely many realizations
         known = (data.realizations - 1) * len(data.curves) if data.realizations else 1e9
@@ -351,13 +327,15 @@ def _finish(
         dof = float(len(data.mean) - n)
         chi2 = float(search.classic(theta[None])[0]) * dof
         p_value = math.nan
-    if bootstrap and n:
-        points, weights = _resampled(data, search, theta, bootstrap, seed), None
-    params, covariance = _estimates(model, theta, points, weights, level)
-    values = {name: fitted.value for name, fitted in params.items()}
-    flags += _warnings(data, search, theta, params, p_value)
-    if n and not gp and not bootstrap:
-        flags.append("no errors: this objective has none without bootstrap")
+    if draws and n:
+        points, weights = _resampled(data, search, theta, draws, seed), None
+    how = {"level": level, "n": data.realizations, "method": _method(data, gp, draws)}
+    sample, covariance = _sample(model, points, weights)
+    params = _estimates(model, theta, sample, weights, how)
+    effective = _effective(data, params, sample, weights, how)
+    flags += _doubts(data, search, theta, params, effective, p_value)
+    if n and not gp and not draws:
+        flags.append(Flag("no errors", text="no errors: this objective has none without bootstrap"))
     return Fit(
         ansatz=model.ansatz,
         objective=search.objective,
@@ -368,15 +346,22 @@ def _finish(
         chi2=chi2,
         dof=dof,
         p_value=p_value,
-        nu_eff=nu_eff(values["sigma"], data.sizes, values["L0"]) if "sigma" in params else math.nan,
+        nu_eff=effective,
         log_evidence=evidence[0],
         log_evidence_error=evidence[1],
-        bootstrap=bootstrap if n else 0,
-        level=level,
+        draws=draws if n else 0,
         flags=tuple(flags),
         model=model,
         theta=theta,
     )
+
+
+def _method(data: ScalingData, gp: bool, draws: int) -> str:
+    """How values and errors are made."""
+    value = "maximum of the posterior" if gp else "minimum of the objective"
+    if draws:
+        return f"{value}; {'whole realizations' if data.realizations else 'means'} resampled"
+    return f"{value}; errors of the posterior" if gp else value
 
 
 def _resampled(data: ScalingData, search: Search, theta: Array, draws: int, seed: int) -> Array:
@@ -396,84 +381,103 @@ def _resampled(data: ScalingData, search: Search, theta: Array, draws: int, seed
     return found
 
 
-def _estimates(
-    model: Model, theta: Array, points: Array | None, weights: Array | None, level: float
-) -> tuple[dict[str, Fitted], Array]:
-    """Parameters with errors from weighted points [draws, n or more], and their covariance."""
+def _sample(
+    model: Model, points: Array | None, weights: Array | None
+) -> tuple[dict[str, Array], Array]:
+    """Draws [draws] of each free parameter from points [draws, n or more]; their covariance."""
+    n = len(model.free)
+    if points is None or not n:
+        return {}, np.full((n, n), math.nan)
+    logs = np.array([parameter.log for parameter in model.free])
+    natural = np.where(logs, np.exp(np.where(logs, points[:, :n], 0)), points[:, :n])
+    w = np.full(len(points), 1 / len(points)) if weights is None else weights
+    away = natural - w @ natural
     names = [parameter.name for parameter in model.free]
-    n = len(names)
-    values = _numbers(model, theta)
-    covariance = np.full((n, n), math.nan)
-    sample: dict[str, Array] = {}
-    if points is not None and n:
-        logs = np.array([parameter.log for parameter in model.free])
-        natural = np.where(logs, np.exp(np.where(logs, points[:, :n], 0)), points[:, :n])
-        w = np.full(len(points), 1 / len(points)) if weights is None else weights
-        away = natural - w @ natural
-        covariance = (w[:, None] * away).T @ away
-        sample = dict(zip(names, natural.T, strict=True))
-    tail = (1 - level) / 2
-    params = {}
-    for name, value in values.items():
-        if name not in names:
-            params[name] = Fitted(value=value, error=0.0, low=value, high=value, fixed=True)
-            continue
-        ends = [math.nan] * 4
-        if name in sample:
-            ends = stats.weighted_quantiles(
-                sample[name], weights, [tail, SIGMA, 1 - SIGMA, 1 - tail]
-            )
-        low, left, right, high = ends
-        error = (right - left) / 2
-        # the maximum of the joint posterior may lie beside the bulk of one parameter's
-        low, high = min(low, value), max(high, value)
-        params[name] = Fitted(value=value, error=error, low=low, high=high, fixed=False)
-    return params, covariance
+    return dict(zip(names, natural.T, strict=True)), (w[:, None] * away).T @ away
 
 
-def _warnings(
+def _estimates(
+    model: Model, theta: Array, sample: dict[str, Array], weights: Array | None, how: dict[str, Any]
+) -> dict[str, Fitted]:
+    """Every parameter of the form; NaN for errors where there is no sample."""
+    free = [parameter.name for parameter in model.free]
+    return {
+        name: weighted(value, sample.get(name), weights, **how)
+        if name in free
+        else given(value, how["level"])
+        for name, value in _numbers(model, theta).items()
+    }
+
+
+def _effective(
+    data: ScalingData,
+    params: dict[str, Fitted],
+    sample: dict[str, Array],
+    weights: Array | None,
+    how: dict[str, Any],
+) -> Estimate | None:
+    """Exponent of the power law that a BKT form nearly is; None for other forms."""
+    if "sigma" not in params:
+        return None
+    sigma, reference = params["sigma"], params["L0"]
+    value = nu_eff(sigma.value, data.sizes, reference.value)
+    if sigma.fixed and reference.fixed:
+        return given(value, how["level"])
+    drawn = None
+    if sample:
+        drawn = nu_eff(
+            sample.get("sigma", sigma.value), data.sizes, sample.get("L0", reference.value)
+        )
+    return weighted(value, drawn, weights, **how)
+
+
+def _doubts(
     data: ScalingData,
     search: Search,
     theta: Array,
     params: dict[str, Fitted],
+    effective: Estimate | None,
     p_value: float,
-) -> list[str]:
+) -> list[Flag]:
     """Say what a reader must know."""
     model, flags = search.model, []
     for number, parameter in enumerate(model.free):
-        low, high = model.lower[number], model.upper[number]
+        name, low, high = parameter.name, model.lower[number], model.upper[number]
         if min(theta[number] - low, high - theta[number]) < 1e-3 * (high - low):
-            flags.append(f"{parameter.name} is {AT_LIMIT}")
+            flags.append(Flag("at bound", name, f"{name} is at the limit of its range"))
             continue
-        fitted, edge = params[parameter.name], EDGE * (high - low)
+        fitted, edge = params[name], EDGE * (high - low)
         ends = np.array([fitted.low, fitted.high])
         left, right = np.log(ends) if parameter.log else ends
         if left < low + edge or right > high - edge:
-            where = "measured range" if parameter.name == "p_c" else "range of its prior"
-            flags.append(f"the interval of {parameter.name} reaches the end of the {where}")
+            where = "measured range" if name == "p_c" else "range of its prior"
+            text = f"the interval of {name} reaches the end of the {where}"
+            flags.append(Flag("interval at bound", name, text))
     if search.objective == "gp":
         place = len(model.free) + model.hyper.index("ln l")
         if theta[place] < model.lower[place] + 0.05:
-            flags.append(UNRESOLVED)
+            text = "f changes within the distance of two points: the transition is not resolved"
+            flags.append(Flag("unresolved", text=text))
         if not p_value >= POOR:
-            flags.append(f"the curves do not collapse: p = {p_value:.2g}")
-    exponents = {name: fitted.value for name, fitted in params.items()}
-    effective = exponents.get("nu", 0.0)
-    if "sigma" in exponents:
-        effective = nu_eff(exponents["sigma"], data.sizes, exponents["L0"])
-    if effective > LARGE_NU:
-        flags.append(f"nu = {effective:.0f}: curves of different sizes hardly differ")
-    if 0 < data.realizations < 10:
-        flags.append(f"only {data.realizations} realizations: errors are rough")
+            flags.append(Flag("poor fit", text=f"the curves do not collapse: p = {p_value:.2g}"))
+    nu = effective or params.get("nu")
+    if nu is not None and nu.value > LARGE_NU:
+        text = f"nu = {nu.value:.0f}: curves of different sizes hardly differ"
+        flags.append(Flag("size-independent", "nu" if effective is None else "sigma", text))
+    if 0 < data.realizations < FEW:
+        text = f"only {data.realizations} realizations: errors are rough"
+        flags.append(Flag("few realizations", text=text))
     if not data.realizations and data.given is None:
-        flags.append("means only: points are taken to be independent")
+        flags.append(
+            Flag("independent points", text="means only: points are taken to be independent")
+        )
     if len(data.curves) < 3:
-        flags.append("only 2 sizes: corrections to scaling cannot be seen")
+        flags.append(Flag("few sizes", text="only 2 sizes: corrections to scaling cannot be seen"))
     for other, behind in search.others:
         difference = np.abs(other - theta)[: len(model.free)]
         errors = np.array([params[p.name].error for p in model.free])
         scale = np.array([params[p.name].value if p.log else 1.0 for p in model.free])
         if behind > -3 and np.any(difference * scale > 3 * errors):
-            flags.append("another solution is nearly as likely")
+            flags.append(Flag("another solution", text="another solution is nearly as likely"))
             break
     return flags

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from criticality.analysis.scaling.fit import Fit, Objective
+from criticality.analysis.scaling.checks import finite, positive, whole
+from criticality.analysis.scaling.fit import OBJECTIVES, Fit, Objective
 from criticality.analysis.scaling.search import Search
 from criticality.analysis.stats import Array, one_thread
-from criticality.base import InputError
+from criticality.base import InputError, unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +57,16 @@ def landscape(
     Raises
     ------
     InputError
-        If p_c or the exponent was not fitted.
+        If p_c or the exponent was not fitted, or an option is out of range.
     """
     name = fit.exponent
     if not {"p_c", name} <= set(fit.free):
         raise InputError("a landscape needs p_c and the exponent both free.")
+    whole("points", points, 2)
+    if objective is not None and objective not in OBJECTIVES:
+        raise unknown("objective", str(objective), OBJECTIVES)
     ranges = []
-    for key, given in (("p_c", p_c), (name, exponent)):
+    for key, given, check in (("p_c", p_c, finite), (name, exponent, positive)):
         fitted = fit.params[key]
         width = 5 * (fitted.error if fitted.error > 0 else 0.1 * abs(fitted.value))
         low, high = fitted.value - width, fitted.value + width
@@ -70,7 +74,10 @@ def landscape(
             low, high = max(low, fitted.value / 5), min(high, fitted.value * 5)
         else:  # nowhere else has p_c a meaning
             low, high = max(low, fit.data.control.min()), min(high, fit.data.control.max())
-        ranges.append(np.linspace(low, high, points) if given is None else np.asarray(given, float))
+        if given is not None:
+            ranges.append(np.array([check(key, value) for value in np.ravel(given)]))
+        else:
+            ranges.append(np.linspace(low, high, points))
     grid = np.tile(fit.theta, (ranges[0].size * ranges[1].size, 1))
     rows, columns = np.meshgrid(ranges[1], ranges[0], indexing="ij")
     grid[:, fit.free.index("p_c")] = columns.ravel()

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import uniform_filter1d
 
+from criticality.analysis.scaling.checks import probability, whole
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.stats import Array
-from criticality.base import InputError, unknown
+from criticality.base import Estimate, InputError, unknown
 
 CONVENTIONS = ("kurtosis", "magnetic")
 LEAST = 4  # realizations: the corrected kurtosis divides by n - 3
@@ -38,30 +39,41 @@ class Cumulant:
         float64, shape of one realization; the error is the standard deviation over draws.
     low, high
         Percentile interval of the draws.
+    level
+        Its probability.
+    n
+        Realizations, shape of one of them.
     convention
         "kurtosis" or "magnetic".
     central
         Whether moments are about the mean over realizations.
-    realizations
-        Least number of realizations of any entry.
     """
 
     value: Array
     error: Array
     low: Array
     high: Array
+    level: float
+    n: NDArray[np.int64]
     convention: str
     central: bool
-    realizations: int
+
+    @property
+    def method(self) -> str:
+        """How it was made."""
+        about = "about the mean" if self.central else "about zero"
+        return f"{self.convention} of moments {about}; whole realizations resampled"
+
+    def estimate(self, *index: int) -> Estimate:
+        """Give one entry."""
+        numbers = {k: float(getattr(self, k)[index]) for k in ("value", "error", "low", "high")}
+        return Estimate(**numbers, level=self.level, n=int(self.n[index]), method=self.method)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain Python numbers, nested lists and texts."""
-        arrays = {k: getattr(self, k).tolist() for k in ("value", "error", "low", "high")}
-        return arrays | {
-            "convention": self.convention,
-            "central": self.central,
-            "realizations": self.realizations,
-        }
+        """Give an `Estimate` of nested lists in plain Python, and the convention."""
+        arrays = {k: getattr(self, k).tolist() for k in ("value", "error", "low", "high", "n")}
+        plain = {k: getattr(self, k) for k in ("level", "method", "convention", "central")}
+        return arrays | plain
 
 
 def binder(
@@ -115,8 +127,8 @@ def binder(
     """
     if convention not in CONVENTIONS:
         raise unknown("convention", convention, CONVENTIONS, "binder")
-    if draws < 2 or not 0 < level < 1:
-        raise InputError(f"draws = {draws}, level = {level}: expected draws >= 2, level in (0, 1).")
+    draws, seed = whole("draws", draws, 2), whole("seed", seed)
+    level = probability("level", level)
     try:
         array = np.asarray(samples, float)
     except (TypeError, ValueError):
@@ -158,8 +170,10 @@ def binder(
     low, high = np.nanpercentile(ratio[1:], [tail, 100 - tail], axis=0)
     # the bootstrap understates the variance as it does that of a mean
     error = np.nanstd(ratio[1:], axis=0, ddof=1) * np.sqrt(n / (n - 1))
-    value, error, low, high = (a.reshape(array.shape[1:]) for a in (ratio[0], error, low, high))
-    return Cumulant(value, error, low, high, convention, about_mean, int(n.min()))
+    shape = array.shape[1:]
+    value, error, low, high = (a.reshape(shape) for a in (ratio[0], error, low, high))
+    number = n.astype(int).reshape(shape)
+    return Cumulant(value, error, low, high, level, number, convention, about_mean)
 
 
 def _ratio(counts: Array, unit: Array, there: Array, central: bool) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -68,9 +70,25 @@ def as_curve(
     return curve
 
 
-def search(
-    u: Array, y: Array, white: Array
-) -> tuple[Array, Array, Array, Array, NDArray[np.bool_]]:
+class Laws(NamedTuple):
+    """Power laws a (u - c)_+^beta, one for each row of data.
+
+    Attributes
+    ----------
+    c, beta, a, chi2
+        [draws].
+    bound
+        [draws]: whether the search ended at a bound of c or beta.
+    """
+
+    c: Array
+    beta: Array
+    a: Array
+    chi2: Array
+    bound: NDArray[np.bool_]
+
+
+def search(u: Array, y: Array, white: Array) -> Laws:
     """Minimise chi2 for every row of y.
 
     The amplitude is solved linearly.  c and beta are searched on a grid, equally fine in every
@@ -85,11 +103,6 @@ def search(
         [draws, points].
     white
         [points, points]: inverse Cholesky factor of the covariance.
-
-    Returns
-    -------
-    c, beta, a, chi2, bound
-        Each [draws]; `bound` tells whether the search ended at a bound of c or beta.
     """
     target = y @ white.T
     lowest, highest = u[0] - 1.0, u[-LEAST]
@@ -148,4 +161,4 @@ def search(
     c, log_beta, a, chi2 = c[pick], log_beta[pick], a[pick], chi2[pick]
     bound = (c <= lowest + 1e-6) | (c >= highest - 1e-6)
     bound |= (log_beta <= bounds[0] + 1e-6) | (log_beta >= bounds[1] - 1e-6)
-    return c, np.exp(log_beta), a, chi2, bound
+    return Laws(c, np.exp(log_beta), a, chi2, bound)

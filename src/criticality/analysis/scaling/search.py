@@ -11,6 +11,7 @@ from scipy import optimize
 
 from criticality.analysis.scaling import classic
 from criticality.analysis.scaling.ansatz import NU, Ansatz
+from criticality.analysis.scaling.checks import finite, positive
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.gaussian import Model
 from criticality.analysis.stats import Array
@@ -55,6 +56,8 @@ class Search:
         for name in start:
             if name not in names:
                 raise unknown("free parameter", name, names, "start")
+            check = positive if self.model.free[names.index(name)].log else finite
+            check(f"start: {name}", start[name])
         lengths = [len(curve.mean) for curve in data.curves]
         self.starts = np.concatenate([[0], np.cumsum(lengths)])
         self.others: list[tuple[Array, float]] = []

@@ -15,16 +15,24 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats as distributions
 
 from criticality.analysis import stats
+from criticality.analysis.scaling.checks import finite, probability, whole
 from criticality.analysis.scaling.curve import Curve
 from criticality.analysis.scaling.data import ScalingData
-from criticality.analysis.scaling.powerlaw import LEAST, as_curve, search
+from criticality.analysis.scaling.estimates import from_draws
+from criticality.analysis.scaling.powerlaw import LEAST, Laws, as_curve, search
 from criticality.analysis.stats import Array, one_thread
-from criticality.base import InputError, unknown
+from criticality.base import Estimate, Flag, InputError, unknown
 
 POOR = 0.01  # probability of the fit below which it is doubted
 AT_BOUND = 0.05  # of the draws may end at a bound
 NARROW = 3.0  # ratio of distances below which a power law cannot be told from a line
+PARAMETERS = ("p_c", "beta", "amplitude")
+LEAST_DRAWS = 20
+METHOD = "generalised least squares; whole realizations resampled about the fit"
+GIVEN = "generalised least squares; Gaussian errors of the means"
+KNOWN = 1e6  # degrees of freedom of errors that are given
 
+Mask = NDArray[np.bool_]
 Window = float | tuple[float, float] | None
 
 
@@ -34,12 +42,8 @@ class PowerLaw:
 
     Attributes
     ----------
-    p_c, beta, amplitude
-        Estimates; NaN if there are too few points.
-    errors
-        Half the central 68 % of the draws, for (p_c, beta, amplitude).
-    intervals
-        (low, high) of each.
+    params
+        Estimates of "p_c", "beta" and "amplitude"; NaN if there are too few points.
     covariance
         [3, 3] of the draws.
     chi2, dof, p_value
@@ -51,35 +55,46 @@ class PowerLaw:
     flags
         "too few points"; "flat" (a constant fits as well); "at bound" (the search ended at a bound
         of p_c or beta); "ill-determined" (so did more than 5 % of the draws); "poor fit";
-        "p_c outside data" (no measured point on the other side); "narrow window" (distances within
-        a factor 3); "unsettled window" (the points in the window depend on p_c and back again).
+        "outside data" of p_c (no measured point on the other side); "narrow window" (distances
+        within a factor 3); "unsettled window" (the points in the window depend on p_c and back
+        again).
     draws
         [draws, 3].
     """
 
-    p_c: float
-    beta: float
-    amplitude: float
-    errors: tuple[float, ...]
-    intervals: tuple[tuple[float, float], ...]
+    params: dict[str, Estimate]
     covariance: Array
     chi2: float
     dof: int
     p_value: float
     points: int
     window: tuple[float, float]
-    flags: tuple[str, ...]
+    flags: tuple[Flag, ...]
     draws: Array
+
+    @property
+    def p_c(self) -> float:
+        """Control value of the threshold."""
+        return self.params["p_c"].value
+
+    @property
+    def beta(self) -> float:
+        """Exponent."""
+        return self.params["beta"].value
+
+    @property
+    def amplitude(self) -> float:
+        """Order parameter at distance 1."""
+        return self.params["amplitude"].value
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain Python numbers, lists and texts, without the draws."""
-        names = ("p_c", "beta", "amplitude", "chi2", "dof", "p_value", "points")
+        names = ("chi2", "dof", "p_value", "points")
         return {name: getattr(self, name) for name in names} | {
-            "errors": list(self.errors),
-            "intervals": [list(i) for i in self.intervals],
+            "params": {name: found.to_dict() for name, found in self.params.items()},
             "covariance": self.covariance.tolist(),
             "window": list(self.window),
-            "flags": list(self.flags),
+            "flags": [flag.to_dict() for flag in self.flags],
         }
 
 
@@ -138,98 +153,134 @@ def power_law(
     Raises
     ------
     InputError
-        For arrays that do not match, fewer than five points, points that do not vary, or a window
-        that is none.
+        For arrays that do not match, fewer than five points, points that do not vary, a window
+        that is none, or an option out of range.
     """
     curve = as_curve(control, values, error)
     if side not in ("above", "below"):
         raise unknown("side", str(side), ("above", "below"), "power_law")
-    if draws < 20 or not 0 < level < 1:
-        raise InputError(
-            f"power_law: draws = {draws}, level = {level}: expected draws >= 20, level in (0, 1)."
-        )
-    if window is None:
-        window = np.inf
-    pair = np.ravel(np.asarray(window, float))
-    low, high = (0.0, float(pair[0])) if len(pair) == 1 else map(float, pair[:2])
-    if len(pair) > 2 or not 0 <= low < high:
-        raise InputError(f"power_law: window = {window}: expected distances 0 <= least < greatest.")
-    if not np.isfinite(offset):
-        raise InputError(f"power_law: offset = {offset}: expected a finite number.")
-    data = ScalingData((curve,))
-    deviations = data.resampled_deviations(draws, np.random.default_rng(seed))
-    # in units u, ascending, the ordered side is above and the range is 1
-    sign, span = (1 if side == "above" else -1), float(np.ptp(curve.control))
-    order = np.argsort(sign * curve.control)
-    u = (sign * curve.control[order] - (sign * curve.control).min()) / span
-    y = (curve.mean - offset)[None, order]
-    noise = data.covariance[np.ix_(order, order)]
-
-    mask = np.ones(len(u), bool)
-    seen: list[NDArray[np.bool_]] = []
-    flags: list[str] = []
-    while True:
-        few = mask.sum() <= LEAST
-        if few:
-            break
-        white = np.linalg.inv(np.linalg.cholesky(noise[np.ix_(mask, mask)]))
-        c = search(u[mask], y[:, mask], white)[0][0]
-        ordered = mask & (u > c)
-        few = ordered.sum() < LEAST
-        distance = np.abs(u - c) * span
-        wanted = (distance >= low) & (distance <= high) & (beyond | (u > c))
-        if few or np.array_equal(wanted, mask):
-            break
-        if any(np.array_equal(wanted, before) for before in seen):
-            flags.append("unsettled window")
-            break
-        seen.append(mask)
-        mask = wanted
-    if few:
-        return _nothing(int(mask.sum()), (low, high), draws)
-
+    level, offset = probability("level", level), finite("offset", offset)
+    draws, seed = whole("draws", draws, LEAST_DRAWS), whole("seed", seed)
+    limits = _limits(window)
+    points = _Points.of(curve, 1 if side == "above" else -1, offset)
+    mask, law, settled = points.chosen(limits, beyond)
+    if law is None:
+        return _nothing(curve, int(mask.sum()), limits, draws, level)
     # draws about the fit, not about the data: a datum can pin p_c to the cusp at its own control
     # value, in every draw about the data alike, and the error would vanish
-    c, beta, a, *_ = (v[0] for v in search(u[mask], y[:, mask], white))
-    fitted = a * np.maximum(u - c, 0) ** beta
-    scatter = deviations[:, order] * _unknown_weights(curve)
-    y = np.concatenate([y, fitted + scatter])
-    c_all, beta_all, a_all, chi2_all, bound = search(u[mask], y[:, mask], white)
-    p_c = sign * (c_all * span + (sign * curve.control).min())
-    every = np.stack([p_c, beta_all, a_all / span**beta_all], axis=1)
-    tail = 50 * (1 - level)
-    lower, first, last, upper = np.percentile(every[1:], [tail, 15.87, 84.13, 100 - tail], axis=0)
-    chi2, dof = float(chi2_all[0]), int(mask.sum()) - 3
-    known = curve.samples is None
-    dof_noise = 1e6 if known else float(np.diag(curve.pairs).min() - 1)
-    probability = float(stats.fit_probability(np.array(chi2), dof, dof_noise))
-    one, z = white.sum(axis=1), white @ y[0, mask]
-    constant = float(z @ z - (one @ z) ** 2 / (one @ one))
-    distances = u[ordered] - c_all[0]
-    tests = {
-        "flat": constant - chi2 < distributions.chi2.isf(POOR, 2),
-        "at bound": bool(bound[0]),
-        "ill-determined": not bound[0] and bound[1:].mean() > AT_BOUND,
-        "poor fit": probability < POOR,
-        "p_c outside data": c_all[0] <= 0,
-        "narrow window": distances.max() < NARROW * distances.min(),
-    }
-    flags += [flag for flag, holds in tests.items() if holds]
+    deviations = ScalingData((curve,)).resampled_deviations(draws, np.random.default_rng(seed))
+    fitted = law.a[0] * np.maximum(points.u - law.c[0], 0) ** law.beta[0]
+    drawn = fitted + deviations[:, points.order] * _unknown_weights(curve)
+    laws = points.laws(mask, np.concatenate([points.y[None], drawn]))
+    every = points.natural(laws)
+    dof = int(mask.sum()) - len(PARAMETERS)
+    dof_noise = KNOWN if curve.samples is None else float(curve.realizations - 1)
+    p_value = float(stats.fit_probability(laws.chi2[0], dof, dof_noise))
+    how: dict[str, Any] = {"level": level, "n": curve.realizations, "method": _method(curve)}
     return PowerLaw(
-        p_c=float(every[0, 0]),
-        beta=float(every[0, 1]),
-        amplitude=float(every[0, 2]),
-        errors=tuple(float(e) for e in (last - first) / 2),
-        intervals=tuple((float(a), float(b)) for a, b in zip(lower, upper, strict=True)),
+        params={
+            name: from_draws(column[0], column[1:], **how)
+            for name, column in zip(PARAMETERS, every.T, strict=True)
+        },
         covariance=np.cov(every[1:].T),
-        chi2=chi2,
+        chi2=float(laws.chi2[0]),
         dof=dof,
-        p_value=probability,
+        p_value=p_value,
         points=int(mask.sum()),
-        window=(low, high),
-        flags=tuple(flags),
+        window=limits,
+        flags=_flags(points, mask, law, laws, p_value, settled),
         draws=every[1:],
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """A curve as `search` wants it: u ascends, the ordered side is above, the range is 1.
+
+    Attributes
+    ----------
+    u, y
+        [points]: control and order parameter.
+    noise
+        [points, points]: covariance of y.
+    order
+        [points]: where each is in the curve.
+    sign, start, span
+        p = sign (start + span u).
+    """
+
+    u: Array
+    y: Array
+    noise: Array
+    order: NDArray[np.int64]
+    sign: int
+    start: float
+    span: float
+
+    @classmethod
+    def of(cls, curve: Curve, sign: int, offset: float) -> _Points:
+        """Points of a curve whose ordered side is above p_c (sign 1) or below (-1)."""
+        at, span = sign * curve.control, float(np.ptp(curve.control))
+        order, start = np.argsort(at), float(at.min())
+        noise = ScalingData((curve,)).covariance[np.ix_(order, order)]
+        y = (curve.mean - offset)[order]
+        return cls((at[order] - start) / span, y, noise, order, sign, start, span)
+
+    def white(self, mask: Mask) -> Array:
+        """Inverse Cholesky factor of the covariance of these points."""
+        factor: Array = np.linalg.inv(np.linalg.cholesky(self.noise[np.ix_(mask, mask)]))
+        return factor
+
+    def laws(self, mask: Mask, y: Array) -> Laws:
+        """Fit every row of y [draws, points] at these points."""
+        return search(self.u[mask], y[:, mask], self.white(mask))
+
+    def natural(self, laws: Laws) -> Array:
+        """Parameters [draws, 3] in the units of the curve."""
+        p_c = self.sign * (laws.c * self.span + self.start)
+        return np.stack([p_c, laws.beta, laws.a / self.span**laws.beta], axis=1)
+
+    def chosen(self, limits: tuple[float, float], beyond: bool) -> tuple[Mask, Laws | None, bool]:
+        """Points which the fit to themselves puts into the window, that fit, whether it settled.
+
+        No fit where too few points are left.
+        """
+        mask = np.ones(len(self.u), bool)
+        seen: list[Mask] = []
+        while mask.sum() > LEAST:
+            law = self.laws(mask, self.y[None])
+            ordered = self.u > law.c[0]
+            if (mask & ordered).sum() < LEAST:
+                break
+            distance = np.abs(self.u - law.c[0]) * self.span
+            wanted = (distance >= limits[0]) & (distance <= limits[1]) & (beyond | ordered)
+            if np.array_equal(wanted, mask):
+                return mask, law, True
+            if any(np.array_equal(wanted, before) for before in seen):
+                return mask, law, False
+            seen.append(mask)
+            mask = wanted
+        return mask, None, True
+
+
+def _flags(
+    points: _Points, mask: Mask, law: Laws, laws: Laws, p_value: float, settled: bool
+) -> tuple[Flag, ...]:
+    """Doubts about the fit of the data, the first of `laws`; the others are its draws."""
+    white = points.white(mask)
+    one, z = white.sum(axis=1), white @ points.y[mask]
+    constant = float(z @ z - (one @ z) ** 2 / (one @ one))
+    distances = points.u[mask & (points.u > law.c[0])] - laws.c[0]
+    tests = {
+        Flag("unsettled window"): not settled,
+        Flag("flat"): constant - laws.chi2[0] < distributions.chi2.isf(POOR, 2),
+        Flag("at bound"): laws.bound[0],
+        Flag("ill-determined"): not laws.bound[0] and laws.bound[1:].mean() > AT_BOUND,
+        Flag("poor fit"): p_value < POOR,
+        Flag("outside data", "p_c"): laws.c[0] <= 0,
+        Flag("narrow window"): distances.max() < NARROW * distances.min(),
+    }
+    return tuple(flag for flag, holds in tests.items() if holds)
 
 
 def window_scan(
@@ -267,11 +318,36 @@ def window_scan(
     return tuple(power_law(control, values, window=w, **options) for w in windows)
 
 
-def _nothing(points: int, window: tuple[float, float], draws: int) -> PowerLaw:
+def _limits(window: Window) -> tuple[float, float]:
+    """Least and greatest distance."""
+    pair = np.ravel(np.asarray(np.inf if window is None else window, float))
+    low, high = (0.0, float(pair[0])) if len(pair) == 1 else map(float, pair[:2])
+    if len(pair) > 2 or not 0 <= low < high:
+        raise InputError(f"power_law: window = {window}: expected distances 0 <= least < greatest.")
+    return low, high
+
+
+def _nothing(
+    curve: Curve, points: int, window: tuple[float, float], draws: int, level: float
+) -> PowerLaw:
     """Say that a window holds too few points."""
-    nan, none = float("nan"), np.full((draws, 3), np.nan)
-    numbers = (nan, nan, nan, (nan,) * 3, ((nan, nan),) * 3, np.full((3, 3), nan), nan)
-    return PowerLaw(*numbers, points - 3, nan, points, window, ("too few points",), none)
+    nan = float("nan")
+    none = Estimate(value=nan, level=level, n=curve.realizations, method=_method(curve))
+    return PowerLaw(
+        params=dict.fromkeys(PARAMETERS, none),
+        covariance=np.full((3, 3), nan),
+        chi2=nan,
+        dof=points - len(PARAMETERS),
+        p_value=nan,
+        points=points,
+        window=window,
+        flags=(Flag("too few points"),),
+        draws=np.full((draws, 3), nan),
+    )
+
+
+def _method(curve: Curve) -> str:
+    return GIVEN if curve.samples is None else METHOD
 
 
 def _unknown_weights(curve: Curve) -> float:
@@ -282,5 +358,5 @@ def _unknown_weights(curve: Curve) -> float:
     """
     if curve.samples is None:
         return 1.0
-    n = float(np.diag(curve.pairs).min())
+    n = curve.realizations
     return float(np.sqrt((n + 1) / max(n - 3, 1)))

@@ -1,8 +1,8 @@
 """Pruning: performance, structure, the evolution of weights, critical exponents.
 
 Figure numbers are those of Pesce, He and Caldarelli.  `ds` is a study's results (`Store.open`);
-the other arguments are what `criticality.analysis.pruning` and `.evolution` give.  Densities of
-edges are drawn in percent; bands and bars are standard errors over realizations.
+the other arguments are what the modules `breakdown` and `evolution` beside this one give.
+Densities of edges are drawn in percent; bands and bars are standard errors over realizations.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike
 
-from criticality.analysis.pruning import CriticalPoint, outer_points
+from criticality.analysis.critical import CriticalPoint
 from criticality.analysis.stats import Array
 from criticality.base import with_error
 from criticality.figures.parts import (
     COLOURS,
     MARKERS,
-    MOST,
     STYLES,
     axes,
     band,
     by_realization,
     curve_style,
+    mean_and_error,
     outside_legend,
     plain,
     reference,
     shades,
 )
+from criticality.systems.pruning.breakdown import classes, outer_points
 from criticality.systems.pruning.evolution import evolution_metric
 
 LABELS = {
@@ -61,13 +62,12 @@ def against_density(ds: xr.Dataset, observable: str = "accuracy", ax: Axes | Non
         band(_percent(rho), values, ax, *curve_style(number), label=label or None)
     _percent_axis(ax)
     ax.set_ylabel(LABELS[observable])
-    if observable.endswith("entropy"):
-        ax.set_ylim(-0.05, 1.1 * MOST)
-    if observable != "accuracy":
-        reference(ax, MOST, r"$\ln 10$")
-    else:
+    count = classes(ds)
+    if observable.endswith("entropy") and count:
+        ax.set_ylim(-0.05, 1.1 * math.log(count))
+    if observable == "accuracy":
         ax.set_ylim(0, 1.02)
-        reference(ax, 0.1, "1/10", below=True)
+    guess(ax, observable, count)
     if observable == "loss":
         ax.set_yscale("log")
         plain(ax.yaxis)
@@ -75,6 +75,14 @@ def against_density(ds: xr.Dataset, observable: str = "accuracy", ax: Axes | Non
     if curves:
         _legend_above(ax, min(curves, 3))
     return ax
+
+
+def guess(ax: Axes, observable: str, count: int | None) -> None:
+    """Mark what a guess among so many classes gives, if their number is known."""
+    if count and observable == "accuracy":
+        reference(ax, 1 / count, f"1/{count}", below=True)
+    elif count:
+        reference(ax, math.log(count), rf"$\ln {count}$")
 
 
 def layers(
@@ -235,36 +243,34 @@ def order_parameter(point: CriticalPoint, ax: Axes | None = None) -> Axes:
     """
     ax = axes(ax)
     ax.set(xscale="log", yscale="log")
-    name = LABELS[point.observable].removeprefix("test ")
-    offset = f" $-$ {point.offset:.3g}" if point.offset else ""
+    name = LABELS[point.order.name].removeprefix("test ")
+    offset = f" $-$ {point.order.offset:.3g}" if point.order.offset else ""
     ax.set(xlabel=r"distance $\rho - \rho_c$ (% of edges)", ylabel=name + offset)
-    fit = point.fit
     own = point.single("p_c").values if point.each else np.array([])
     for rho_c, y in zip(own, point.samples, strict=False):
-        x = 100 * (point.density - rho_c)
+        x = 100 * (point.control - rho_c)
         here = (x > 0) & (y > 0)
         ax.plot(x[here], y[here], "-", color="0.75", lw=0.7, zorder=0)
-    if fit is None or not math.isfinite(fit.p_c):
-        ax.set_title(", ".join(point.flags), fontsize="medium")
+    if point.fit is None or not math.isfinite(point.fit.p_c):
+        ax.set_title(", ".join(map(str, point.flags)), fontsize="medium")
         return ax
-    x = 100 * (point.density - fit.p_c)
-    mean = point.samples.mean(axis=0)
-    error = point.samples.std(axis=0, ddof=1) / np.sqrt(len(point.samples))
+    rho_c, beta, amplitude = (point.fit.params[name] for name in ("p_c", "beta", "amplitude"))
+    x = 100 * (point.control - rho_c.value)
+    mean, error = mean_and_error(point.samples)
     here = (x > 0) & (mean > 0)
     lower = np.minimum(error, 0.999 * np.abs(mean))  # a bar to below zero has no end here
     colour = COLOURS[0]
     ax.errorbar(x[here], mean[here], (lower[here], error[here]), fmt="o", ms=4, lw=1, capsize=1.5,
                 color=colour, mfc=colour if point.resolved else "w")  # fmt: skip
     line = np.geomspace(x[here].min(), x[here].max(), 50) if here.any() else np.array([1.0])
-    law = fit.amplitude * (line / 100) ** fit.beta
+    law = amplitude.value * (line / 100) ** beta.value
     ax.plot(line, law, "-" if point.resolved else ":", color="k", lw=1, zorder=3)
     for axis in (ax.xaxis, ax.yaxis):
         plain(axis)
-    beta = rf"$\beta = {with_error(fit.beta, fit.errors[1])}$"
-    rho_c = rf"$\rho_c = {with_error(100 * fit.p_c, 100 * fit.errors[0])}$ %"
-    ax.set_title(f"{rho_c}, {beta}", fontsize="medium")
+    percent = with_error(100 * rho_c.value, 100 * rho_c.error)
+    ax.set_title(rf"$\rho_c = {percent}$ %, $\beta = {beta}$", fontsize="medium")
     if point.flags:
-        ax.text(0.97, 0.04, "\n".join(point.flags), transform=ax.transAxes, ha="right",
+        ax.text(0.97, 0.04, "\n".join(map(str, point.flags)), transform=ax.transAxes, ha="right",
                 fontsize="small", color="0.35")  # fmt: skip
     return ax
 
@@ -280,10 +286,10 @@ def threshold_scan(
     are fitted alone.
     """
     ax = axes(ax)
-    which, factor = {"p_c": (0, 100.0), "beta": (1, 1.0)}[name]
+    factor = {"p_c": 100.0, "beta": 1.0}[name]
     for number, point in enumerate(points):
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        label = LABELS[point.observable].removeprefix("test ").removesuffix(" (nat)")
+        label = LABELS[point.order.name].removeprefix("test ").removesuffix(" (nat)")
         alone = point.single(name)
         if alone.n > 1:
             low, high = (factor * (alone.mean + s * alone.error) for s in (-1, 1))
@@ -291,8 +297,9 @@ def threshold_scan(
         for fit in point.scan:
             if not math.isfinite(fit.p_c):
                 continue
-            x = 100 * min(fit.window[1], point.density[-1] - fit.p_c)
-            ax.errorbar(x, factor * getattr(fit, name), factor * fit.errors[which], fmt=marker,
+            shown = fit.params[name]
+            x = 100 * min(fit.window[1], point.control[-1] - fit.p_c)
+            ax.errorbar(x, factor * shown.value, factor * shown.error, fmt=marker,
                         ms=4.5, lw=1, capsize=2, color=colour, mfc="w" if fit.flags else colour,
                         label=label)  # fmt: skip
             label = ""

@@ -95,7 +95,7 @@ class PruningNetwork(Masked):
             ),
         ),
         order=("accuracy", "prediction_entropy"),
-        threshold="criticality.systems.pruning.breakdown:critical_points",
+        threshold="criticality.systems.pruning.breakdown:threshold",
         pages="criticality.systems.pruning.pages:pruning_pages",
     )
 

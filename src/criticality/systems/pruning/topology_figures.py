@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike
 from criticality.figures.parts import (
     COLOURS,
     MARKERS,
-    MOST,
     STYLES,
     axes,
     band,
@@ -25,10 +24,11 @@ from criticality.figures.parts import (
     curve_style,
     mean_and_error,
     plain,
-    reference,
     shades,
 )
+from criticality.systems.pruning.breakdown import classes
 from criticality.systems.pruning.degrees import DegreeDistribution
+from criticality.systems.pruning.figures import guess
 
 TOPOLOGIES = ("pruned", "same\ndegrees", "random\nin layers", "random")
 LABELS = {"accuracy": "test accuracy", "loss": "test cross-entropy (nat)"}
@@ -61,7 +61,7 @@ def topology_accuracy(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
         ax.errorbar(number + 0.27, mean[0], error[0], fmt="_", ms=9, color="k", capsize=2, lw=1.2)
     ax.set_xticks(range(len(names)), names, fontsize="small")
     ax.set(ylabel=LABELS["accuracy"], ylim=(0, 1.02), xlim=(-0.5, len(names) - 0.3))
-    reference(ax, 0.1, "1/10", below=True)
+    guess(ax, "accuracy", classes(ds))
     return ax
 
 
@@ -79,11 +79,10 @@ def topology_training(
     ax.set(xlabel="epoch", ylabel=LABELS[observable])
     if observable == "accuracy":
         ax.set_ylim(0, 1.02)
-        reference(ax, 0.1, "1/10", below=True)
     else:
         ax.set_yscale("log")
         plain(ax.yaxis)
-        reference(ax, MOST, r"$\ln 10$")
+    guess(ax, observable, classes(ds))
     ax.legend(frameon=False, fontsize="small")
     return ax
 
