@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from criticality.cli import main
+
 PAGE = (Path(__file__).parent.parent / "docs/your_own_system.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 FILES = {
@@ -42,3 +46,24 @@ def criticality(folder: Path, *arguments: object, code: int = 0, **options: Any)
 
 def parsed(folder: Path, *arguments: object) -> Any:
     return json.loads(criticality(folder, *arguments, "--json"))
+
+
+def results(store: Path) -> dict[str, Path]:
+    return {path.name: path for path in (store / "results").glob("*.nc")}
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Call a command in this process, which is quicker; gives exit code, output and errors."""
+
+    def call(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["criticality", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call

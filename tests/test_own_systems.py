@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -17,38 +16,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from criticality import Card, InputError, Observable, RunError, Store, Study, catalog, control, run
-from criticality.base import axes
-from criticality.cli import main
+from criticality import Card, Observable, RunError, Store, Study, catalog, control, run
 from criticality.engine import checkpoint, ensemble
 from criticality.engine.checkpoint import Checkpoints
-from tests.own import COMMANDS, FILES, criticality, parsed, words, write
+from tests.own import FILES, command, criticality, parsed, results, words, write
+
+__all__ = ["command"]  # a fixture
 
 P_C, NU = 0.592746, 4 / 3  # site percolation, square lattice
 T_C = 1.0  # Curie-Weiss
 LATTICE = ("--system", "percolation.py:Percolation")
 SPINS = ("--system", "curie_weiss.py:CurieWeiss")
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Call a command in this process, which is quicker; gives exit code, output and errors."""
-
-    def call(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["criticality", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
-
-
-def results(store: Path) -> dict[str, Path]:
-    return {path.name: path for path in (store / "results").glob("*.nc")}
 
 
 def kill_half_way(folder: Path, *arguments: object, after: int) -> dict[str, bytes]:
@@ -276,7 +254,8 @@ def test_workers_get_a_system_of_the_script_or_of_a_file_with_the_tasks(tmp_path
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert all(found["here"].values()) and all(found["file"].values()), found
+    for name in ("here", "file"):
+        assert all(found[name].values()), found
     assert not found["jax"]  # who hands work out needs none, so that forks of it work
 
 
@@ -365,279 +344,3 @@ def test_a_system_that_takes_a_built_in_name_is_not_taken_for_it(tmp_path):
     told, declared, here = catalog.card_of(Store(tmp_path / "s"))
     assert (list(declared), here) == (["x"], False)
     assert told.observables[0].name == "y"
-
-
-# --- bad input ---------------------------------------------------------------------------------
-
-BAD = {
-    "no_file.py:X": (None, "cannot be read"),
-    "syntax.py:X": ("x = (", "SyntaxError: '(' was never closed"),
-    "exits.py:X": ("import sys\nsys.exit(0)", "exits.py, line 2: SystemExit"),
-    "imports.py:X": ("import no_such_module", "line 1: ModuleNotFoundError"),
-    "names.py:X": ("{walk}", "there is no X. Systems there: walk"),
-    "number.py:X": ("X = 3", "not a system; expected a class with a card"),
-    "card.py:X": ("class X:\n    pass", "not a system; expected a class with a card"),
-    "model.py:X": ("{half}", "has no finished, observe; a system has compute"),
-    "dims.py:X": ("{walk}\nX = {dims}(walk)", "spins has the dimension 'time'"),
-    "mutable.py:X": ("{mutable}", "expected a class with a card under @dataclass(frozen=True"),
-    "field.py:X": ("{field}", "field steps: not declared with control"),
-    "argument.py:X": ("{argument}", "X(steps): expected a control as default"),
-    "plane.py:X": ("{plane}", "unknown control 'beta'"),
-    "walk.py": ("{walk}", "unknown system 'walk.py'"),
-    "no_such_module:X": (None, "No module named 'no_such_module'"),
-}
-HEAD = "from criticality import Card, Observable, control, system\n"
-ONE = HEAD + "card = Card(observables=(Observable(name='m'),))\n"
-SOURCES = {
-    "{walk}": FILES["walk.py"],
-    "{half}": HEAD
-    + "@system(observables={'m': ''})\nclass X:\n    x: float = control(1.0)\n"
-    + "    def begin(self, key, data): return 0\n    def advance(self, state, data): return 0\n",
-    "{dims}": "system(observables=(__import__('criticality').Observable(name='spins', "
-    "dims=('time',)),))",
-    "{mutable}": "from dataclasses import dataclass\n"
-    + ONE
-    + "@dataclass\nclass X:\n    x: float = control(1.0)\n"
-    + "    def compute(self, rng, data): return {}\nX.card = card\n",
-    "{field}": HEAD
-    + "@system(observables={'m': ''})\nclass X:\n    steps: int = 5\n"
-    + "    def compute(self, rng, data): return {}\n",
-    "{argument}": HEAD
-    + "@system(observables={'m': ''})\ndef X(rng, steps=5):\n    return {'m': 1}\n",
-    "{plane}": HEAD
-    + "@system(observables={'m': ''}, plane=('beta',))\ndef X(rng, x=control(1.0)):\n"
-    + "    return {'m': 1}\n",
-}
-SOURCES["{walk}\nX = {dims}(walk)"] = (
-    f"{FILES['walk.py']}\nX = {SOURCES['{dims}']}(walk.function)\n"
-)
-
-
-@pytest.mark.parametrize("place", BAD)
-def test_what_is_no_system_exits_2_and_says_why(place, tmp_path, command, monkeypatch):
-    monkeypatch.chdir(write(tmp_path, "walk.toml"))
-    text, words = BAD[place]
-    if text is not None:
-        Path(place.partition(":")[0]).write_text(SOURCES.get(text, text))
-    for arguments in (("list",), ("run", "walk.toml", "--store", "s")):
-        code, _, said = command(*arguments, "--system", place)
-        assert code == 2
-        assert words in said
-        assert len(said.splitlines()) == 1
-    assert not Path("s").exists()
-
-
-def test_what_does_not_belong_together_exits_2(lattices, tmp_path, command, monkeypatch):
-    monkeypatch.chdir(write(tmp_path, "walk.py", "walk.toml", "percolation.py"))
-    text = FILES["walk.toml"].replace('"walk"', '"walk.py:walk"')
-    Path("imports.toml").write_text(text)
-    other = ("--system", "percolation.py:Percolation")
-    for arguments, said in (
-        (("run", "imports.toml", "--store", "s"), "a study file never imports"),
-        (("run", "imports.toml", "--store", "s", *other), "a study file never imports"),
-        (("run", "walk.toml", "--store", "s"), "unknown system 'walk'"),
-        (("run", "walk.toml", "--store", "s", *other), "is for the system 'walk'"),
-        (
-            ("run", "walk.toml", "--store", lattices / "whole", "--system", "walk.py:walk"),
-            "another",
-        ),
-        (
-            ("phases", lattices / "whole", "--system", "walk.py:walk"),
-            "holds results of percolation",
-        ),
-        (
-            ("figures", lattices / "whole", "--out", "f", "--system", "walk.py:walk"),
-            "holds results",
-        ),
-    ):
-        code, _, errors = command(*arguments)
-        assert code == 2
-        assert said in errors
-        assert "Traceback" not in errors
-    assert not Path("s").exists()
-
-
-FAULTY = """
-from criticality import control, system
-
-RETURNED = {
-    "other name": {"m": 1.0, "n": 1.0},
-    "nothing": None,
-    "shape": {"m": [1.0, 2.0]},
-    "type": {"m": "one"},
-    "complex": {"m": 1j},
-}
-
-@system(observables={"m": ""})
-def faulty(rng, how=control("shape", choices=(*RETURNED, "raises")), x=control(0)):
-    if x == 0:
-        return {"m": 1.0}
-    if how == "raises":
-        raise ValueError("no such lattice")
-    return RETURNED[how]
-"""
-
-
-@pytest.mark.parametrize(
-    ("how", "words"),
-    [
-        ("other name", "'n' is not declared; it declares m and returned m, n"),
-        ("nothing", "returned NoneType; expected {name of an observable: array}"),
-        ("shape", r"m has the shape \(2,\); expected \(\)"),
-        ("type", "m is of type <U3; expected real numbers"),
-        ("complex", "m is of type complex128; expected real numbers"),
-        ("raises", "faulty.py, line 17: ValueError: no such lattice"),
-    ],
-)
-def test_a_failed_task_is_named_and_the_others_are_kept(how, words, tmp_path, command, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("faulty.py").write_text(FAULTY)
-    Path("study.toml").write_text('system = "faulty"\n[grid]\nx = [0, 1]\n')
-    arguments = ("study.toml", "--store", "s", "--system", "faulty.py:faulty", "--workers", 1)
-    code, _, said = command("run", *arguments, "--set", f"how={how}")
-    assert code == 1
-    assert "1 of 2 tasks failed" in said
-    assert re.search(rf"realization 0 of faulty\(how='{how}', x=1\): {words}", said)
-    assert "Traceback" not in said
-    assert len(results(tmp_path / "s")) == 1
-
-
-JAX_FAULTY = """
-import jax.numpy as jnp
-from criticality import control, system
-
-@system(observables={"m": ""})
-class Faulty:
-    x: float = control(1.0)
-    how: str = control("shape", choices=("shape", "raises"), static=True)
-    def begin(self, key, data): return jnp.zeros(3)
-    def advance(self, state, data):
-        return state + 1 if self.how == "shape" else state @ jnp.ones(2)
-    def finished(self, state): return state[0] > 2
-    def observe(self, state, data): return {"m": state}
-"""
-
-
-@pytest.mark.parametrize(
-    ("how", "words"),
-    [
-        ("shape", "m has the shape (3,); expected ()"),
-        ("raises", "faulty.py, line 11: TypeError"),
-    ],
-)
-@pytest.mark.parametrize("vectorize", [False, True])
-def test_a_fault_in_jax_is_told_in_words_too(how, words, vectorize, tmp_path):
-    (tmp_path / "faulty.py").write_text(JAX_FAULTY)
-    kind = catalog.find(f"{tmp_path}/faulty.py:Faulty")
-    study = Study(system=kind(how=how), realizations=2)
-    with pytest.raises(RunError, match=r"2 of 2 tasks failed") as failed:
-        run(study, tmp_path / "s", vectorize=vectorize, width=2)
-    assert words in str(failed.value)
-
-
-def test_in_python_what_is_no_system_is_refused_too():
-    from dataclasses import dataclass
-    from typing import ClassVar
-
-    @dataclass(frozen=True, kw_only=True)
-    class Forgotten:
-        card: ClassVar[Card] = Card(observables=(Observable(name="m"),))
-        x: float = control(1.0)
-        steps: int = 5
-
-        def compute(self, rng, data):
-            return {"m": rng.normal(size=self.steps).sum()}
-
-    with pytest.raises(InputError, match="field steps: not declared with control"):
-        Study(system=Forgotten(steps=7))
-    with pytest.raises(InputError, match="field steps"):
-        axes(Forgotten)
-    with pytest.raises(InputError, match="not a system"):
-        Study(system=object())
-
-
-# --- the docs page -----------------------------------------------------------------------------
-
-LONG = ("percolation", "curie_weiss")  # run above
-TORCH = "perceptron"
-
-
-def run_page(folder, name, command, monkeypatch):
-    """Run the commands of the page that are about one system; what they write."""
-    monkeypatch.chdir(folder)
-    written, stores = {}, []
-    for line in COMMANDS:
-        first, *arguments = shlex.split(line)
-        assert first == "criticality"
-        if f"{name}.py" in line:
-            stores += [arguments[i + 1] for i, word in enumerate(arguments) if word == "--store"]
-        elif not set(stores) & set(arguments):
-            continue
-        code, out, said = command(*arguments)
-        assert code == 0, said
-        written[arguments[0]] = out
-    return written
-
-
-def test_every_file_and_command_of_the_page_is_run_by_a_test():
-    systems = {line.partition(".py")[0] for line in FILES if f"{line[:-3]}.toml" in FILES}
-    assert systems == {*LONG, TORCH, "walk", "climber", "nearest"}
-    assert set(FILES) - {f"{s}.{end}" for s in systems for end in ("py", "toml")} == {
-        "walk_in_python.py",
-        "points.py",
-    }
-    for line in COMMANDS:
-        _, name, *arguments = shlex.split(line)
-        if name in ("run", "list"):
-            place = arguments[arguments.index("--system") + 1]
-            assert place.partition(".py:")[0] in systems
-
-
-def test_the_shortest_system_of_the_page(tmp_path, command, monkeypatch):
-    write(tmp_path, "walk.py", "walk.toml", "walk_in_python.py")
-    run_page(tmp_path, "walk", command, monkeypatch)
-    distance = Store("walks").open()["distance"].mean("realization")
-    ratio = distance.sel(steps=1600) / distance.sel(steps=100)
-    assert 2 < float(ratio.sel(drift=0.0)) < 8  # diffusive: 4
-    assert 10 < float(ratio.sel(drift=0.1)) < 25  # ballistic: 16
-    assert Path("walk_figures/curves.png").stat().st_size > 10_000
-    done = subprocess.run(
-        [sys.executable, "walk_in_python.py"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "drift" in done.stdout
-
-
-def test_inner_axes_common_disorder_and_censored_times_of_the_page(tmp_path, command, monkeypatch):
-    write(tmp_path, "climber.py", "climber.toml")
-    run_page(tmp_path, "climber", command, monkeypatch)
-    ds = Store("climbs").open()
-    assert ds["field"].values.tolist() == [0, 0.5, 1, 0.5, 0]
-    assert np.isinf(ds["passage"]).any() and np.isfinite(ds["passage"]).any()
-    kind = catalog.find("climber.py:climber")
-    lineages = {
-        task.lineage for task in Study(system=kind(), grid={"temperature": [0.3, 3.0]}).tasks()
-    }
-    assert len(lineages) == 1
-
-
-def test_an_own_data_set_of_the_page(tmp_path, command, monkeypatch):
-    monkeypatch.chdir(write(tmp_path, "nearest.py", "nearest.toml", "points.py"))
-    exec(compile(FILES["points.py"], "points.py", "exec"), {})
-    run_page(tmp_path, "nearest", command, monkeypatch)
-    ds = Store("neighbours").open()
-    assert (ds["accuracy"].mean("realization") > 0.6).all()  # of three classes
-    (checksum,) = {e.attributes["data"] for e in Store("neighbours").entries()[0]}
-    np.savez("points.npz", **{k: v[::-1] for k, v in np.load("points.npz").items()})
-    changed = Study.from_toml("nearest.toml", catalog.find("nearest.py:nearest"))
-    assert {task.checksum for task in changed.tasks()} != {checksum}
-
-
-def test_a_training_loop_in_pytorch_learns_up_to_the_capacity(tmp_path):
-    pytest.importorskip("torch")
-    write(tmp_path, "perceptron.py", "perceptron.toml")
-    criticality(
-        tmp_path, "run", "perceptron.toml", "--store", "s", "--system", "perceptron.py:perceptron"
-    )
-    (border,) = parsed(tmp_path, "phases", "s")["boundaries"]
-    assert 1.6 < border["low"] < 2 < border["high"] < 2.4  # Cover: 2
