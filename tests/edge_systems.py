@@ -19,9 +19,21 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from criticality import keys
-from criticality.base import Card, Observable, Phase, Rule, System, control
+from criticality import Study, keys, run
+from criticality.base import (
+    Card,
+    Observable,
+    Phase,
+    Rule,
+    System,
+    Task,
+    canonical,
+    control,
+    plain,
+)
+from criticality.engine import ensemble, host
 from criticality.nn import recorders
 from criticality.nn.streams import stream
 
@@ -455,3 +467,26 @@ EDGES: dict[str, type[System]] = {
         Walk,
     )
 }
+
+
+def forms(plain_kind, jax_kind):
+    """The three ways in which a pair of systems is computed: (kind, whether in lanes)."""
+    several = [(plain_kind, None), (jax_kind, False), (jax_kind, True)]
+    return pytest.mark.parametrize(("kind", "lanes"), several, ids=["plain", "serial", "lanes"])
+
+
+def computed(kind, lanes, path, realizations=1, changes=None, **grid):
+    study = Study(system=kind(**(changes or {})), grid=grid, realizations=realizations)
+    how = {"vectorize": True, "width": 4} if lanes else {"vectorize": False, "workers": 1}
+    return run(study, path, **how)
+
+
+def realized(kind, lanes, realizations, **changes):
+    """Observables [realization, ...] of one point, without a store."""
+    one = canonical(kind(), **changes)
+    tasks = [Task(system=one, seed=1, realization=r, checksum="") for r in range(realizations)]
+    if plain(kind):
+        results = [result for _, result in host.stream(tasks, {})]
+    else:
+        results = ensemble.realize(tasks, {}, width=64 if lanes else 1)
+    return {name: np.array([result[name] for result in results]) for name in results[0]}

@@ -217,9 +217,9 @@ def test_bad_input_of_collapse_exits_2(command, csv, words, expected):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("threshold", ["nan", "-5", "inf"])
-def test_a_threshold_that_decides_nothing_is_refused(command, csv, threshold):
-    words = (csv / "table.csv", *TABLE, f"--threshold={threshold}", "--json")
+@pytest.mark.parametrize("decisive", ["nan", "-5", "inf"])
+def test_a_decisive_that_decides_nothing_is_refused(command, csv, decisive):
+    words = (csv / "table.csv", *TABLE, f"--decisive={decisive}", "--json")
     code, out, err = command("compare", *words)
     assert (code, out) == (2, "")
     assert "expected a positive number" in err

@@ -707,10 +707,10 @@ def test_bad_options_are_refused():
             landscape(fit, **options)
     with pytest.raises(InputError, match="control_range in place"):
         compare(points, window=(-1, 1))
-    for threshold in (np.nan, -5.0, np.inf, 0.0):
+    for decisive in (np.nan, -5.0, np.inf, 0.0):
         for decide in (compare, required_sizes):
-            with pytest.raises(InputError, match=r"threshold = .*: expected a positive number"):
-                decide(points, threshold=threshold)
+            with pytest.raises(InputError, match=r"decisive = .*: expected a positive number"):
+                decide(points, decisive=decisive)
     with pytest.raises(InputError, match="more >= 1"):
         required_sizes(points, more=[0])
     table = ScalingData.from_table(points.control, points.size, points.mean, points.error)

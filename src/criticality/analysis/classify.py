@@ -123,7 +123,6 @@ def values(
         either side as rarely as a Gaussian leaves `sigmas` errors, by Student's distribution.
         Of a single realization, error and interval are NaN.  A deterministic system has no error
         (NaN) either, but its value is known: both ends are the value.
-        The attribute `error_method` says where errors come from.
 
     Raises
     ------

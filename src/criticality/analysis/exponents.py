@@ -114,21 +114,31 @@ def exponents(
         {name: (dims, np.reshape([row[name] for row in rows], whole)) for name in rows[0]},
         coords={d: array[d] for d in dims},
         attrs={
-            "error_method": (
-                f"bootstrap of whole realizations, {draws} draws, deviations widened by "
-                f"sqrt(n/(n-1)) and, where the power law does not fit, by sqrt(chi2/dof)"
-            ),
+            "error_method": _method(rows, draws),
             "realizations": array.sizes[REALIZATION],
             "sizes": sizes,
         },
     )
-    if (found["exponent_source"] == SOURCES.index("sizes")).any():
-        found.attrs["error_method"] += "; without scatter of realizations, from that of the sizes"
     found["exponent_source"].attrs = {
         "flag_values": list(range(len(SOURCES))),
         "flag_meanings": " ".join(SOURCES),
     }
     return found
+
+
+def _method(rows: list[dict[str, Any]], draws: int) -> str:
+    """Say where errors come from."""
+    sources = {SOURCES[int(code)] for row in rows for code in row["exponent_source"]}
+    if "sizes" not in sources:
+        sources.add("realizations")
+    words = {
+        "realizations": (
+            f"bootstrap of whole realizations, {draws} draws, deviations widened by "
+            f"sqrt(n/(n-1)) and, where the power law does not fit, by sqrt(chi2/dof)"
+        ),
+        "sizes": "without scatter of realizations, from that of the sizes about the power law",
+    }
+    return "; ".join(text for source, text in words.items() if source in sources)
 
 
 def doubts(point: xr.Dataset, observable: str, fit_probability: float = 0.01) -> tuple[Flag, ...]:

@@ -53,8 +53,7 @@ def phases(
     for _, family in itertools.groupby(diagram.boundaries, key=lambda b: (b.along, b.quantity)):
         _borders(list(family))
     method = diagram.method
-    errors = method.get("error_method", "standard errors over realizations (of medians: bootstrap)")
-    write(f"\n{method['realizations']} realizations; errors: {errors}")
+    write(f"\n{method['realizations']} realizations; errors: {method['error_method']}")
 
 
 def _table(diagram: PhaseDiagram) -> None:
@@ -87,11 +86,10 @@ def _table(diagram: PhaseDiagram) -> None:
 def _borders(family: list[Boundary]) -> None:
     """Write a border, a line for each value of the other axis."""
     one = family[0]
-    below, above = one.between
     percent = f"{100 * one.estimate.level:g}"
-    said = f" ({below} below, {above} above)" if below and above else ""
-    if not said and (below or above):
-        said = f" ({below or above} where it is {'less' if below else 'more'})"
+    sides = zip(one.between, ("less", "more"), strict=True)
+    said = ", ".join(f"{name} where it is {side}" for name, side in sides if name)
+    said = f" ({said})" if said else ""
     write(f"\n{one.along}* where {one.quantity}{said}, {percent} % interval")
     for border in family:
         at = ", ".join(f"{name} = {_short(value):<5}" for name, value in border.at.items())

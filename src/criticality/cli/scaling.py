@@ -114,7 +114,7 @@ def compare(
     beta: Annotated[str, typer.Option(help='Of the algebraic form: "free" or a number.')] = "0",
     reference: Reference = None,
     corrections: Corrections = False,
-    threshold: Annotated[
+    decisive: Annotated[
         float, typer.Option(help="Difference of ln Z that decides; 5 is odds of 150 to 1.")
     ] = 5.0,
     level: Level = 0.95,
@@ -133,7 +133,7 @@ def compare(
     found = scaling.compare(
         data,
         forms,
-        threshold=threshold,
+        decisive=decisive,
         corrections=corrections,
         level=level,
         seed=seed,

@@ -28,16 +28,16 @@ def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     control = plane[-1] if plane else _control(ds, names, keep)
     if told.plane and told.phases and (told.rules or (told.classify and source.here)):
         _phases(source, book)
-    if not control:
-        return
     shown = ds[names]
     for dim in [str(d) for d in shown.dims if d not in (*keep, control)] + plane[:-1]:
         values = list(shown[dim].values)
         shown = shown.isel({dim: values.index(chosen(shown, dim, at, values[0]))})
-    by = told.size if told.size in shown.dims and shown.sizes[told.size] > 1 else ""
-    row = book.page("curves", len(names), 5.5 * len(names))[0]
-    for ax, name in zip(row, names, strict=True):
-        against(shown[name], control, by, ax, told.repeated)
+    sizes = 1 if told.size == control else shown.sizes.get(told.size, 1)
+    by = told.size if sizes > 1 else ""
+    if control:
+        row = book.page("curves", len(names), 5.5 * len(names))[0]
+        for ax, name in zip(row, names, strict=True):
+            against(shown[name], control, by, ax, told.repeated)
     if by:
         row = book.page("sizes", len(names), 5.5 * len(names))[0]
         for ax, name in zip(row, names, strict=True):

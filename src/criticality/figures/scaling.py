@@ -199,7 +199,7 @@ def evidence(comparison: Comparison, ax: Axes | None = None) -> Axes:
     best = max(fit.log_evidence for fit in fits)
     deltas = np.array([best - fit.log_evidence for fit in fits])
     ax.barh(range(len(fits)), deltas, color="#56b4e9", edgecolor="0.2", height=0.6)
-    ax.axvspan(0, comparison.threshold, color="0.85", lw=0, zorder=0)
+    ax.axvspan(0, comparison.decisive, color="0.85", lw=0, zorder=0)
     ax.set_xscale("symlog", linthresh=10)
     ax.set_xlim(0, max(12.0, 10 * deltas.max()))
     for row, delta in enumerate(deltas):

@@ -23,6 +23,8 @@ from criticality.figures.parts import (
 )
 from criticality.figures.plane import shades_of
 
+APART = 0.3  # of the logarithms of sizes, so that each has room for a tick of its own
+
 
 def against(
     array: xr.DataArray,
@@ -79,6 +81,9 @@ def against_size(
     if (x > 0).all():
         ax.set_xscale("log")
         plain(ax.xaxis)
+        if (np.diff(np.log(np.sort(x))) > APART).all():
+            ax.set_xticks(x, [_short(value) for value in x])
+            ax.set_xticks([], minor=True)
     if signs == {1.0}:
         ax.set_yscale("log")
         plain(ax.yaxis)

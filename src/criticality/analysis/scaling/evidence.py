@@ -41,14 +41,14 @@ class Comparison:
         "algebraic", "bkt", "no transition" or "undecided".
     reason
         Why, in words.
-    threshold
+    decisive
         Difference of ln Z that decides.
     """
 
     fits: tuple[Fit, ...]
     verdict: str
     reason: str
-    threshold: float
+    decisive: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
@@ -69,7 +69,7 @@ class Comparison:
             ],
             "verdict": self.verdict,
             "reason": self.reason,
-            "threshold": self.threshold,
+            "decisive": self.decisive,
         }
 
 
@@ -77,7 +77,7 @@ def compare(
     data: ScalingData,
     ansatze: Sequence[Ansatz] | None = None,
     *,
-    threshold: float = DECISIVE,
+    decisive: float = DECISIVE,
     **options: Any,
 ) -> Comparison:
     """Compare forms by their marginal likelihood, parameters and master curve integrated out.
@@ -88,7 +88,7 @@ def compare(
     compared.
 
     A transition is claimed if a scaling form beats all of those, and a kind of transition if it
-    also beats the other kind, each by `threshold` in ln Z; otherwise the verdict is "undecided".
+    also beats the other kind, each by `decisive` in ln Z; otherwise the verdict is "undecided".
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def compare(
         The curves.
     ansatze
         Forms; default algebraic, BKT with L0 = 1 and with L0 marginalised.
-    threshold
+    decisive
         Difference of ln Z that decides; 5 is odds of 150 to 1.
     options
         `control_range`, `size_min`, `corrections`, `level`, `seed` of `collapse`.
@@ -104,14 +104,14 @@ def compare(
     Raises
     ------
     InputError
-        As `collapse`, or for a threshold that is not positive.
+        As `collapse`, or for a difference that decides and is not positive.
     """
     if "window" in options or "objective" in options:
         raise InputError(
             "forms are compared on the same points by their evidence: use control_range in place "
             "of window, and the objective gp."
         )
-    positive("threshold", threshold)
+    positive("decisive", decisive)
     asked = list(default_ansatze(data) if ansatze is None else ansatze)
     families = {ansatz.family for ansatz in asked}
     asked += [
@@ -119,8 +119,8 @@ def compare(
     ]
     found = [collapse(data, ansatz, **options) for ansatz in asked]
     fits = tuple(sorted(found, key=lambda fit: -fit.log_evidence))
-    verdict, reason = _verdict(fits, threshold)
-    return Comparison(fits=fits, verdict=verdict, reason=reason, threshold=threshold)
+    verdict, reason = _verdict(fits, decisive)
+    return Comparison(fits=fits, verdict=verdict, reason=reason, decisive=decisive)
 
 
 def default_ansatze(data: ScalingData, beta: Fixable = 0.0) -> list[Ansatz]:
@@ -129,7 +129,7 @@ def default_ansatze(data: ScalingData, beta: Fixable = 0.0) -> list[Ansatz]:
     return [Algebraic(beta=beta), *fixed, BKT(L0="marginal")]
 
 
-def _verdict(fits: Sequence[Fit], threshold: float) -> tuple[str, str]:
+def _verdict(fits: Sequence[Fit], decisive: float) -> tuple[str, str]:
     best: dict[str, Fit] = {}
     for fit in fits:
         best.setdefault(fit.ansatz.family, fit)
@@ -142,18 +142,23 @@ def _verdict(fits: Sequence[Fit], threshold: float) -> tuple[str, str]:
     smooth = max(("no transition", "crossover"), key=evidence)
     null, free = evidence(smooth), evidence("free")
     words = {"no transition": "one curve for all sizes", "crossover": "a smooth crossover"}
-    if null > first + threshold and null > free - threshold:
+    if null > first + decisive and null > free - decisive:
+        if kinds[0] in best and flagged(best[kinds[0]].flags, "unresolved"):
+            return UNDECIDED, (
+                f"{words[smooth]} is preferred to every scaling form by {null - first:.1f}, but a "
+                f"transition between two points cannot be excluded"
+            )
         return "no transition", (
             f"{words[smooth]} is preferred to every scaling form by {null - first:.1f}"
         )
-    if free > max(first, null) + threshold:
+    if free > max(first, null) + decisive:
         return UNDECIDED, (
             f"smooth curves of each size, with no scaling, are preferred by "
             f"{free - max(first, null):.1f}: no form describes these data; drop small sizes, "
             f"narrow the range, or allow corrections"
         )
     over = max(null, free)
-    if first < over + threshold:
+    if first < over + decisive:
         rival = words[smooth] if null >= free else "smooth curves without scaling"
         return UNDECIDED, (
             f"a transition is not established: {kinds[0]} over {rival} by {first - over:+.1f}"
@@ -168,7 +173,7 @@ def _verdict(fits: Sequence[Fit], threshold: float) -> tuple[str, str]:
     ]
     if wrong:
         return UNDECIDED, f"the best form, {kinds[0]}, cannot be trusted: {wrong[0]}"
-    if first - second < threshold:
+    if first - second < decisive:
         return UNDECIDED, (
             f"a transition, of undecided kind: {kinds[0]} over {kinds[1]} by {first - second:+.1f}"
         )
@@ -207,7 +212,7 @@ class Design:
 def required_sizes(
     data: ScalingData,
     *,
-    threshold: float = DECISIVE,
+    decisive: float = DECISIVE,
     extra: Sequence[int] = (0, 1, 2),
     more: Sequence[int] = (1, 2, 4, 8),
     L0: float = 1.0,
@@ -223,7 +228,7 @@ def required_sizes(
     ----------
     data
         With samples: the noise of one realization must be known.
-    threshold
+    decisive
         Difference of ln Z that decides.
     extra
         Numbers of additional, larger sizes to consider.
@@ -235,7 +240,7 @@ def required_sizes(
     Returns
     -------
     tuple of Design
-        All that were considered, those that decide (delta - spread > threshold) first, by
+        All that were considered, those that decide (delta - spread > decisive) first, by
         ascending work.
 
     Raises
@@ -243,7 +248,7 @@ def required_sizes(
     InputError
         If only means are known, or an option is out of range.
     """
-    positive("threshold", threshold)
+    positive("decisive", decisive)
     extra = [whole("extra", number) for number in extra]
     more = [whole("more", factor, 1) for factor in more]
     if not data.realizations:
@@ -269,7 +274,7 @@ def required_sizes(
             )
 
     def undecided(design: Design) -> bool:
-        return design.delta - design.spread <= threshold
+        return design.delta - design.spread <= decisive
 
     return tuple(sorted(designs, key=lambda d: (undecided(d), d.work)))
 

@@ -1,0 +1,203 @@
+"""What is wrong with a user's own system is told: exit 2 before a run, 1 for a failed task."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from criticality import Card, InputError, Observable, RunError, Study, catalog, control, run
+from criticality.base import axes
+from tests.own import FILES, command, results, write
+
+__all__ = ["command"]  # a fixture
+
+HEAD = "from criticality import Card, Observable, control, system\n"
+HALF = """
+@system(observables={"m": ""})
+class X:
+    x: float = control(1.0)
+    def begin(self, key, data): return 0
+    def advance(self, state, data): return 0
+"""
+DIMENSION = """
+@system(observables=(Observable(name="spans", dims=("time",)),))
+def X(rng, x=control(1.0)): return {"spans": [1.0]}
+"""
+MUTABLE = """
+from dataclasses import dataclass
+@dataclass
+class X:
+    card = Card(observables=(Observable(name="m"),))
+    x: float = control(1.0)
+    def compute(self, rng, data): return {"m": 1.0}
+"""
+FIELD = """
+@system(observables={"m": ""})
+class X:
+    steps: int = 5
+    def compute(self, rng, data): return {"m": 1.0}
+"""
+ARGUMENT = """
+@system(observables={"m": ""})
+def X(rng, steps=5): return {"m": 1.0}
+"""
+PLANE = """
+@system(observables={"m": ""}, plane=("beta",))
+def X(rng, x=control(1.0)): return {"m": 1.0}
+"""
+BAD = {
+    "absent.py:X": (None, "absent.py: cannot be read"),
+    "syntax.py:X": ("x = (", "SyntaxError: '(' was never closed"),
+    "exits.py:X": ("import sys\nsys.exit(0)", "exits.py, line 2: SystemExit"),
+    "imports.py:X": ("import no_such_module", "line 1: ModuleNotFoundError"),
+    "names.py:X": (FILES["walk.py"], "there is no X. Systems there: walk"),
+    "number.py:X": ("X = 3", "not a system; expected a class with a card"),
+    "list.py:X": ("X = []", "not a system; expected a class with a card"),
+    "card.py:X": ("class X:\n    pass", "not a system; expected a class with a card"),
+    "model.py:X": (HEAD + HALF, "has no finished, observe; a system has compute"),
+    "dims.py:X": (HEAD + DIMENSION, "spans has the dimension 'time', which is no inner control"),
+    "mutable.py:X": (HEAD + MUTABLE, "expected a class with a card under @dataclass(frozen=True"),
+    "field.py:X": (HEAD + FIELD, "field steps: not declared with control"),
+    "argument.py:X": (HEAD + ARGUMENT, "X(steps): expected a control as default"),
+    "plane.py:X": (HEAD + PLANE, "unknown control 'beta'"),
+    "walk.py": (FILES["walk.py"], "unknown system 'walk.py'"),
+    "no_such_module:X": (None, "No module named 'no_such_module'"),
+}
+
+
+@pytest.mark.parametrize("place", BAD)
+def test_what_is_no_system_exits_2_and_says_why(place, tmp_path, command, monkeypatch):
+    monkeypatch.chdir(write(tmp_path, "walk.toml"))
+    text, words = BAD[place]
+    if text is not None:
+        Path(place.partition(":")[0]).write_text(text)
+    for arguments in (("list",), ("run", "walk.toml", "--store", "s")):
+        code, _, said = command(*arguments, "--system", place)
+        assert code == 2
+        assert words in said
+        assert len(said.splitlines()) == 1
+    assert not Path("s").exists()
+
+
+def test_what_does_not_belong_together_exits_2(tmp_path, command, monkeypatch):
+    monkeypatch.chdir(write(tmp_path, "walk.py", "walk.toml", "percolation.py"))
+    lattice = catalog.find("percolation.py:Percolation")(L=4, lattices=1)
+    run(Study(system=lattice), "lattices", workers=1)
+    walk = ("--system", "walk.py:walk")
+    text = FILES["walk.toml"].replace('"walk"', '"walk.py:walk"')
+    Path("imports.toml").write_text(text)
+    other = ("--system", "percolation.py:Percolation")
+    for arguments, said in (
+        (("run", "imports.toml", "--store", "s"), "a study file never imports"),
+        (("run", "imports.toml", "--store", "s", *other), "a study file never imports"),
+        (("run", "walk.toml", "--store", "s"), "unknown system 'walk'"),
+        (("run", "walk.toml", "--store", "s", *other), "is for the system 'walk'"),
+        (("run", "walk.toml", "--store", "lattices", *walk), "belongs to another study"),
+        (("phases", "lattices", *walk), "holds results of percolation"),
+        (("figures", "lattices", "--out", "f", *walk), "holds results of percolation"),
+    ):
+        code, _, errors = command(*arguments)
+        assert code == 2
+        assert said in errors
+        assert "Traceback" not in errors
+    assert not Path("s").exists()
+
+
+FAULTY = """
+from criticality import control, system
+
+RETURNED = {
+    "other name": {"m": 1.0, "n": 1.0},
+    "nothing": None,
+    "shape": {"m": [1.0, 2.0]},
+    "type": {"m": "one"},
+    "complex": {"m": 1j},
+}
+
+@system(observables={"m": ""})
+def faulty(rng, how=control("shape", choices=(*RETURNED, "raises")), x=control(0)):
+    if x == 0:
+        return {"m": 1.0}
+    if how == "raises":
+        raise ValueError("no such lattice")
+    return RETURNED[how]
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("other name", "'n' is not declared; it declares m and returned m, n"),
+        ("nothing", "returned NoneType; expected {name of an observable: array}"),
+        ("shape", r"m has the shape \(2,\); expected \(\)"),
+        ("type", "m is of type <U3; expected real numbers"),
+        ("complex", "m is of type complex128; expected real numbers"),
+        ("raises", "faulty.py, line 17: ValueError: no such lattice"),
+    ],
+)
+def test_a_failed_task_is_named_and_the_others_are_kept(how, words, tmp_path, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("faulty.py").write_text(FAULTY)
+    Path("study.toml").write_text('system = "faulty"\n[grid]\nx = [0, 1]\n')
+    arguments = ("study.toml", "--store", "s", "--system", "faulty.py:faulty", "--workers", 1)
+    code, _, said = command("run", *arguments, "--set", f"how={how}")
+    assert code == 1
+    assert "1 of 2 tasks failed" in said
+    assert re.search(rf"realization 0 of faulty\(how='{how}', x=1\): {words}", said)
+    assert "Traceback" not in said
+    assert len(results(tmp_path / "s")) == 1
+
+
+JAX_FAULTY = """
+import jax.numpy as jnp
+from criticality import control, system
+
+@system(observables={"m": ""})
+class Faulty:
+    x: float = control(1.0)
+    how: str = control("shape", choices=("shape", "raises"), static=True)
+    def begin(self, key, data): return jnp.zeros(3)
+    def advance(self, state, data):
+        return state + 1 if self.how == "shape" else state @ jnp.ones(2)
+    def finished(self, state): return state[0] > 2
+    def observe(self, state, data): return {"m": state}
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("shape", "m has the shape (3,); expected ()"),
+        ("raises", "faulty.py, line 11: TypeError"),
+    ],
+)
+@pytest.mark.parametrize("vectorize", [False, True])
+def test_a_fault_in_jax_is_told_in_words_too(how, words, vectorize, tmp_path):
+    (tmp_path / "faulty.py").write_text(JAX_FAULTY)
+    kind = catalog.find(f"{tmp_path}/faulty.py:Faulty")
+    study = Study(system=kind(how=how), realizations=2)
+    with pytest.raises(RunError, match=r"2 of 2 tasks failed") as failed:
+        run(study, tmp_path / "s", vectorize=vectorize, width=2)
+    assert words in str(failed.value)
+
+
+def test_in_python_what_is_no_system_is_refused_too():
+    @dataclass(frozen=True, kw_only=True)
+    class Forgotten:
+        card: ClassVar[Card] = Card(observables=(Observable(name="m"),))
+        x: float = control(1.0)
+        steps: int = 5
+
+        def compute(self, rng, data):
+            return {"m": rng.normal(size=self.steps).sum()}
+
+    with pytest.raises(InputError, match="field steps: not declared with control"):
+        Study(system=Forgotten(steps=7))
+    with pytest.raises(InputError, match="field steps"):
+        axes(Forgotten)
+    with pytest.raises(InputError, match="not a system"):
+        Study(system=object())
