@@ -246,12 +246,27 @@ def test_an_axis_too_many_or_too_few_says_what_to_do():
     [
         (Rule(phase="ordred", quantity="m", above=0.5), "did you mean 'ordered'"),
         (Rule(phase="ordered", quantity="q", above=0.5), "unknown observable 'q'"),
-        (Rule(phase="ordered", quantity="m"), "above or below what"),
     ],
 )
 def test_rules_that_cannot_be_judged_are_refused(rule, message):
     with pytest.raises(InputError, match=message):
         by_rules(magnet(np.random.default_rng(13)), PHASES, (rule,), ("T", "h"), "L")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "above or below what"),
+        ({"of": "exponents", "above": 0}, "did you mean 'exponent'"),
+        ({"above": "0.5"}, "expected finite numbers"),
+        ({"below": float("nan")}, "expected finite numbers"),
+        ({"above": 1, "below": 0}, "the lower one above"),
+        ({"above": 1, "quantity": 3}, "quantity = 3: expected a text"),
+    ],
+)
+def test_rules_that_say_nothing_are_refused_where_they_are_written(content, message):
+    with pytest.raises(InputError, match=message):
+        Rule(**{"phase": "ordered", "quantity": "m"} | content)
 
 
 def test_rules_and_phases_are_plain_data():

@@ -49,6 +49,18 @@ PLANE = """
 @system(observables={"m": ""}, plane=("beta",))
 def X(rng, x=control(1.0)): return {"m": 1.0}
 """
+ABOUT = """
+@system(observables={"m": ""}, %s)
+def X(rng, x=control(1.0)): return {"m": 1.0}
+"""
+RETURNED = """
+@system(observables=(Observable(%s),))
+def X(rng, x=control(1.0), k=control((1.0, 2.0), inner=True)): return {"m": 1.0}
+"""
+ARGUMENTS = """
+@system(observables={"m": ""})
+def X(rng, %s): return {"m": 1.0}
+"""
 BAD = {
     "absent.py:X": (None, "absent.py: cannot be read"),
     "syntax.py:X": ("x = (", "SyntaxError: '(' was never closed"),
@@ -64,6 +76,21 @@ BAD = {
     "field.py:X": (HEAD + FIELD, "field steps: not declared with control"),
     "argument.py:X": (HEAD + ARGUMENT, "X(steps): expected a control as default"),
     "plane.py:X": (HEAD + PLANE, "unknown control 'beta'"),
+    "text.py:X": (HEAD + ABOUT % 'plane="x"', """plane = 'x': expected a tuple, as ("x",)"""),
+    "same.py:X": (HEAD + ABOUT % 'plane=("x",), size="x"', "and another for the size"),
+    "version.py:X": (HEAD + ABOUT % 'version="2"', "version = '2': expected a whole number"),
+    "repeated.py:X": (HEAD + ABOUT % 'repeated=("k",)', "unknown dimension 'k'"),
+    "phases.py:X": (HEAD + ABOUT % 'phases=("a",)', "expected a tuple, as (Phase(...), ...)"),
+    "clash.py:X": (HEAD + RETURNED % 'name="x"', "an observable cannot be named 'x'"),
+    "slash.py:X": (HEAD + RETURNED % 'name="a/b"', "expected a name without '/'"),
+    "letters.py:X": (HEAD + RETURNED % 'name="m", dims="k"', "dims = 'k': expected a tuple"),
+    "twice.py:X": (HEAD + RETURNED % 'name="m", dims=("k", "k")', "one occurs twice"),
+    "reserved.py:X": (HEAD + ARGUMENTS % "work=control(1.0)", "cannot be named 'work': reserved"),
+    "replica.py:X": (HEAD + ARGUMENTS % "realization=control(1)", "cannot be named 'realization'"),
+    "empty.py:X": (
+        HEAD + ARGUMENTS % "k=control((), inner=True)",
+        "expected numbers, at least one",
+    ),
     "walk.py": (FILES["walk.py"], "unknown system 'walk.py'"),
     "no_such_module:X": (None, "No module named 'no_such_module'"),
 }
@@ -150,6 +177,42 @@ def test_a_failed_task_is_named_and_the_others_are_kept(how, words, tmp_path, co
     assert re.search(rf"realization 0 of faulty\(how='{how}', x=1\): {words}", said)
     assert "Traceback" not in said
     assert len(results(tmp_path / "s")) == 1
+
+
+CALLED = """
+from criticality import Phase, control, system
+from criticality.base import Derived
+
+def fails(*given, **options):
+    raise ValueError("no such lattice")
+
+@system(
+    observables={"m": ""}, plane=("x",), phases=(Phase(name="a", colour="redd"),),
+    classify=fails, pages=fails, threshold=fails,
+)
+def called(rng, x=control(0.0)): return {"m": x}
+
+@system(observables={"m": ""}, derived=(Derived(name="d", function=lambda ds: 3.0),))
+def derived(rng, x=control(0.0)): return {"m": x}
+"""
+
+
+@pytest.mark.parametrize("name", ["phases", "figures", "threshold"])
+def test_a_fault_in_a_function_of_a_card_is_told_with_its_line(
+    name, tmp_path, command, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("called.py").write_text(CALLED)
+    for system in ("called", "derived"):
+        Path(f"{system}.toml").write_text("realizations = 2\n[grid]\nx = [0.0, 1.0]\n")
+        place = ("--system", f"called.py:{system}")
+        assert command("run", f"{system}.toml", "--store", system, "--workers", 1, *place)[0] == 0
+    out = ("--out", "f") if name == "figures" else ()
+    code, _, said = command(name, "called", "--system", "called.py:called", *out)
+    assert (code, said) == (2, "error: called.py, line 6: ValueError: no such lattice\n")
+    code, _, said = command("collapse", "derived", "--system", "called.py:derived")
+    assert code == 2
+    assert "derived quantity d: its function gave float" in said
 
 
 JAX_FAULTY = """

@@ -539,7 +539,7 @@ def test_one_value_of_a_swept_control_extends_the_store(tiny_study, tmp_path):
     ("change", "words"),
     [
         ({"realizations": 10**9}, "tasks; a study has 1000000 at most"),
-        ({"realizations": "two"}, "realizations = 'two'; expected a int"),
+        ({"realizations": "two"}, "realizations = 'two'; expected a whole number"),
         ({"grid": {"p_train": 0.5}}, "not a plan"),
         ({"grid": {"p_train": [[0.5]]}}, "not a plan"),
         ({"grid": []}, "grid = []"),
@@ -547,6 +547,9 @@ def test_one_value_of_a_swept_control_extends_the_store(tiny_study, tmp_path):
         ({"asked": [3]}, "not a plan"),
         ({"asked": [{"grid": {}, "realizations": -1}]}, "not a plan"),
         ({"seed": None}, "seed = None"),
+        ({"grid": {"p_train": [0.0, "x"]}}, "values of one kind"),
+        ({"grid": {"p_train": [0.0, float("nan")]}}, "values of one kind"),
+        ({"grid": {"n_train": [100, True]}}, "values of one kind"),
     ],
 )
 def test_a_plan_with_wrong_contents_is_refused(tiny_study, tmp_path, change, words):
@@ -557,6 +560,24 @@ def test_a_plan_with_wrong_contents_is_refused(tiny_study, tmp_path, change, wor
     with pytest.raises(InputError, match=r"study\.json") as error:
         store.total()
     assert words in str(error.value)
+
+
+def test_a_store_does_not_grow_beyond_what_can_be_read(tiny_study, tmp_path):
+    store = Store(tmp_path / "s")
+    store.begin(dataclasses.replace(tiny_study, grid={}, realizations=600_000).plan())
+    more = dataclasses.replace(tiny_study, grid={"n_train": [100, 200]}, realizations=1)
+    with pytest.raises(InputError, match="would hold too much: 2 points with 600000"):
+        store.begin(more.plan())
+    assert store.total() == 600_000
+
+
+def test_a_file_in_the_place_of_the_results_is_an_error_of_input(tiny_study, tmp_path):
+    store = Store(tmp_path / "s")
+    store.begin(tiny_study.plan())
+    (tmp_path / "s" / "results").rmdir()
+    (tmp_path / "s" / "results").write_text("")
+    with pytest.raises(InputError, match=r"s: cannot be written \(.*exists"):
+        run(tiny_study, store)
 
 
 def test_networks_that_diverged_are_told(tiny_study, tmp_path):

@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import sys
+import traceback
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ from criticality.base import (
 from criticality.systems import BUILT_IN
 
 GROUP = "criticality.systems"
+REALIZATION = "realization"
+ASKED = ("tiny", "validate", "inner", "work", "requires", "compute", *STATE_MACHINE)
+RESERVED = frozenset({REALIZATION, "card", *ASKED})  # no names of controls
+OWN = "criticality_own_"  # how modules of users' own files are named
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,7 @@ def _from_file(path: str, name: str) -> type[System]:
 @cache
 def _from_text(own: Origin) -> type[System]:
     """Run the text of a file as a module of its own, once a process."""
-    module = types.ModuleType(f"criticality_own_{Path(own.path).stem}_{own.sha256[:12]}")
+    module = types.ModuleType(f"{OWN}{Path(own.path).stem}_{own.sha256[:12]}")
     module.__file__ = own.path
     beside = str(Path(own.path).parent)
     if beside not in sys.path:  # a file may import what stands beside it
@@ -176,6 +181,15 @@ def _from_text(own: Origin) -> type[System]:
     type.__setattr__(kind, "_origin", own)
     copyreg.pickle(kind, _reduced)
     return kind
+
+
+def own_fault(error: BaseException) -> str:
+    """Say what went wrong in a user's own file, and in which line; empty if it was elsewhere."""
+    own = {module.__file__ for name, module in sys.modules.items() if name.startswith(OWN)}
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename in own:
+            return reason(error, frame.filename)
+    return ""
 
 
 def _reduced(system: System) -> tuple[Any, ...]:
@@ -216,6 +230,14 @@ def check(kind: Any, place: str) -> None:
                 f"all of {', '.join(STATE_MACHINE)}."
             )
     declared = axes(kind)
+    for name in RESERVED & declared.keys():
+        raise InputError(f"{place}: a control cannot be named {name!r}: reserved.")
+    coordinates = {*declared, *(dim for o in told.observables for dim in o.dims), REALIZATION}
+    for name in (*(o.name for o in told.observables), *(d.name for d in told.derived)):
+        if name in coordinates:
+            raise InputError(
+                f"{place}: an observable cannot be named {name!r}, as a control or dimension is."
+            )
     if not hasattr(kind, "inner"):
         for observable in told.observables:
             for dim in observable.dims:
@@ -276,10 +298,16 @@ def card_of(store: Any, place: str | None = None) -> tuple[Card, dict[str, Axis]
 
 def described(ds: Any, told: Card, declared: Mapping[str, Axis], here: bool) -> Any:
     """Add to a data set the derived quantities of a card, where they can be had, and its labels."""
-    if here:
-        for derived in told.derived:
-            about = {"units": derived.unit, "long_name": derived.doc}
-            ds = ds.assign({derived.name: resolve(derived.function)(ds).assign_attrs(about)})
+    for derived in told.derived if here else ():
+        values = resolve(derived.function)(ds)
+        if REALIZATION not in getattr(values, "dims", ()):
+            raise InputError(
+                f"{told.name}: derived quantity {derived.name}: its function gave "
+                f"{type(values).__name__}; expected an xarray.DataArray with the dimension "
+                f"{REALIZATION!r}."
+            )
+        about = {"units": derived.unit, "long_name": derived.doc}
+        ds = ds.assign({derived.name: values.assign_attrs(about)})
     labels = {name: axis.label for name, axis in declared.items()}
     labels |= {observable.name: observable.label for observable in told.observables}
     for name, label in labels.items():

@@ -328,8 +328,6 @@ def _check(
             raise unknown("phase", rule.phase, names, _words(rule))
         if rule.quantity not in ds:
             raise unknown("observable", rule.quantity, [str(n) for n in ds], _words(rule))
-        if rule.above is None and rule.below is None:
-            raise InputError(f"rule of {rule.phase} on {rule.quantity}: above or below what?")
         if rule.of == "exponent" and size is None:
             raise InputError(
                 f"{_words(rule)}: an exponent needs a size axis, and none is declared."

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from criticality.base.errors import InputError, unknown
-from criticality.base.phases import Phase, Rule
+from criticality.base.errors import InputError, expect_texts, expect_tuples, unknown
+from criticality.base.phases import UNRESOLVED, Phase, Rule
 
 Reference = str | Callable[..., Any]  # "package.module:name", or the thing itself
 Precision = Literal["float32", "float64"]
@@ -46,6 +46,14 @@ class Observable:
     censored: bool = False
     undefined: bool = False
 
+    def __post_init__(self) -> None:
+        """Raise `InputError` for a name that no file can hold, or dimensions that are none."""
+        expect_texts(self, "name", "unit", "doc", "label")
+        expect_tuples(self, str, "dims")
+        _check_name(self)
+        if len(set(self.dims)) < len(self.dims):
+            raise InputError(f"observable {self.name}: dims = {self.dims}: one occurs twice.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Derived:
@@ -63,6 +71,19 @@ class Derived:
     function: Reference
     unit: str = "1"
     doc: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for a name that no file can hold."""
+        expect_texts(self, "name", "unit", "doc")
+        _check_name(self)
+
+
+PARTS: dict[str, type[Any]] = {
+    "observables": Observable,
+    "phases": Phase,
+    "rules": Rule,
+    "derived": Derived,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +126,7 @@ class Card:
     derived
         Further quantities.
     pages
-        Figure pages of its own: (data set, book, options) -> None, see `figures.book`.
+        Figure pages of its own: (source, book, at) -> None, see `figures.book`.
     precision
         Of its numbers; "float64" where 32 bits do not suffice.
     deterministic
@@ -132,16 +153,36 @@ class Card:
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a card that contradicts itself."""
+        expect_texts(self, "name", "source", "model", "size")
+        expect_tuples(self, str, "plane", "order", "repeated")
+        for field, kind in PARTS.items():
+            expect_tuples(self, kind, field)
+        if type(self.version) is not int or self.version < 1:
+            raise InputError(
+                f"card of {self.name or 'a system'}: version = {self.version!r}: expected a whole "
+                f"number of 1 or more."
+            )
         names = [o.name for o in self.observables]
         if not names:
             raise InputError(f"card of {self.name or 'a system'}: it has no observable.")
-        if len(set(names)) < len(names):
-            raise InputError(f"card of {self.name or 'a system'}: two observables of one name.")
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS, f"card of {self.name}")
-        if not 0 <= len(self.plane) <= 2:
-            raise InputError(f"plane = {self.plane}: expected one axis or two.")
+        if len(self.plane) > 2 or len({*self.plane, self.size}) <= len(self.plane):
+            raise InputError(
+                f"plane = {self.plane}, size = {self.size!r}: expected one axis or two, and "
+                f"another for the size."
+            )
         quantities = [*names, *(d.name for d in self.derived)]
+        for what, those in (
+            ("observables", quantities),
+            ("phases", [UNRESOLVED.name, *(phase.name for phase in self.phases)]),
+        ):
+            if len(set(those)) < len(those):
+                raise InputError(f"{what} of {self.name or 'a system'}: {those}: two of one name.")
+        dims = [dim for observable in self.observables for dim in observable.dims]
+        for dim in self.repeated:
+            if dim not in dims:
+                raise unknown("dimension", dim, dims, f"repeated of {self.name}")
         for name in (*self.order, *(rule.quantity for rule in self.rules)):
             if name not in quantities:
                 raise unknown("observable", name, quantities, f"card of {self.name}")
@@ -184,17 +225,19 @@ class Card:
         """Give the card whose data these are; what this version does not know is left out."""
         known = {f.name for f in dataclasses.fields(cls)}
         content = {name: value for name, value in plain.items() if name in known}
-        for name, kind in (
-            ("observables", Observable),
-            ("phases", Phase),
-            ("rules", Rule),
-            ("derived", Derived),
-        ):
+        for name, kind in PARTS.items():
             parts = content.get(name, ())
             content[name] = tuple(_of(kind, part) for part in parts)
         for name in ("plane", "order", "repeated"):
             content[name] = tuple(content.get(name, ()))
         return cls(**content)
+
+
+def _check_name(quantity: Observable | Derived) -> None:
+    if not quantity.name or "/" in quantity.name:
+        raise InputError(
+            f"{type(quantity).__name__}: name = {quantity.name!r}: expected a name without '/'."
+        )
 
 
 def _named(function: Reference) -> str:

@@ -128,6 +128,10 @@ def control(
         ) from None
     if isinstance(default, tuple) and not inner:
         raise InputError(f"control({default!r}): a list is an inner axis; say inner=True.")
+    if isinstance(default, tuple) and not (
+        default and all(isinstance(x, int | float) for x in default)
+    ):
+        raise InputError(f"control({default!r}): expected numbers, at least one.")
     if (ordered and not inner) or (shared and inner):
         raise InputError("a control is ordered only if it is inner, and shared only if it is not.")
     return dataclasses.field(default=default, metadata={"axis": axis})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 
 class InputError(ValueError):
@@ -34,3 +35,28 @@ def unknown(kind: str, name: str, allowed: Collection[str], where: str = "") -> 
     hint = f"; did you mean {near[0]!r}?" if near else "."
     place = f"{where}: " if where else ""
     return InputError(f"{place}unknown {kind} {name!r}{hint} Allowed: {', '.join(allowed)}.")
+
+
+def expect_texts(thing: Any, *fields: str) -> None:
+    """Raise `InputError` if one of these fields of a dataclass is no text."""
+    for name in fields:
+        value = getattr(thing, name)
+        if not isinstance(value, str):
+            raise InputError(f"{type(thing).__name__}: {name} = {value!r}: expected a text.")
+
+
+def expect_tuples(thing: Any, kind: type, *fields: str) -> None:
+    """Make tuples of these fields of a frozen dataclass; raise `InputError` if one has others.
+
+    A text is no tuple of texts: ("p") is "p".
+    """
+    for name in fields:
+        value = getattr(thing, name)
+        several = isinstance(value, Iterable) and not isinstance(value, str)
+        listed = tuple(value) if several else ()
+        if not several or not all(isinstance(item, kind) for item in listed):
+            example = '("x",)' if kind is str else f"({kind.__name__}(...), ...)"
+            raise InputError(
+                f"{type(thing).__name__}: {name} = {value!r}: expected a tuple, as {example}."
+            )
+        object.__setattr__(thing, name, listed)

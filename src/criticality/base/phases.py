@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+from criticality.base.errors import InputError, expect_texts, unknown
+
+OF = ("value", "exponent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +24,9 @@ class Phase:
 
     def __post_init__(self) -> None:
         """Take the first letter of the name where none is given."""
+        expect_texts(self, "name", "letter", "colour")
+        if not self.name:
+            raise InputError("Phase: a phase needs a name.")
         if not self.letter:
             object.__setattr__(self, "letter", self.name[:1].upper())
 
@@ -48,3 +56,19 @@ class Rule:
     of: Literal["value", "exponent"] = "value"
     above: float | None = None
     below: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for a rule that cannot be judged."""
+        expect_texts(self, "phase", "quantity", "of")
+        if self.of not in OF:
+            raise unknown("kind of rule", self.of, OF, f"Rule of {self.phase}: of")
+        ends = [end for end in (self.above, self.below) if end is not None]
+        if not ends:
+            raise InputError(f"rule of {self.phase} on {self.quantity}: above or below what?")
+        if not all(isinstance(e, int | float) and math.isfinite(e) for e in ends) or (
+            ends != sorted({*ends})
+        ):
+            raise InputError(
+                f"rule of {self.phase} on {self.quantity}: above = {self.above!r}, below = "
+                f"{self.below!r}: expected finite numbers, of both the lower one above."
+            )

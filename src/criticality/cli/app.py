@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+FORMATS = ("png", "pdf", "svg")  # of figures
 data_app = typer.Typer(help="Data sets: list, fetch, verify.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
@@ -282,6 +283,13 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:  # a path that the system refuses
         say(f"error: {error}")
+        sys.exit(2)
+    except Exception as error:
+        from criticality.catalog import own_fault
+
+        if not (fault := own_fault(error)):
+            raise
+        say(f"error: {fault}")
         sys.exit(2)
     finally:
         try:

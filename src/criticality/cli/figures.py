@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from criticality.base import InputError
-from criticality.cli.app import Json, Own, Results, Select, StoreDir, app, say, write, write_json
+from criticality.cli.app import (
+    FORMATS,
+    Json,
+    Own,
+    Results,
+    Select,
+    StoreDir,
+    app,
+    say,
+    write,
+    write_json,
+)
 
 
 @app.command()
@@ -29,7 +40,7 @@ def figures(
     as_json: Json = False,
 ) -> None:
     """Draw the figures of a study: those of its system, or what its axes allow."""
-    if file_format not in ("png", "pdf", "svg"):
+    if file_format not in FORMATS:
         raise InputError(f"--format {file_format}: expected png, pdf or svg.")
     from criticality.figures.book import Book
     from criticality.figures.pages import generic_pages

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from criticality.base import InputError, unknown
-from criticality.cli.app import Draws, Json, Level, Seed, app, write, write_json
+from criticality.cli.app import FORMATS, Draws, Json, Level, Seed, app, write, write_json
 from criticality.cli.curves import DataOptions, with_data
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ def _page(number: int) -> tuple[Any, list[Any]]:
 
 def _drawable(path: Path | None) -> None:
     """Refuse a figure that could not be written, before anything is computed."""
-    if path is not None and path.suffix not in (".png", ".pdf", ".svg"):
+    if path is not None and path.suffix.removeprefix(".") not in FORMATS:
         raise InputError(f"--figure {path}: expected a name that ends in .png, .pdf or .svg.")
     if path is not None and not path.parent.is_dir():
         raise InputError(f"--figure {path}: there is no folder {path.parent}.")

@@ -14,7 +14,6 @@ from criticality.analysis.classify import PhaseDiagram
 from criticality.base import Axis, Card, InputError
 
 HEIGHT = 4.2
-FORMATS = ("png", "pdf", "svg")
 
 
 class Source(Protocol):

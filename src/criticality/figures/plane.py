@@ -5,21 +5,21 @@ One flat cell a measured point: nothing is interpolated.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm, ListedColormap, TwoSlopeNorm
+from matplotlib.colors import BoundaryNorm, ListedColormap, TwoSlopeNorm, is_color_like
 from matplotlib.patches import Patch, Rectangle
 
 from criticality.analysis.boundaries import Boundary
 from criticality.analysis.classify import PhaseDiagram
 from criticality.analysis.stats import Array
-from criticality.base import UNRESOLVED
+from criticality.base import UNRESOLVED, InputError
 from criticality.figures.parts import COLOURS, axes, label, positions, scale, starred
 
 HATCH = "////"
@@ -27,11 +27,22 @@ MARKERS = ("o", "s")
 
 
 def phase_map(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
-    """Draw the phase of every measured point, with the borders; unresolved ones are hatched."""
+    """Draw the phase of every measured point, with the borders; unresolved ones are hatched.
+
+    Raises
+    ------
+    InputError
+        If the colour of a phase is none.
+    """
     ax = axes(ax)
     every = (UNRESOLVED, *diagram.phases)
-    spare = iter(COLOURS)
+    spare = itertools.cycle(COLOURS)
     colours = [phase.colour or next(spare) for phase in every]
+    for phase, colour in zip(every, colours, strict=True):
+        if not is_color_like(colour):
+            raise InputError(
+                f"phase {phase.name}: colour = {colour!r}: expected a name of a colour or #rrggbb."
+            )
     norm = BoundaryNorm(np.arange(len(every) + 1) - 0.5, len(every))
     codes = diagram.cells["phase"]
     cells(codes, ax, cmap=ListedColormap(colours), norm=norm)
@@ -207,8 +218,3 @@ def _table(array: xr.DataArray) -> np.ndarray[Any, Any]:
     """Values [x, y]; a single axis is x."""
     values: np.ndarray[Any, Any] = array.values
     return values if array.ndim == 2 else values[:, None]
-
-
-def shades_of(number: int) -> Any:
-    """Colours of so many sizes, small ones dark."""
-    return matplotlib.colormaps["viridis"](np.linspace(0, 0.9, number))

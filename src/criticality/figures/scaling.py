@@ -5,18 +5,18 @@ The arguments are what `criticality.analysis.scaling` gives.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import chi2
 
 from criticality.analysis.scaling import Comparison, Fit, Landscape, ScalingData
 from criticality.analysis.scaling.crossings import Crossings
-from criticality.figures.parts import MARKERS, axes, outside_legend
+from criticality.figures.parts import MARKERS, axes, outside_legend, shades
 
 SYMBOLS = {"nu": r"\nu", "sigma": r"\sigma", "p_c": "p_c"}
 
@@ -213,8 +213,7 @@ def evidence(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
 
 def _styles(data: ScalingData) -> list[tuple[Any, Any, str]]:
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(data.curves)))
-    return list(zip(data.curves, colours, MARKERS * 4, strict=False))
+    return list(zip(data.curves, shades(len(data.curves)), itertools.cycle(MARKERS), strict=False))
 
 
 def _interval(fit: Fit, ax: Axes) -> None:

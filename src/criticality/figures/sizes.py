@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 from typing import Any
 
@@ -19,9 +20,9 @@ from criticality.figures.parts import (
     outside_legend,
     plain,
     scale,
+    shades,
     symbol,
 )
-from criticality.figures.plane import shades_of
 
 APART = 0.3  # of the logarithms of sizes, so that each has room for a tick of its own
 
@@ -44,7 +45,7 @@ def against(
     holder = array.to_dataset(name=str(array.name))
     values = array[by].values if by else [None]
     x = on_curve(array[along].values)
-    styles = zip(values, shades_of(len(values)), MARKERS * 4, strict=False)
+    styles = zip(values, shades(len(values)), itertools.cycle(MARKERS), strict=False)
     for number, (value, colour, marker) in enumerate(styles):
         one = array if value is None else array.isel({by: number})
         mean, error = mean_and_error(one, (along,), repeated, censored)
@@ -71,7 +72,7 @@ def against_size(
     values = array[by].values if by else [None]
     x = array[size].values.astype(float)
     signs: set[float] = set()
-    styles = zip(values, shades_of(len(values)), MARKERS * 4, strict=False)
+    styles = zip(values, shades(len(values)), itertools.cycle(MARKERS), strict=False)
     for number, (value, colour, marker) in enumerate(styles):
         one = array if value is None else array.isel({by: number})
         mean, error = mean_and_error(one, (size,), repeated, censored)

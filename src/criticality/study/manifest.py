@@ -17,15 +17,16 @@ from criticality.base import Axis, Card, InputError
 from criticality.study.plan import check_size
 
 FORMAT = 1
+MOST = 1.7e308  # of numbers in a grid; NaN is not less
 Plan = dict[str, Any]
-KINDS: dict[str, type] = {
-    "system": str,
-    "version": int,
-    "seed": int,
-    "realizations": int,
-    "grid": dict,
-    "controls": dict,
-    "asked": list,
+KINDS: dict[str, tuple[type, str]] = {
+    "system": (str, "a text"),
+    "version": (int, "a whole number"),
+    "seed": (int, "a whole number"),
+    "realizations": (int, "a whole number"),
+    "grid": (dict, "a table of lists"),
+    "controls": (dict, "a table"),
+    "asked": (list, "a list"),
 }
 
 
@@ -49,22 +50,24 @@ def read(folder: Path) -> Plan:
         raise InputError(f"{manifest}: cannot be read ({error}).") from error
     if not isinstance(plan, dict) or plan.get("format") != FORMAT:
         raise InputError(f"{manifest}: not a study of store format {FORMAT}.")
-    for name, kind in KINDS.items():
+    for name, (kind, words) in KINDS.items():
         value = plan.get(name)
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise InputError(f"{manifest}: {name} = {value!r}; expected a {kind.__name__}.")
+            raise InputError(f"{manifest}: {name} = {value!r}; expected {words}.")
     for ask in (plan, *plan["asked"]):
         if not (
             isinstance(ask, dict)
             and isinstance(ask.get("realizations"), int)
             and ask["realizations"] >= 1
             and isinstance(ask.get("grid"), dict)
-            and all(isinstance(v, list) and v and map(_is_value, v) for v in ask["grid"].values())
-            and all(_is_value(x) for values in ask["grid"].values() for x in values)
+            and all(map(_is_axis, ask["grid"].values()))
         ):
+            shown = (
+                {n: ask.get(n) for n in ("realizations", "grid")} if isinstance(ask, dict) else ask
+            )
             raise InputError(
-                f"{manifest}: not a plan: {str(ask)[:200]}; expected a grid of lists of values, "
-                f"and realizations of 1 or more."
+                f"{manifest}: not a plan: {str(shown)[:200]}; expected a grid of lists of values "
+                f"of one kind, and realizations of 1 or more."
             )
         try:
             check_size(ask["grid"], ask["realizations"])
@@ -73,8 +76,14 @@ def read(folder: Path) -> Plan:
     return plan
 
 
-def _is_value(x: Any) -> bool:
-    return isinstance(x, str | bool | int | float)
+def _is_axis(values: Any) -> bool:
+    """Whether these are values of one axis: texts, truths or finite numbers."""
+    if not isinstance(values, list) or not values:
+        return False
+    (kind, *others) = {float if type(x) is int else type(x) for x in values}
+    return not others and (
+        kind in (str, bool) or (kind is float and all(abs(x) < MOST for x in values))
+    )
 
 
 def _results(folder: Path) -> bool:
@@ -117,6 +126,10 @@ def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
         elif name in plan["grid"]:
             grid[name] = list(here)
     realizations = max(old["realizations"], plan["realizations"])
+    try:
+        check_size(grid, realizations)  # it could not be read again
+    except InputError as error:
+        raise InputError(f"{folder} would hold too much: {error}") from error
     asked = old["asked"] if ask in old["asked"] else [*old["asked"], ask]
     return {**old, "grid": grid, "realizations": realizations, "asked": asked}
 

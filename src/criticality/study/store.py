@@ -144,6 +144,9 @@ class Store:
         self.admit(plan)  # what is refused leaves nothing
         try:
             (self.path / "results").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error}).") from error
+        try:
             # other runs may begin on the same store at this moment: each must see what those
             # before it have written, also where the file system has no locks and none is there yet
             with files.alone(self.path):

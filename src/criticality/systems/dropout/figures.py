@@ -6,6 +6,7 @@ Figure numbers are those of Pan, Aggarwal and Pixley.  `ds` is a study's results
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -97,7 +98,9 @@ def against_size(
     loss = ds["loss"].sel(p_eval=p_eval)
     rates = ds["p_train"].values if p_train is None else np.asarray(p_train)
     n = ds["n_train"].values.astype(float)
-    for rate, colour, marker in zip(rates, shades(len(rates)), MARKERS * 4, strict=False):
+    for rate, colour, marker in zip(
+        rates, shades(len(rates)), itertools.cycle(MARKERS), strict=False
+    ):
         mean, error = mean_and_error(loss.sel(p_train=rate), ("n_train",))
         fit = diagram.cells.sel(p_train=rate, p_eval=p_eval)
         alpha, spread = float(fit["alpha"]), float(fit["alpha_error"])
