@@ -28,6 +28,7 @@ P_C, NU = 0.592746, 4 / 3  # site percolation, square lattice
 T_C = 1.0  # Curie-Weiss
 LATTICE = ("--system", "percolation.py:Percolation")
 SPINS = ("--system", "curie_weiss.py:CurieWeiss")
+LANES = ("--vectorize", "--width", 4, "--set", "N=[64]", "--set", "T=[0.94, 1.0, 1.06]")
 
 
 def kill_half_way(folder: Path, *arguments: object, after: int) -> dict[str, bytes]:
@@ -156,9 +157,6 @@ def spins(tmp_path_factory):
     kept = results(folder / "killed")
     assert all(kept[name].read_bytes() == content for name, content in before.items())
     return folder
-
-
-LANES = ("--vectorize", "--width", 4, "--set", "N=[64]", "--set", "T=[0.94, 1.0, 1.06]")
 
 
 def test_the_critical_temperature_of_coupled_spins(spins):
