@@ -12,7 +12,7 @@ import pytest
 
 from criticality import InputError, data, keys
 from criticality.base import canonical
-from criticality.engine import networks
+from criticality.engine import networks, programs
 from criticality.systems import TopologyNetwork
 from criticality.systems.topology import TOPOLOGIES
 
@@ -20,13 +20,20 @@ TINY = TopologyNetwork.tiny()
 
 
 @cache
+def advancing(form: TopologyNetwork):
+    """`advance`, compiled once for all values of controls that are not static."""
+    return jax.jit(lambda traced, state, held: replace(form, **traced).advance(state, held))
+
+
+@cache
 def path(network: TopologyNetwork = TINY):
     """Every state of one realization from its begin on."""
     held = jax.device_put(data.load("synthetic").arrays())
-    advance = jax.jit(network.advance)
+    form, traced = programs.split(network)
+    advance = advancing(form)
     states = [network.begin(keys.root(np.array([3, 4], np.uint32)), held)]
     while not network.finished(states[-1]):
-        states.append(advance(states[-1], held))
+        states.append(advance(traced, states[-1], held))
     return states, network.observe(states[-1], held)
 
 
