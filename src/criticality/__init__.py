@@ -6,6 +6,7 @@ Importing it loads neither jax nor anything else that is heavy; each name does w
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from criticality.phases import phase_diagram
     from criticality.study import Store, Study
     from criticality.study.run import run
+
+# XLA says, falsely and at length, that a program it kept for this very CPU may not run here
+# [openxla/xla issue 44565]; what matters comes as an exception.  Read when jax is loaded.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _HOME = {
     "PhaseDiagram": "analysis.classify",

@@ -115,7 +115,8 @@ def critical_point(
     scatter of single points about their neighbours, so that its errors know nothing of slow drifts.
 
     Where points are independent runs, all in the window take part, and nothing is known of
-    realizations alone.
+    realizations alone.  Measured with 21 points and 8 realizations: intervals of 95 % hold p_c and
+    beta in 93 to 95 %, errors in 67 to 73 %; with 4 realizations they are too wide.
 
     Measured on made-up curves of hundreds of points with p_c scattering by 2 %: of true power laws
     95 % are resolved, of smooth crossovers 4 % with 6 realizations, none with 12, and up to 17 %

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from criticality.base import InputError
-from criticality.cli.app import Results, Select
+from criticality.cli.app import Own, Results, Select
 
 if TYPE_CHECKING:
     from criticality.analysis.scaling import ScalingData
@@ -43,6 +43,7 @@ class DataOptions:
         typer.Option(help="Keep control values in LO HI.", metavar="LO HI"),
     ] = None
     size_min: Annotated[float | None, typer.Option(help="Keep sizes from this one on.")] = None
+    system: Own = None
 
     def read(self) -> ScalingData:
         """Curves, within the range and from the least size on.
@@ -62,7 +63,7 @@ class DataOptions:
             raise InputError(
                 f"{self.source} is a store and has samples; --mean and --sem are for CSV."
             )
-        results = Results(self.source, self.select)
+        results = Results(self.source, self.select, self.system)
         told = results.card
         usual = (told.plane[-1] if told.plane else "", told.size, told.order[0])
         asked = (self.control, self.size, self.value)
@@ -80,6 +81,10 @@ class DataOptions:
     def _csv(self) -> ScalingData:
         from criticality.analysis.scaling import ScalingData
 
+        if self.system is not None:
+            raise InputError(
+                f"--system {self.system}: is for a store; {self.source} is not a directory."
+            )
         if self.select:
             raise InputError(
                 f"--select {self.select[0]}: is for a store; {self.source} is not a directory."
