@@ -66,16 +66,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"peak memory: {peaks}")
 
 
+TRIM = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)  # of glibc
+
+
+@pytest.fixture(autouse=True)
+def _memory_goes_back() -> Iterator[None]:
+    """Compiling takes up to 500 MB for a moment, which glibc would keep."""
+    yield
+    TRIM(0)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _programs_go_with_their_module() -> Iterator[None]:
-    """Few programs are used in two modules; those of one, and what compiling took, are 500 MB."""
+    """Compiled programs take up to 30 MB each, and few are used in two modules."""
     yield
     programs._programs.clear()
     programs._resident.clear()
     programs.jax.clear_caches()
     gc.collect()
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)  # glibc would keep it
 
 
 @pytest.fixture
