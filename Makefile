@@ -27,7 +27,7 @@ test: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m slow
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m slow
 
 # What a user gets: the wheel and what it declares, in the versions of the lock, far from the sources.
 wheel-test: $(READY)

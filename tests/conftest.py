@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import pytest
 from hypothesis import settings
 
@@ -44,7 +43,7 @@ def pytest_xdist_setupnodes() -> None:
 def pytest_sessionstart() -> None:
     """What one worker has compiled, the others and their processes read from the user's cache."""
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    programs.jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     programs._cache_on_disk()
 
 
@@ -67,16 +66,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"peak memory: {peaks}")
 
 
+TRIM = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)  # of glibc
+
+
+@pytest.fixture(autouse=True)
+def _memory_goes_back() -> Iterator[None]:
+    """Compiling takes up to 500 MB for a moment, which glibc would keep."""
+    yield
+    TRIM(0)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _programs_go_with_their_module() -> Iterator[None]:
-    """Few programs are used in two modules; those of one, and what compiling took, are 500 MB."""
+    """Compiled programs take up to 30 MB each, and few are used in two modules."""
     yield
     programs._programs.clear()
     programs._resident.clear()
-    jax.clear_caches()
+    programs.jax.clear_caches()
     gc.collect()
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)  # glibc would keep it
 
 
 @pytest.fixture

@@ -97,5 +97,5 @@ def test_a_training_loop_in_pytorch_learns_up_to_the_capacity(tmp_path):
     criticality(
         tmp_path, "run", "perceptron.toml", "--store", "s", "--system", "perceptron.py:perceptron"
     )
-    (border,) = parsed(tmp_path, "phases", "s")["boundaries"]
+    (border,) = (line["estimate"] for line in parsed(tmp_path, "phases", "s")["boundaries"])
     assert 1.6 < border["low"] < 2 < border["high"] < 2.4  # Cover: 2

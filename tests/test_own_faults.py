@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from criticality import Card, InputError, Observable, RunError, Study, catalog, control, run
+from criticality import Card, InputError, Observable, RunError, Study, catalog, control, run, system
 from criticality.base import axes
 from tests.own import FILES, command, results, write
 
@@ -264,3 +264,10 @@ def test_in_python_what_is_no_system_is_refused_too():
         axes(Forgotten)
     with pytest.raises(InputError, match="not a system"):
         Study(system=object())
+
+
+def test_a_class_without_a_model_is_refused_before_anything_is_written(tmp_path):
+    kind = system(observables={"m": ""})(type("Empty", (), {"__module__": __name__}))
+    with pytest.raises(InputError, match="Empty: has no begin, advance, finished, observe"):
+        run(Study(system=kind()), tmp_path / "s")
+    assert not (tmp_path / "s").exists()

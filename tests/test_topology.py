@@ -12,6 +12,7 @@ import pytest
 
 from criticality import InputError, data
 from criticality.base import canonical
+from criticality.engine.templates import split
 from criticality.systems.pruning import TopologyNetwork
 from criticality.systems.pruning.controls import network as shape_of
 from criticality.systems.pruning.model import masked, networks
@@ -22,14 +23,21 @@ TINY = TopologyNetwork.tiny()
 
 
 @cache
+def advancing(form: TopologyNetwork):
+    """`advance`, compiled once for all values of controls that are not static."""
+    return jax.jit(lambda traced, state, held: model.advance(replace(form, **traced), state, held))
+
+
+@cache
 def path(network: TopologyNetwork = TINY):
     """Every state of one realization from its begin on."""
     held = jax.device_put(data.load("synthetic").arrays())
-    advance = jax.jit(lambda state: model.advance(network, state, held))
+    form, traced = split(network)
+    advance = advancing(form)
     key = jax.random.wrap_key_data(jnp.array([3, 4], jnp.uint32), impl="threefry2x32")
     states = [model.begin(network, key, held)]
     while not model.finished(network, states[-1]):
-        states.append(advance(states[-1]))
+        states.append(advance(traced, states[-1], held))
     return states, model.observe(network, states[-1], held)
 
 

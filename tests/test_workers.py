@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -139,12 +140,14 @@ def test_a_worker_computes_in_one_thread(monkeypatch):
         assert pool.submit(os.getpid).result() == os.getpid()
 
 
-def test_little_work_needs_few_workers(monkeypatch):
+def test_little_work_needs_few_workers_and_many_tasks_more(monkeypatch):
     monkeypatch.setattr(workers, "available_cores", lambda: 8)
-    assert [workers.default_workers(w * workers.WORTHWHILE) for w in (0, 0.5, 1, 3.5, 100)] == [
-        1,
-        1,
-        1,
-        3,
-        8,
-    ]
+
+    def of(flop, count=1):
+        system = SimpleNamespace(work=lambda: flop * workers.WORTHWHILE)
+        return workers.default_workers([SimpleNamespace(system=system)] * count)
+
+    assert [of(flop) for flop in (0, 0.5, 1, 3.5, 100)] == [1, 1, 1, 3, 8]
+    assert of(0, count=3_000) == 8  # however small, each takes its time
+    unknown = SimpleNamespace(compute=None)  # a plain function, of which nothing is known
+    assert workers.default_workers([SimpleNamespace(system=unknown)]) == 8

@@ -180,12 +180,10 @@ def _of_medians(
         if np.isfinite(middle[at]):
             error[at] = wide * float(stats.half_width(drawn))
             low[at], high[at] = middle[at] + wide * quantile[at] / sigmas * (ends - middle[at])
-        elif np.isinf(there).all():
-            error[at], low[at], high[at] = 0.0, np.inf, np.inf
         else:  # no distance from infinity: the order statistic that is above it as rarely
             rank = int(binom.ppf(tail, len(there), 0.5))
-            error[at], high[at] = np.inf, np.inf
-            low[at] = np.sort(there)[rank - 1] if rank else -np.inf
+            low[at], high[at] = np.sort(there)[rank - 1] if rank else -np.inf, np.inf
+            error[at] = 0.0 if np.isinf(low[at]) and rank else np.inf
     return error, low, high
 
 

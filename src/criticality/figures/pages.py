@@ -59,9 +59,16 @@ def _phases(source: Source, book: Book) -> None:
         diagram = source.diagram()
     except InputError:  # the study does not sweep the plane
         return
-    quantities = [str(n) for n in diagram.cells if str(n) in source.card.order][: MOST - 1]
+    told, cells = source.card, diagram.cells
+    decided = [f"{name}{end}" for name in told.order for end in ("", "_exponent")]
+    quantities = [name for name in decided if name in cells][: MOST - 1]
     row = book.page("phases", 1 + len(quantities), 4.6 * (1 + len(quantities)))[0]
     phase_map(diagram, row[0])
+    largest = f" at {told.size} = {max(diagram.method['sizes']):g}" if told.size else ""
     for ax, name in zip(row[1:], quantities, strict=True):
-        value_map(diagram, name, ax)
+        observable = name.removesuffix("_exponent")
+        text = f"{told.observable(observable).label or observable}{largest}"
+        if name != observable:
+            text = f"exponent of {observable} with {told.size}"
+        value_map(diagram, name, ax, text=text)
         doubted(diagram, ax)

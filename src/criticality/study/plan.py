@@ -59,7 +59,6 @@ class Study:
 
     def __post_init__(self) -> None:
         """Bring every value to its canonical form and check every point of the grid."""
-        catalog.check(type(self.system), type(self.system).__name__)
         told, declared = card(self.system), axes(self.system)
         for name, least in (("realizations", 1), ("seed", 0)):
             object.__setattr__(self, name, _whole(name, getattr(self, name), least))

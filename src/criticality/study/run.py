@@ -203,6 +203,7 @@ def run(
         if value is not None and value < 1:
             raise InputError(f"{name} = {value}: expected a whole number of 1 or more.")
     _check_executor(executor)
+    catalog.check(type(study.system), type(study.system).__name__)
     store.admit(study.plan())
     tasks = {task.key: task for task in study.tasks()}
     folder = str(Path(data_dir).absolute()) if data_dir else None
