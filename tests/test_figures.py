@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,8 @@ from matplotlib.patches import Rectangle
 
 from criticality import Algebraic, collapse, compare, crossings, figures
 from criticality.analysis.scaling import landscape
-from criticality.base import with_error
+from criticality.base import Estimate, with_error
+from criticality.figures.plane import cells
 from criticality.systems.dropout import figures as own
 from criticality.systems.dropout.phases import UNRESOLVED, phase_diagram
 from tests import known_systems as known
@@ -91,6 +93,30 @@ def test_the_boundary_is_drawn_where_it_was_found(phases):
     borders = [b for b in phases.boundaries if b.along == "p_eval"]
     assert line.get_ydata()[0] == pytest.approx(borders[0].estimate.value)
     assert len(line.get_ydata()) == sum(b.status != "amentia" for b in borders)
+
+
+def test_a_border_without_bounds_is_not_drawn_and_one_beyond_the_grid_is_an_arrow(phases):
+    nowhere = dataclasses.replace(
+        phases.boundaries[0], estimate=Estimate(value=math.nan, low=-math.inf, high=math.inf)
+    )
+    beyond = dataclasses.replace(
+        phases.boundaries[0], estimate=Estimate(value=math.inf, low=math.inf, high=math.inf)
+    )
+    assert not figures.phase_map(dataclasses.replace(phases, boundaries=(nowhere,))).lines
+    ax = figures.phase_map(dataclasses.replace(phases, boundaries=(beyond,)))
+    assert "^" in [line.get_marker() for line in ax.lines]
+
+
+def test_labels_of_measured_values_do_not_run_together():
+    values = np.round(np.geomspace(0.001, 0.9, 30), 4)
+    array = xr.DataArray(np.zeros((30, 2)), dims=("p", "q"), coords={"p": values, "q": [0.0, 0.5]})
+    ax = Figure().subplots()
+    cells(array, ax)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["0", "0.5"]  # not -0.2: not measured
+    shown = [t.get_text() for t in ax.get_xticklabels()]
+    assert len(shown) == 30
+    assert shown[0] == "0.001"
+    assert 20 < len("".join(shown)) < 50
 
 
 def test_curves_are_means_over_passes_and_realizations_with_standard_errors(ds, phases):

@@ -203,16 +203,67 @@ def test_a_fault_in_a_function_of_a_card_is_told_with_its_line(
 ):
     monkeypatch.chdir(tmp_path)
     Path("called.py").write_text(CALLED)
-    for system in ("called", "derived"):
-        Path(f"{system}.toml").write_text("realizations = 2\n[grid]\nx = [0.0, 1.0]\n")
-        place = ("--system", f"called.py:{system}")
-        assert command("run", f"{system}.toml", "--store", system, "--workers", 1, *place)[0] == 0
+    for kind in ("called", "derived"):
+        Path(f"{kind}.toml").write_text("realizations = 2\n[grid]\nx = [0.0, 1.0]\n")
+        place = ("--system", f"called.py:{kind}")
+        assert command("run", f"{kind}.toml", "--store", kind, "--workers", 1, *place)[0] == 0
     out = ("--out", "f") if name == "figures" else ()
     code, _, said = command(name, "called", "--system", "called.py:called", *out)
     assert (code, said) == (2, "error: called.py, line 6: ValueError: no such lattice\n")
     code, _, said = command("collapse", "derived", "--system", "called.py:derived")
     assert code == 2
     assert "derived quantity d: its function gave float" in said
+
+
+WORDY = """
+from criticality import control, system
+
+@system(observables={"m": ""}, plane=("x",), size="L")
+def wordy(
+    rng, x=control(0.0), L=control(8), lattice=control("square", choices=("square", "cubic")),
+    open=control(False),
+):
+    return {"m": x + (lattice == "cubic") + 0.1 * rng.normal()}
+"""
+SWEPT = """
+realizations = 3
+[grid]
+x = [0.0, 0.0333333333333, 1.0]
+L = [8, 16]
+lattice = ["square", "cubic"]
+open = [false, true]
+"""
+
+
+def test_axes_of_texts_and_truths_are_drawn_at_one_value(tmp_path, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("wordy.py").write_text(WORDY)
+    Path("wordy.toml").write_text(SWEPT)
+    place = ("--system", "wordy.py:wordy", "--workers", 1)
+    assert command("run", "wordy.toml", "--store", "s", *place)[0] == 0
+    drawn = {}
+    for at in ("lattice=square", "lattice=cubic"):
+        code, out, _ = command("figures", "s", "--out", at, "--at", at, "--at", "open=FALSE")
+        assert code == 0
+        drawn[at] = [Path(line).read_bytes() for line in out.splitlines()]
+    assert len(drawn["lattice=square"]) == 2
+    assert drawn["lattice=square"] != drawn["lattice=cubic"]
+    assert command("figures", "s", "--out", "default")[0] == 0
+    assert Path("default/curves.png").read_bytes() == drawn["lattice=cubic"][0]  # the first
+    for at, words in (
+        ("lattice=bcc", "was not measured; lattice has the values cubic, square"),
+        ("open=nan", "was not measured"),
+        ("x=1.0", "none of these figures shows one value of x"),
+    ):
+        code, _, said = command("figures", "s", "--out", "f", "--at", at)
+        assert code == 2
+        assert words in said
+    options = ("--select", "lattice=cubic", "--select", "open=false", "--control", "x", "--json")
+    code, out, _ = command("crossings", "s", *options, "--control-range", -1, 2)
+    assert code == 0, out
+    code, _, said = command("phases", "s", "--select", "x=0.03")
+    assert code == 2
+    assert "x=0.03: was not measured" in said
 
 
 JAX_FAULTY = """

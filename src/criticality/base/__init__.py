@@ -13,6 +13,7 @@ from criticality.base.controls import (
     controls,
     default,
     like,
+    meant,
 )
 from criticality.base.errors import DataError, InputError, RunError, reason, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
@@ -59,6 +60,7 @@ __all__ = [
     "flagged",
     "inner",
     "like",
+    "meant",
     "plain",
     "reason",
     "required",

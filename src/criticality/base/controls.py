@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -240,3 +242,37 @@ def canonical(system: Any, /, **changes: Any) -> Any:
     if hasattr(result, "validate"):
         result.validate()
     return result
+
+
+def meant(option: str, name: str, text: str, values: Iterable[Any]) -> Any:
+    """Find the value of an axis that a person means by a text; of a number, by three digits.
+
+    Parameters
+    ----------
+    option
+        Where the text was given, for the error.
+    name, values
+        The axis, and what it has.
+
+    Raises
+    ------
+    InputError
+        If none, or more than one, is meant.
+    """
+    listed = list(values)
+    for value in listed:
+        if str(value).lower() == text.lower():
+            return value
+    near = [value for value in listed if _same(value, text)]
+    if len(near) == 1:
+        return near[0]
+    shown = ", ".join(map(str, listed))
+    raise InputError(f"{option} {name}={text}: was not measured; {name} has the values {shown}.")
+
+
+def _same(value: Any, text: str) -> bool:
+    """Whether a number is what a person would write so, with three digits or more."""
+    try:
+        return math.isclose(float(value), float(text), rel_tol=1e-3, abs_tol=1e-12)
+    except ValueError:
+        return False

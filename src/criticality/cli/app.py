@@ -6,13 +6,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from criticality.base import DataError, InputError, RunError, unknown
+from criticality.base import DataError, InputError, RunError, meant, unknown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -153,11 +153,11 @@ class Results:
         if entries and len(entries) < total:
             say(f"not finished: {len(entries)} of {total} tasks are done")
         self._points = [entry.point for entry in entries]
-        self._choices = [(choice, *choice.partition("=")[::2]) for choice in select or []]
+        self._choices = [choice.partition("=")[::2] for choice in select or []]
         grid = self._plan["grid"]
-        for choice, name, text in self._choices:
+        for name, text in self._choices:
             if name in grid:
-                grid[name] = [_value(choice, name, text, grid[name])]
+                grid[name] = [meant("--select", name, text, grid[name])]
 
     def open(self, *observables: str) -> xr.Dataset:
         """Observables (all if none is named), and the derived quantities where they can be had.
@@ -184,19 +184,19 @@ class Results:
                 ) from error
             raise
         free = [str(dim) for dim in ds.dims]
-        for choice, name, text in self._choices:
+        for name, text in self._choices:
             if name in free and name not in grid:
-                value = _value(choice, name, text, ds[name].values)
+                value = meant("--select", name, text, ds[name].values)
                 at = [i for i, there in enumerate(ds[name].values) if there == value]
                 if len(at) > 1:
                     raise InputError(
-                        f"--select {choice}: {name} has this value {len(at)} times, in an order "
-                        f"that matters; choose one in Python: ds.isel({name}={at[0]})."
+                        f"--select {name}={text}: {name} has this value {len(at)} times, in an "
+                        f"order that matters; choose one in Python: ds.isel({name}={at[0]})."
                     )
                 ds = ds.isel({name: at})
             elif name not in free and name not in self._inner():
                 raise unknown("axis", name, free, "--select")
-        chosen = {name for _, name, _ in self._choices}
+        chosen = {name for name, _ in self._choices}
         kept = {*self.card.plane, self.card.size, *self._inner()}
         ds = ds.squeeze(
             [
@@ -249,26 +249,6 @@ class Results:
                 f"with --system FILE.py:NAME."
             )
         return catalog.resolve(named)
-
-
-def _value(choice: str, name: str, text: str, values: Iterable[Any]) -> Any:
-    """Find the value of an axis that `choice` means."""
-    listed = list(values)
-    for value in listed:
-        if str(value).lower() == text.lower():
-            return value
-    near = [value for value in listed if _same(value, text)]
-    if len(near) == 1:
-        return near[0]
-    raise InputError(f"--select {choice}: {name} has the values {', '.join(map(str, listed))}.")
-
-
-def _same(value: Any, text: str) -> bool:
-    """Whether a number is what a person would write so, with three digits or more."""
-    try:
-        return math.isclose(float(value), float(text), rel_tol=1e-3, abs_tol=1e-12)
-    except ValueError:
-        return False
 
 
 def main() -> None:

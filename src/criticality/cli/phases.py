@@ -105,7 +105,9 @@ def _place(border: Boundary) -> str:
     bounds = (
         f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (found.low, found.high)
     )
-    interval = "beyond the grid" if found.low == found.high else f"[{', '.join(bounds)}]"
+    interval = f"[{', '.join(bounds)}]"
+    if math.isinf(found.low) and math.isinf(found.high):
+        interval = "beyond the grid" if found.low == found.high else "no bounds"
     doubts = [str(flag) for flag in border.flags] if math.isfinite(found.value) else []
     note = f"  ({', '.join(doubts)})" if doubts else ""
     return f"{middle}{spread}  {interval}{note}"

@@ -124,10 +124,10 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
         write_json(rows)
         return
     for name, row in rows.items():
-        write(
+        _entry(
             f"{name:<14} {row['state']:<8} {row['training']:>6} + {row['test']:<6} "
-            f"{row['features']:>4} features {row['classes']} classes  "
-            f"{row['title']}{', ' if row['licence'] else ''}{row['licence']}  {row['folder']}"
+            f"{row['features']:>4} features {row['classes']} classes  ",
+            "; ".join(str(row[part]) for part in ("title", "licence", "folder") if row[part]),
         )
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from criticality.analysis.classify import PhaseDiagram
-from criticality.base import Axis, Card, InputError
+from criticality.base import Axis, Card, InputError, meant
 
 HEIGHT = 4.2
 
@@ -71,6 +71,16 @@ class Book:
         return found
 
 
+def all_used(at: Mapping[str, str], *names: str) -> None:
+    """Raise `InputError` for a value of an axis of which no figure shows one value."""
+    for name, value in at.items():
+        if name not in names:
+            raise InputError(
+                f"--at {name}={value}: none of these figures shows one value of {name}; to draw a "
+                f"part of the store, use --select {name}={value}."
+            )
+
+
 def chosen(ds: xr.Dataset, name: str, at: Mapping[str, str], default: Any) -> Any:
     """Measured value of an axis: the one asked for, or the nearest to a default.
 
@@ -80,14 +90,8 @@ def chosen(ds: xr.Dataset, name: str, at: Mapping[str, str], default: Any) -> An
         If what is asked for was not measured.
     """
     values = ds[name].values
-    if name not in at:
+    if name in at:
+        return meant("--at", name, at[name], values)
+    if values.dtype.kind in "iuf":
         return values[abs(values - default).argmin()]
-    listed = ", ".join(f"{v:g}" for v in values)
-    try:
-        wanted = float(at[name])
-        nearest = values[abs(values - wanted).argmin()]
-    except ValueError:
-        raise InputError(f"--at {name}={at[name]}: expected a number; it has {listed}.") from None
-    if abs(nearest - wanted) > 1e-3 * abs(wanted) + 1e-12:
-        raise InputError(f"--at {name}={at[name]} was not measured; it has {listed}.")
-    return nearest
+    return default if default in values else values[0]

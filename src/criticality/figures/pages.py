@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import xarray as xr
 
 from criticality.base import InputError
-from criticality.figures.book import Book, Source, chosen
+from criticality.figures.book import Book, Source, all_used, chosen
 from criticality.figures.plane import doubted, phase_map, value_map
 from criticality.figures.sizes import against, against_size
 
@@ -29,7 +29,9 @@ def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     if told.plane and told.phases and (told.rules or (told.classify and source.here)):
         _phases(source, book)
     shown = ds[names]
-    for dim in [str(d) for d in shown.dims if d not in (*keep, control)] + plane[:-1]:
+    others = [str(d) for d in shown.dims if d not in (*keep, control)] + plane[:-1]
+    all_used(at, *others)
+    for dim in others:
         values = list(shown[dim].values)
         shown = shown.isel({dim: values.index(chosen(shown, dim, at, values[0]))})
     sizes = 1 if told.size == control else shown.sizes.get(told.size, 1)

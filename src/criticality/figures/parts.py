@@ -20,6 +20,8 @@ MARKERS = "osD^vP*Xh<>d"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 LEAST_TICKS = 3  # of an axis
+FEW_TICKS = 6  # measured values, each of which has a tick: none where there can be no value
+ROOM = 50  # letters that fit beside each other under a panel
 UNEVEN = 4.0  # ratio of steps, above which an axis is not to scale
 
 
@@ -81,13 +83,16 @@ def scale(ds: xr.Dataset, name: str, axis: Axis, centres: Array | None = None) -
     """Label an axis on which values stand at `centres`, by default as `positions` says."""
     values = ds[name].values
     centres = positions(values)[0] if centres is None else centres
-    if values.dtype.kind in "iuf" and np.array_equal(centres, values):
-        axis.set_label_text(label(ds, name))
+    numbers = values.dtype.kind in "iuf"
+    to_scale = numbers and np.array_equal(centres, values)
+    axis.set_label_text(label(ds, name) + " (not to scale)" * (numbers and not to_scale))
+    if to_scale and not 2 <= len(set(values)) <= FEW_TICKS:
         return
     shown = [f"{v:g}" if isinstance(v, float | np.floating) else str(v) for v in values]
+    if axis is axis.axes.xaxis:  # so many that they do not run together
+        every = -(-sum(len(text) + 1 for text in shown) // ROOM)
+        shown = [text if i % every == 0 else "" for i, text in enumerate(shown)]
     axis.set_ticks(list(centres), shown)
-    note = " (not to scale)" if values.dtype.kind in "iuf" else ""
-    axis.set_label_text(f"{label(ds, name)}{note}")
 
 
 def outside_legend(ax: Axes, title: str) -> None:

@@ -145,11 +145,15 @@ def place(value: float, values: Array) -> float:
 
 
 def draw_boundaries(plane: xr.Dataset, boundaries: Sequence[Boundary], ax: Axes) -> list[Any]:
-    """Draw every border with its interval; an open end is an arrow.  Gives handles of a legend."""
+    """Draw every border that has a bound, with its interval; an open end is an arrow.
+
+    Gives handles of a legend.
+    """
     dims = [str(d) for d in plane["phase"].dims]
     families: dict[tuple[str, str], list[Boundary]] = {}
     for border in boundaries:
-        if not math.isnan(border.estimate.low):
+        found = border.estimate
+        if not (math.isnan(found.low) or -found.low == found.high == math.inf):
             families.setdefault((border.along, border.quantity), []).append(border)
     handles: list[Any] = []
     for (along, _), members in families.items():

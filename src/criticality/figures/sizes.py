@@ -79,12 +79,7 @@ def against_size(
         signs.update(np.sign(mean[np.isfinite(mean)]))
         text = "" if value is None else _short(value)
         curve(ax, x, mean, error, colour, fmt=f"{marker}-", ms=4, capsize=2, lw=1, label=text)
-    if (x > 0).all():
-        ax.set_xscale("log")
-        plain(ax.xaxis)
-        if (np.diff(np.log(np.sort(x))) > APART).all():
-            ax.set_xticks(x, [_short(value) for value in x])
-            ax.set_xticks([], minor=True)
+    size_axis(ax, x)
     if signs == {1.0}:
         ax.set_yscale("log")
         plain(ax.yaxis)
@@ -92,6 +87,17 @@ def against_size(
     if by:
         outside_legend(ax, symbol(holder, by))
     return ax
+
+
+def size_axis(ax: Axes, sizes: Array) -> None:
+    """Make the horizontal axis logarithmic, with a tick at each size if there is room."""
+    if (sizes <= 0).any():
+        return
+    ax.set_xscale("log")
+    plain(ax.xaxis)
+    if (np.diff(np.log(np.sort(sizes))) > APART).all():
+        ax.set_xticks(sizes, [_short(value) for value in sizes])
+        ax.set_xticks([], minor=True)
 
 
 def curve(ax: Axes, x: Array, mean: Array, error: Array, colour: Any, **style: Any) -> None:

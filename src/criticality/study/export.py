@@ -29,6 +29,8 @@ def write_to(ds: xr.Dataset, path: Path) -> dict[str, int]:
     sizes = {str(name): size for name, size in ds.sizes.items()}
     if path.suffix not in (".nc", ".csv"):
         raise InputError(f"--out {path}: expected a name that ends in .nc or .csv.")
+    if not path.parent.is_dir():
+        raise InputError(f"--out {path}: there is no folder {path.parent}.")
     rows = math.prod(sizes.values())
     if path.suffix == ".csv" and rows > MOST:
         raise InputError(

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from criticality.analysis.boundaries import Boundary
 from criticality.analysis.classify import PhaseDiagram
 from criticality.base import with_error
-from criticality.figures.book import Book, Source, chosen
+from criticality.figures.book import Book, Source, all_used, chosen
 from criticality.figures.parts import (
     MARKERS,
     axes,
@@ -29,7 +29,7 @@ from criticality.figures.parts import (
     symbol,
 )
 from criticality.figures.plane import doubted, mark, phase_map, value_map
-from criticality.figures.sizes import against, mean_and_error
+from criticality.figures.sizes import against, mean_and_error, size_axis
 from criticality.systems.dropout.phases import classes
 
 TYPICAL = 0.8  # evaluation rate of the scaling
@@ -37,6 +37,7 @@ TYPICAL = 0.8  # evaluation rate of the scaling
 
 def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     """Draw the phase diagram, the scaling with size, and the crossing."""
+    all_used(at, "p_train", "p_eval")
     ds, diagram = source.open(), source.diagram()
     ds = ds.expand_dims([name for name in ("p_train", "p_eval") if name not in ds.dims])
     clean = [line.at["p_train"] for line in lines(diagram) if line.clean]
@@ -109,7 +110,8 @@ def against_size(
         law = np.exp(float(fit["log_amplitude"])) * n**alpha
         ax.plot(n, law, ":" if fit["doubted"] else "-", color=colour, lw=1)
     _log(ax)
-    ax.set(xscale="log", xlabel=label(ds, "n_train"), ylabel=label(ds, "loss"))
+    size_axis(ax, n)
+    ax.set(xlabel=label(ds, "n_train"), ylabel=label(ds, "loss"))
     ax.set_title(rf"$p_\mathrm{{eval}}={p_eval:g}$", fontsize="medium")
     outside_legend(ax, symbol(ds, "p_train"))
     return ax

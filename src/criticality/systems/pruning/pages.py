@@ -10,8 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from criticality.base import InputError
-from criticality.figures.book import Book, Source
+from criticality.figures.book import Book, Source, all_used
 from criticality.systems.pruning import degrees, evolution, figures, topology_figures
 from criticality.systems.pruning.breakdown import critical_points, opened, outer_points
 
@@ -23,7 +22,7 @@ WEIGHTS = ("weights", "removed", "snapshot_step")
 
 def pruning_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     """Draw performance, structure, exponents and, where weights were kept, how these move."""
-    _refuse(at)
+    all_used(at)
     ds = opened(source, *CURVES, *LAYERS, "density")
     parts = outer_points(ds)
     titles = [_title(point) for point, _ in parts]
@@ -100,7 +99,10 @@ def _scatters(ds: xr.Dataset, half: float, row: Sequence[Axes]) -> None:
     middle = int((densities > half).sum()) if math.isfinite(half) else len(densities) // 2
     middle = min(middle, len(densities) - 2)  # it may be below all snapshots
     removed = one["removed"].values
-    for ax, late in zip(row, (1, max(middle - 1, 1), max(middle + 1, 1)), strict=True):
+    chosen = dict.fromkeys((1, max(middle - 1, 1), max(middle + 1, 1)))  # few may be the same
+    for ax in row[len(chosen) :]:
+        ax.set_axis_off()
+    for ax, late in zip(row, chosen, strict=False):
         later, earlier = one.isel(snapshot=late), one.isel(snapshot=late - 1)
         figures.weight_scatter(
             later["weights"].values,
@@ -113,7 +115,7 @@ def _scatters(ds: xr.Dataset, half: float, row: Sequence[Axes]) -> None:
 
 def topology_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     """Draw the accuracies of the topologies, and how they train."""
-    _refuse(at)
+    all_used(at)
     ds = opened(source, "accuracy", "loss", "pruned_accuracy", "dense_accuracy")
     parts = outer_points(ds)
     rows = book.page("topology", 3, 14, [_title(point) for point, _ in parts])
@@ -121,14 +123,6 @@ def topology_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
         topology_figures.topology_accuracy(one, row[0])
         topology_figures.topology_training(one, "accuracy", row[1])
         topology_figures.topology_training(one, "loss", row[2])
-
-
-def _refuse(at: Mapping[str, str]) -> None:
-    for name, value in at.items():
-        raise InputError(
-            f"--at {name}={value}: none of these figures shows one value of an axis; to draw a "
-            f"part of the store, use --select {name}={value}."
-        )
 
 
 def _title(at: Mapping[str, Any]) -> str:
