@@ -31,7 +31,7 @@ class Axis:
     choices
         Allowed values of a text.
     inner
-        Swept inside one realization (evaluation dropout); an outer axis needs a new one.
+        Swept inside one realization (a field, a time); an outer axis needs a new one.
     static
         Fixes the shape of the computation, so that another value is another compilation.
     ordered

@@ -63,7 +63,8 @@ Own = Annotated[
         metavar="PLACE",
     ),
 ]
-Draws = Annotated[int, typer.Option(help="Bootstrap resamplings.", min=20)]
+MOST = 1_000_000  # resamplings
+Draws = Annotated[int, typer.Option(help="Bootstrap resamplings.", min=20, max=MOST)]
 Level = Annotated[float, typer.Option(help="Probability of the intervals, in (0, 1).")]
 Seed = Annotated[int, typer.Option(help="Of the bootstrap.", min=0)]
 

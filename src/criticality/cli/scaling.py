@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from criticality.base import InputError, unknown
-from criticality.cli.app import FORMATS, Draws, Json, Level, Seed, app, write, write_json
+from criticality.cli.app import FORMATS, MOST, Draws, Json, Level, Seed, app, write, write_json
 from criticality.cli.curves import DataOptions, with_data
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def collapse(
         typer.Option(help="Keep points whose scaling variable is in LO HI.", metavar="LO HI"),
     ] = None,
     draws: Annotated[
-        int, typer.Option(help="Resamplings of realizations; 0: errors of the posterior.")
+        int,
+        typer.Option(help="Resamplings of realizations; 0: errors of the posterior.", max=MOST),
     ] = 0,
     corrections: Corrections = False,
     level: Level = 0.95,
