@@ -253,6 +253,26 @@ def test_rules_that_cannot_be_judged_are_refused(rule, message):
         by_rules(magnet(np.random.default_rng(13)), PHASES, (rule,), ("T", "h"), "L")
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 6, 12])
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_a_few_realizations_that_agree_claim_no_phase(n, scale):
+    """Of yes or no, as whether a cluster spans, a few agree by chance: no scatter is no proof."""
+    flips = np.random.default_rng(n).random((3000, n)) < 0.5
+    data = xr.Dataset(
+        {"m": (("T", "realization"), scale * flips)},
+        coords={"T": np.arange(3000.0), "realization": range(n)},
+    )
+    rules = (
+        Rule(phase="ordered", quantity="m", above=scale / 2),
+        Rule(phase="disordered", quantity="m", below=scale / 2),
+    )
+    cells = by_rules(data, PHASES[:2], rules, ("T",)).cells
+    claimed = float((cells["phase"] > 0).mean())
+    assert claimed < 0.09  # 2 x 2.3 %, and the grain of binomials; it was 0.5 of two
+    agree = flips.all(axis=1) | ~flips.any(axis=1)
+    assert (np.isnan(cells["m_error"].values) == (agree & (n < 6))).all()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -121,8 +121,9 @@ def values(
         Over the dimensions but realizations and repetitions: the observable, `_error` (standard
         error), `_dof` of it, `_low` and `_high`: the interval which the true value leaves on
         either side as rarely as a Gaussian leaves `sigmas` errors, by Student's distribution.
-        Of a single realization, error and interval are NaN.  A deterministic system has no error
-        (NaN) either, but its value is known: both ends are the value.
+        Of a single realization, error and interval are NaN; so they are of a few that agree
+        exactly, since half of all may differ, and none of n be seen as often as 2^-n.  A
+        deterministic system has no error (NaN) either, but its value is known: both ends are it.
 
     Raises
     ------
@@ -149,12 +150,24 @@ def values(
         else:
             deviation = np.where(known, samples - middle, 0.0)
             error = np.sqrt((deviation**2).sum(axis=0) / dof / number)
+            error = np.where(_agree_by_chance(samples, known, sigmas), np.nan, error)
             low, high = middle - quantile * error, middle + quantile * error
     found = {"": middle, "_error": error, "_dof": dof, "_low": low, "_high": high}
     return xr.Dataset(
         {f"{observable}{end}": (dims, column) for end, column in found.items()},
         coords={d: array[d] for d in dims},
     )
+
+
+def _agree_by_chance(
+    samples: Array, known: np.ndarray[Any, np.dtype[np.bool_]], sigmas: float
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Whether realizations are all the same, and too few for that to say much."""
+    least = np.where(known, samples, np.inf).min(axis=0)
+    agree = least == np.where(known, samples, -np.inf).max(axis=0)
+    chance: Array = 0.5 ** known.sum(axis=0)
+    few: np.ndarray[Any, np.dtype[np.bool_]] = agree & (chance > norm.sf(sigmas))
+    return few
 
 
 def _of_medians(
