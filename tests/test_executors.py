@@ -120,6 +120,7 @@ def test_progress_counts_tasks_and_work(tiny_study, tmp_path):
 
 @pytest.mark.parametrize("option", ["workers", "width"])
 def test_no_workers_are_refused(tiny_study, tmp_path, option):
-    with pytest.raises(InputError, match=option):
-        run(tiny_study, tmp_path / "s", **{option: 0})
+    for number in (0, 10**8):  # these many lanes would take all memory
+        with pytest.raises(InputError, match=option):
+            run(tiny_study, tmp_path / "s", **{option: number})
     assert not (tmp_path / "s").exists()

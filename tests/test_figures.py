@@ -161,7 +161,13 @@ def test_figures_draw_into_given_axes_and_leave_global_settings_alone(ds, phases
 
 @pytest.mark.parametrize(
     ("value", "error", "text"),
-    [(-0.3471, 0.0089, "-0.3471(89)"), (0.05, 0.12, "0.05(12)"), (1.0, float("nan"), "1")],
+    [
+        (-0.3471, 0.0089, "-0.3471(89)"),
+        (0.05, 0.12, "0.05(12)"),
+        (1.0, 0.0996, "1.00(10)"),
+        (1234.0, 150.0, "1234(150)"),
+        (1.0, float("nan"), "1"),
+    ],
 )
 def test_values_carry_their_error_in_the_last_digits(value, error, text):
     assert with_error(value, error) == text

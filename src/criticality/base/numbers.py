@@ -83,5 +83,5 @@ def with_error(value: float, error: float) -> str:
     """Value with its standard error in the last digits: 0.4516(30)."""
     if not (math.isfinite(error) and error > 0):
         return f"{value:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
+    digits = max(0, 1 - int(f"{error:.1e}".partition("e")[2]))  # of the rounded error
     return f"{value:.{digits}f}({round(error * 10**digits)})"

@@ -70,6 +70,8 @@ def list_systems(
         _entry(
             "", f"{known} (version {told.version}): {told.source or (kind.__doc__ or '').strip()}"
         )
+        names = [*axes(kind), *(observable.name for observable in told.observables)]
+        wide = max(map(len, names))
         for axis in axes(kind).values():
             value = default(kind, axis.name)
             shown = f"{value[0]} ... {value[-1]}" if isinstance(value, tuple) else value
@@ -78,9 +80,9 @@ def list_systems(
             allowed = "true | false" if isinstance(value, bool) else allowed
             kind_of = "inner" if axis.inner else "outer"
             text = "; ".join(part for part in (axis.doc, allowed) if part)
-            _entry(f"  {kind_of}  {axis.name:<15} {shown!s:<12} ", text)
+            _entry(f"  {kind_of}  {axis.name:<{wide}} {shown!s:<12} ", text)
         for observable in told.observables:
-            _entry(f"  gives  {observable.name:<15} {_dims(observable):<12} ", observable.doc)
+            _entry(f"  gives  {observable.name:<{wide}} {_dims(observable):<12} ", observable.doc)
 
 
 def _described(kind: type[System]) -> dict[str, Any]:

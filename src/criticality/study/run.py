@@ -37,6 +37,7 @@ from criticality.study.workers import default_workers, pool
 
 log = logging.getLogger("criticality")
 QUEUE = 8  # realizations that a worker with an accelerator is given, for each lane
+WIDEST = 65_536  # lanes, or processes, that anyone can mean
 LANES = 64  # in that count, where the worker is to choose their number
 
 
@@ -202,6 +203,8 @@ def run(
     for name, value in (("workers", workers), ("width", width)):
         if value is not None and value < 1:
             raise InputError(f"{name} = {value}: expected a whole number of 1 or more.")
+        if value is not None and value > WIDEST:
+            raise InputError(f"{name} = {value}: expected {WIDEST} at most.")
     _check_executor(executor)
     catalog.check(type(study.system), type(study.system).__name__)
     store.admit(study.plan())

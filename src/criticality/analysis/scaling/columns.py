@@ -108,8 +108,8 @@ def _numbers(texts: list[tuple[str, str]], name: str) -> Column:
         try:
             values.append(float(text))
         except ValueError:
-            raise InputError(f"{where}: column {name!r}: {text!r} is not a number.") from None
-        _refuse(values[-1], f"{where}: column {name!r}: {text}")
+            raise InputError(f"{where}: column {name!r}: {text[:40]!r} is not a number.") from None
+        _refuse(values[-1], f"{where}: column {name!r}: {text:.40}")
     return np.array(values)
 
 
