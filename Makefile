@@ -24,7 +24,7 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m slow

@@ -40,6 +40,20 @@ def pytest_xdist_setupnodes() -> None:
     os.environ.update(NPROC="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 
+# what takes longest begins first, so that no core waits for the other at the end
+LONGEST = (
+    "test_scaling", "test_own_systems", "test_pruning", "test_boundaries", "test_contract",
+    "test_reference", "test_topology", "test_threshold", "test_lanes", "test_executors",
+    "test_store", "test_phases", "test_dropout", "test_checkpoint", "test_workers",
+)  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 def pytest_sessionstart() -> None:
     """What one worker has compiled, the others and their processes read from the user's cache."""
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"

@@ -45,7 +45,7 @@ def test_conventions_differ_by_what_the_mean_does():
     assert (shifted.central, raw.central) == (True, False)
 
 
-@pytest.mark.parametrize("n", [10, 40])
+@pytest.mark.parametrize("n", [pytest.param(10, marks=pytest.mark.slow), 40])
 def test_the_bias_of_a_gaussian_is_removed(n):
     values = np.random.default_rng(n).normal(size=(n, 20_000))
     plain, right = (binder(values, corrected=c, draws=2).value.mean() for c in (False, True))

@@ -66,7 +66,10 @@ def test_an_exact_power_law_gives_its_exponent():
     assert found["phase"].values.tolist() == [[EUMENTIA, DEMENTIA]]
 
 
-@pytest.mark.parametrize("realizations", [3, 4, 10])
+@pytest.mark.parametrize(
+    "realizations",
+    [3, pytest.param(4, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.slow)],
+)
 def test_errors_of_alpha_cover_the_truth(realizations):
     rng = np.random.default_rng(realizations)
     draws, alphas = 300, [-0.2, 0.0, 0.05]

@@ -371,8 +371,8 @@ def test_engine_and_reference_agree_in_distribution(engine: Ensemble, reference:
 @pytest.mark.parametrize(
     "mistake",
     [
-        pytest.param({"rescale": False}, id="no rescaling in evaluation"),
-        pytest.param({"p_train": 0.12}, id="p_train 0.12 for 0.1"),
+        pytest.param({"rescale": False}, id="no rescaling in evaluation", marks=pytest.mark.slow),
+        pytest.param({"p_train": 0.12}, id="p_train 0.12 for 0.1", marks=pytest.mark.slow),
         pytest.param({"undropped": 1}, id="no dropout in the first hidden layer"),
     ],
 )

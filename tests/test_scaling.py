@@ -83,7 +83,7 @@ def test_a_bad_start_leads_to_the_same_answer(objective, shift, factor):
     assert other.params["nu"].value == pytest.approx(plain.params["nu"].value, rel=10 * scale)
 
 
-@pytest.mark.parametrize("kind", ["algebraic", "bkt"])
+@pytest.mark.parametrize("kind", ["algebraic", pytest.param("bkt", marks=pytest.mark.slow)])
 def test_intervals_cover_in_a_small_sample(kind):
     # the full figures are those of the slow test
     exponent = 1.3 if kind == "algebraic" else 0.5
@@ -191,7 +191,9 @@ def test_a_large_sigma_is_undecided(seed):
     assert algebraic.params["nu"].value == pytest.approx(bkt.nu_eff.value, rel=0.05)
 
 
-@pytest.mark.parametrize("noise_level", [0.02, pytest.param(0.06, marks=pytest.mark.slow), 0.2])
+@pytest.mark.parametrize(
+    "noise_level", [*(pytest.param(s, marks=pytest.mark.slow) for s in (0.02, 0.06)), 0.2]
+)
 @pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2, 3))])
 def test_null_controls_are_not_called_critical(seed, noise_level):
     rng = np.random.default_rng(seed)
@@ -323,7 +325,7 @@ def test_values_lie_in_their_intervals():
             assert fitted.low <= fitted.value <= fitted.high
 
 
-@pytest.mark.parametrize("noise_level", [0.02, 0.06])
+@pytest.mark.parametrize("noise_level", [pytest.param(0.02, marks=pytest.mark.slow), 0.06])
 def test_curves_that_do_not_depend_on_size_have_no_transition(noise_level):
     rng = np.random.default_rng(5)
     sizes, control = known.STANDARD["sizes"], known.STANDARD["control"]

@@ -47,8 +47,8 @@ def test_the_other_side_units_and_offset():
     assert (found.p_c, found.beta, found.amplitude) == pytest.approx((31.3, 0.5, -0.2), rel=1e-3)
 
 
-@pytest.mark.parametrize("shared", [0.0, 0.6])
-@pytest.mark.parametrize("beta", [0.5, 1.0])
+@pytest.mark.parametrize("shared", [pytest.param(0.0, marks=pytest.mark.slow), 0.6])
+@pytest.mark.parametrize("beta", [0.5, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_errors_cover_the_truth(beta, shared):
     rng = np.random.default_rng(int(10 * beta + shared))
     inside, wide, rejected = [], [], []

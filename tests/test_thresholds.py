@@ -34,7 +34,7 @@ def outer(mean, rng, n=8, noise=0.03, p=P):
 # --- an outer axis: independent runs ---
 
 
-@pytest.mark.parametrize("beta", [0.5, 1.0])
+@pytest.mark.parametrize("beta", [pytest.param(0.5, marks=pytest.mark.slow), 1.0])
 def test_intervals_hold_the_truth_as_often_as_they_say(beta):
     rng = np.random.default_rng(int(2 * beta))
     inside, wide, resolved = [], [], []
