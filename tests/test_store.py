@@ -577,6 +577,16 @@ def test_a_plan_with_wrong_contents_is_refused(tiny_study, tmp_path, change, wor
     assert words in str(error.value)
 
 
+def test_a_plan_of_texts_where_the_study_has_numbers_is_another_study(tiny_study, tmp_path):
+    store = Store(tmp_path / "s")
+    store.begin(tiny_study.plan())
+    plan = json.loads((tmp_path / "s" / "study.json").read_text())
+    plan["grid"]["p_train"] = ["x"]
+    (tmp_path / "s" / "study.json").write_text(json.dumps(plan))
+    with pytest.raises(InputError, match="belongs to another study: p_train is x there"):
+        store.begin(tiny_study.plan())
+
+
 def test_a_store_does_not_grow_beyond_what_can_be_read(tiny_study, tmp_path):
     store = Store(tmp_path / "s")
     store.begin(dataclasses.replace(tiny_study, grid={}, realizations=600_000).plan())

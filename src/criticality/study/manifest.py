@@ -119,7 +119,8 @@ def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
     ask["grid"] = {name: values(plan, name) for name in (*grid, *plan["grid"])}
     for name in plan["controls"]:
         there, here = values(old, name), values(plan, name)
-        if name in old["grid"]:
+        texts = {isinstance(value, str) for value in (*there, *here)}
+        if name in old["grid"] and len(texts) == 1:
             grid[name] = sorted({*there, *here})
         elif not any(value in there for value in here):
             raise _other(folder, name, *(" or ".join(map(str, v)) for v in (there, here)))
