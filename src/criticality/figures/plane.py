@@ -166,11 +166,11 @@ def draw_boundaries(plane: xr.Dataset, boundaries: Sequence[Boundary], ax: Axes)
             ends = border.estimate.value, border.estimate.low, border.estimate.high
             middle, low, high = (place(v, values) if not math.isnan(v) else v for v in ends)
             rows.append((across, middle, low, high))
-            for end, limit, (up, right) in (
-                (border.estimate.high, high, "^>"),
-                (border.estimate.low, low, "v<"),
+            for end, open_end, limit, (up, right) in (
+                (border.estimate.high, math.inf, high, "^>"),
+                (border.estimate.low, -math.inf, low, "v<"),
             ):
-                if math.isinf(end):
+                if end == open_end:
                     where = (across, limit) if vertical else (limit, across)
                     arrow = up if vertical else right
                     ax.plot(*where, arrow, color="k", ms=4, clip_on=False)
