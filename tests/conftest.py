@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from criticality import Study
+from criticality import Study, run
 from criticality.cli import main
 from criticality.data import download
 from criticality.engine import programs
@@ -109,6 +109,33 @@ def tiny_study() -> Study:
         realizations=2,
         seed=7,
     )
+
+
+STUDY = """
+system = "dropout"
+realizations = 3
+[controls]
+dataset = "synthetic"
+width = 12
+depth = 2
+n_validation = 100
+batch_size = 32
+max_epochs = 20
+p_eval = [0.0, 0.4, 0.8]
+passes = 2
+[grid]
+p_train = [0.0, 0.5]
+n_train = [100, 200, 400]
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished store and its study file."""
+    folder = tmp_path_factory.mktemp("done")
+    (folder / "study.toml").write_text(STUDY)
+    run(Study.from_toml(folder / "study.toml"), folder / "store")
+    return folder
 
 
 @pytest.fixture

@@ -6,34 +6,6 @@ import json
 
 import pytest
 
-STUDY = """
-system = "dropout"
-realizations = 3
-[controls]
-dataset = "synthetic"
-width = 12
-depth = 2
-n_validation = 100
-batch_size = 32
-max_epochs = 20
-p_eval = [0.0, 0.4, 0.8]
-passes = 2
-[grid]
-p_train = [0.0, 0.5]
-n_train = [100, 200, 400]
-"""
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """A finished store and its study file."""
-    from criticality import Study, run
-
-    folder = tmp_path_factory.mktemp("done")
-    (folder / "study.toml").write_text(STUDY)
-    run(Study.from_toml(folder / "study.toml"), folder / "store")
-    return folder
-
 
 def test_run_status_phases_and_figures(command, done, tmp_path):
     code, out, _ = command("run", done / "study.toml", "--store", done / "store", "--json")

@@ -10,34 +10,6 @@ import pytest
 
 from tests import known_systems as known
 
-STUDY = """
-system = "dropout"
-realizations = 3
-[controls]
-dataset = "synthetic"
-width = 12
-depth = 2
-n_validation = 100
-batch_size = 32
-max_epochs = 20
-p_eval = [0.0, 0.4, 0.8]
-passes = 2
-[grid]
-p_train = [0.0, 0.5]
-n_train = [100, 200, 400]
-"""
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A finished store with two axes besides the size."""
-    from criticality import Study, run
-
-    folder = tmp_path_factory.mktemp("done")
-    (folder / "study.toml").write_text(STUDY)
-    run(Study.from_toml(folder / "study.toml"), folder / "store")
-    return folder / "store"
-
 
 @pytest.fixture(scope="module")
 def csv(tmp_path_factory):
@@ -127,8 +99,8 @@ def test_compare_frees_beta(command, csv):
     assert not algebraic["params"]["beta"]["fixed"]
 
 
-def test_collapse_of_a_store(command, store):
-    words = (store, *AXES, "--select", "p_train=0.5", "--objective", "local-linear")
+def test_collapse_of_a_store(command, done):
+    words = (done / "store", *AXES, "--select", "p_train=0.5", "--objective", "local-linear")
     code, out, err = command("collapse", *words, "--json")
     assert code == 0, err
     found = json.loads(out)
@@ -257,10 +229,10 @@ def test_commands_of_scaling_share_their_options(command):
     assert not any("--bootstrap" in text for text in texts)
 
 
-def test_curves_of_a_store_are_those_of_its_card(command, store):
-    words = ("crossings", store, "--select", "p_train=0.5", "--draws", "20", "--json")
+def test_curves_of_a_store_are_those_of_its_card(command, done):
+    words = ("crossings", done / "store", "--select", "p_train=0.5", "--draws", "20", "--json")
     assert command(*words) == command(*words, *AXES)
-    code, _, err = command("crossings", store, "--control", "n_train", *AXES[2:])
+    code, _, err = command("crossings", done / "store", "--control", "n_train", *AXES[2:])
     assert code == 2
     assert "cannot be the control" in err
 
