@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import xarray as xr
@@ -11,6 +12,7 @@ from criticality.figures.book import Book, Source, all_used, chosen
 from criticality.figures.plane import doubted, phase_map, value_map
 from criticality.figures.sizes import against, against_size
 
+log = logging.getLogger("criticality")
 MOST = 4  # panels in a row
 
 
@@ -59,7 +61,8 @@ def _phases(source: Source, book: Book) -> None:
     """Draw the plane, where the data have it."""
     try:
         diagram = source.diagram()
-    except InputError:  # the study does not sweep the plane
+    except InputError as error:  # as where the study does not sweep the plane
+        log.warning("no page of phases: %s", error)
         return
     told, cells = source.card, diagram.cells
     decided = [f"{name}{end}" for name in told.order for end in ("", "_exponent")]
