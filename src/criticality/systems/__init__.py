@@ -13,6 +13,7 @@ BUILT_IN = {
     "dropout": "criticality.systems.dropout:DropoutNetwork",
     "pruning": "criticality.systems.pruning:PruningNetwork",
     "topology": "criticality.systems.pruning:TopologyNetwork",
+    "rbm": "criticality.systems.rbm:RBM",
 }
 
 __all__ = ["BUILT_IN", "DropoutNetwork", "PruningNetwork", "TopologyNetwork"]
