@@ -286,3 +286,9 @@ def test_what_makes_no_sense_is_refused(changes, said):
 @pytest.mark.parametrize("annealing", [(2.0, 1.0, 0.5), (0.5, 1.0), (2.0, 0.5, 2.0), (1.0,)])
 def test_a_leg_or_two_are_a_schedule(annealing):
     assert canonical(RBM(), annealing=annealing).annealing == annealing
+
+
+def test_uniform_numbers_are_never_zero_nor_one():
+    ends = np.asarray(model._uniform(jnp.asarray([0, 2**32 - 1], jnp.uint32)))
+    assert 0 < ends[0] < 1e-6
+    assert 1 - 1e-6 < ends[1] < 1

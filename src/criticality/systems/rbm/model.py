@@ -187,8 +187,8 @@ def _noise(system: RBM, key: jax.Array, name: str) -> jax.Array:
 
 
 def _uniform(words: jax.Array) -> jax.Array:
-    """Numbers inside of (0, 1) from uint32."""
-    return ((words >> 8).astype(jnp.float32) + 0.5) * jnp.float32(2.0**-24)
+    """Numbers inside of (0, 1) from uint32; a bit more, and the last would round to 1."""
+    return ((words >> 9).astype(jnp.float32) + 0.5) * jnp.float32(2.0**-23)
 
 
 # --- a sweep ---------------------------------------------------------------------------------
