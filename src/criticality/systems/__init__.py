@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from criticality.systems.dropout import DropoutNetwork
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
+    from criticality.systems.rbm import RBM
 
 BUILT_IN = {
     "dropout": "criticality.systems.dropout:DropoutNetwork",
@@ -16,7 +17,7 @@ BUILT_IN = {
     "rbm": "criticality.systems.rbm:RBM",
 }
 
-__all__ = ["BUILT_IN", "DropoutNetwork", "PruningNetwork", "TopologyNetwork"]
+__all__ = ["BUILT_IN", "RBM", "DropoutNetwork", "PruningNetwork", "TopologyNetwork"]
 
 
 def __getattr__(name: str) -> Any:
