@@ -14,6 +14,11 @@ from criticality.figures.sizes import against, against_size
 
 log = logging.getLogger("criticality")
 MOST = 4  # panels in a row
+ENDS = {  # of names of quantities: what is told of them
+    "": "{0} at {1} = {2:g}",
+    "_exponent": "exponent of {0} with {1}",
+    "_limit": r"{0} at {1} $\to\infty$",
+}
 
 
 def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
@@ -65,15 +70,13 @@ def _phases(source: Source, book: Book) -> None:
         log.warning("no page of phases: %s", error)
         return
     told, cells = source.card, diagram.cells
-    decided = [f"{name}{end}" for name in told.order for end in ("", "_exponent")]
-    quantities = [name for name in decided if name in cells][: MOST - 1]
+    decided = [(name, end) for name in told.order for end in ENDS if f"{name}{end}" in cells]
+    quantities = decided[: MOST - 1]
     row = book.page("phases", 1 + len(quantities), 4.6 * (1 + len(quantities)))[0]
     phase_map(diagram, row[0])
-    largest = f" at {told.size} = {max(diagram.method['sizes']):g}" if told.size else ""
-    for ax, name in zip(row[1:], quantities, strict=True):
-        observable = name.removesuffix("_exponent")
-        text = f"{told.observable(observable).label or observable}{largest}"
-        if name != observable:
-            text = f"exponent of {observable} with {told.size}"
-        value_map(diagram, name, ax, text=text)
+    largest = max(diagram.method["sizes"]) if told.size else 0
+    for ax, (name, end) in zip(row[1:], quantities, strict=True):
+        shown = told.observable(name).label or name
+        text = ENDS[end].format(shown, told.size, largest) if told.size else shown
+        value_map(diagram, f"{name}{end}", ax, text=text)
         doubted(diagram, ax)
