@@ -292,3 +292,17 @@ def test_uniform_numbers_are_never_zero_nor_one():
     ends = np.asarray(model._uniform(jnp.asarray([0, 2**32 - 1], jnp.uint32)))
     assert 0 < ends[0] < 1e-6
     assert 1 - 1e-6 < ends[1] < 1
+
+
+def test_where_retrieval_cannot_be_is_a_note_and_no_error():
+    def notes(**changes):
+        return canonical(RBM(), **changes).notes()
+
+    for prior in ("binary", "zero_one", "ternary"):
+        assert "cannot retrieve at scaling = 0.5" in notes(prior=prior)[0]
+        assert "silent" in notes(prior=prior, scaling=0.0)[0]
+        rest = -1.0 if prior == "binary" else 0.0
+        assert not notes(prior=prior, scaling=0.0, threshold=0.3, bias=rest)
+        assert "less than 1" in notes(prior=prior, scaling=0.0, threshold=1.0, bias=rest)[0]
+    for prior in ("gaussian", "relu"):
+        assert not notes(prior=prior)

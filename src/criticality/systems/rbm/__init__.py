@@ -19,6 +19,8 @@ __all__ = ["PRIORS", "RBM"]
 PRIORS = ("gaussian", "binary", "zero_one", "ternary", "relu")
 BOUNDED = ("binary", "zero_one", "ternary")
 MOST_LOAD = 2  # patterns a spin
+# limits at infinite N: a pattern is retrieved above, forgotten below; copies are frozen apart above
+RETRIEVED, FORGOTTEN, SPREAD = 0.5, 0.2, 0.1
 AVERAGES = ("start", "annealing")
 
 
@@ -113,8 +115,43 @@ class RBM:
                 doc="1 if the energies from all starts agree within 4 standard errors, else 0",
             ),
         ),
+        derived=(
+            Derived(
+                name="retrieval",
+                function="criticality.systems.rbm.phases:retrieval",
+                doc="overlap from the start nearest to the pattern, at the end of the annealing",
+                label="overlap kept",
+            ),
+            Derived(
+                name="glass",
+                function="criticality.systems.rbm.phases:glass",
+                doc="spread of q from the most random start, at the end of the annealing",
+                label="spread of $q$",
+            ),
+            Derived(
+                name="equilibrated",
+                function="criticality.systems.rbm.phases:equilibrated",
+                doc="1 where all runs are long enough and agree, at the end of the annealing",
+            ),
+        ),
         plane=("load", "temperature"),
         size="spins",
+        order=("retrieval", "glass"),
+        # told apart in colour-blind vision and, by lightness, in grey print
+        phases=(
+            Phase(name="retrieval", letter="R", colour="#8fd0f5"),
+            Phase(name="spin glass", letter="S", colour="#d55e00"),
+            Phase(name="paramagnet", letter="P", colour="#595959"),
+        ),
+        rules=(
+            Rule(phase="retrieval", quantity="retrieval", of="limit", above=RETRIEVED),
+            Rule(phase="spin glass", quantity="retrieval", of="limit", below=RETRIEVED),
+            Rule(phase="spin glass", quantity="glass", of="limit", above=SPREAD),
+            Rule(phase="paramagnet", quantity="retrieval", of="limit", below=RETRIEVED),
+            Rule(phase="paramagnet", quantity="retrieval", of="limit", below=FORGOTTEN),
+            Rule(phase="paramagnet", quantity="glass", of="limit", below=SPREAD),
+        ),
+        classify="criticality.systems.rbm.phases:classify",
     )
 
     temperature: float = control(
@@ -230,6 +267,31 @@ class RBM:
                 f"annealing = {list(self.annealing)}: not monotonic within a leg; expected one leg "
                 f"down, one up, or one down and then one up, as [2.0, 1.0, 0.5, 1.0, 2.0]."
             )
+
+    def notes(self) -> tuple[str, ...]:
+        """Say where no retrieval is to be expected, as N grows."""
+        bounded, silent = self.prior in BOUNDED, self.prior != "gaussian" and self.threshold > 0
+        if bounded and self.scaling > 0:
+            return (
+                f"{self.prior} units cannot retrieve at scaling = {self.scaling:g}: they are "
+                f"bounded, and the unit of a pattern moves each spin by N^-{self.scaling:g} only; "
+                f"at scaling = 0 they can",
+            )
+        if self.scaling == 0 and silent and self.threshold >= 1:
+            return (
+                f"threshold = {self.threshold:g}: no overlap is large enough to activate a hidden "
+                f"unit at scaling = 0; use less than 1",
+            )
+        rest = -1.0 if self.prior == "binary" else 0.0
+        if self.scaling == 0 and bounded and not self.patterns and (
+            not silent or self.bias != rest
+        ):
+            return (
+                f"{self.prior} units cannot retrieve at scaling = 0 with threshold = "
+                f"{self.threshold:g}, bias = {self.bias:g}: the other patterns add noise of order "
+                f"sqrt(load N); they are silent with a threshold between 0 and 1 and bias = {rest:g}",
+            )
+        return ()
 
     def inner(self) -> dict[str, Sequence[float]]:
         """Coordinates of the inner dimensions."""
