@@ -60,7 +60,7 @@ class Model:
     bias
         c: each visible spin feels W (h - c).
     scaling
-        x, 1/2 or 0.
+        x in [0, 1/2]; below 1/2 the leading order in N is meant.
     """
 
     prior: str = "gaussian"
@@ -72,15 +72,11 @@ class Model:
         """Raise `InputError` for what has no equations."""
         if self.prior not in PRIORS:
             raise unknown("prior", self.prior, PRIORS)
-        if self.scaling not in (0.0, 0.5):
+        fine = 0 <= self.threshold < math.inf and math.isfinite(self.bias)
+        if not (fine and 0 <= self.scaling <= 0.5):
             raise InputError(
-                f"scaling = {self.scaling}: the theory has equations for 0.5 and closed forms for "
-                f"0; use one of them, or the sampler."
-            )
-        if not (0 <= self.threshold < math.inf and math.isfinite(self.bias)):
-            raise InputError(
-                f"threshold = {self.threshold}, bias = {self.bias}: expected finite numbers, and "
-                f"no threshold below 0."
+                f"threshold = {self.threshold}, bias = {self.bias}, scaling = {self.scaling}: "
+                f"expected finite numbers, no threshold below 0, and a scaling in [0, 0.5]."
             )
 
 
@@ -96,7 +92,7 @@ class Saddle:
         Susceptibility beta (1 - q), finite at T = 0.
     f
         Free energy a visible spin, with the counting measure of discrete h and dh sqrt(beta/2 pi)
-        of others.  At x = 0 in units of the leading power of N.
+        of others.  Below x = 1/2 in units of the leading power of N.
     replicon
         1 - alpha beta^4 E sech^4 E (<h^2> - <h>^2)^2: below 0 the solution is unstable (de Almeida
         and Thouless); -inf at T = 0.
@@ -222,3 +218,11 @@ def _relu(model: Model, T: float, root: Array, C: Array) -> dict[str, Array]:
         "entropy": (weight * (entropy + rest)).sum(-1),
         "variance": (weight * variance**2).sum(-1),
     }
+
+
+def free_energy(
+    model: Model, T: float, load: float, m: float, r: float, q: float, C: float
+) -> float:
+    """Give f where C = (1 - q)/T, or q = 1 at T = 0; it is stationary at solutions."""
+    spin, unit = visible(T, m, math.sqrt(load * r)), hidden(model, T, q, C)
+    return float(m**2 / 2 + load * (r * C / 2 - unit["entropy"]) - spin["entropy"])

@@ -26,6 +26,7 @@ from criticality.systems.rbm.equations import (
     Array,
     Model,
     Saddle,
+    free_energy,
     hidden,
     visible,
 )
@@ -106,7 +107,7 @@ def global_line(model: Model, temperature: float) -> float:
     def excess(load: float) -> float:
         return _solved(model, T, load, "pattern").f - _solved(model, T, load, "random").f
 
-    if not excess(most) > 0:  # or there is no retrieval
+    if math.isnan(most) or excess(most) <= 0:
         return most
     return float(brentq(excess, 1e-3 * most, most, xtol=1e-14))
 
@@ -118,7 +119,7 @@ def glass_line(model: Model, load: float) -> float:
     """
     if _silent(model):
         return math.nan
-    if model.scaling == 0:
+    if model.scaling < 0.5:
         return math.inf
     high = 2.0
     while _replicon(model, high, load) < 0:
@@ -224,15 +225,20 @@ def _solved(model: Model, T: float, load: float, start: Start) -> Saddle:
     unit = hidden(model, T, q, C)
     r = float(unit["r"])
     spin = visible(T, m, math.sqrt(load * r))
-    wrong = [spin["m"] - m, spin["q"] - q, spin["C"] - C, (r - sigma**2 / load) / max(1.0, r)]
+    wrong: list[Any] = [
+        spin["m"] - m,
+        spin["q"] - q,
+        spin["C"] - C,
+        (r - sigma**2 / load) / max(1.0, r),
+    ]
     return Saddle(
         m=m,
         q=q,
         r=r,
         C=C,
-        f=float(m**2 / 2 + load * (r * C / 2 - unit["entropy"]) - spin["entropy"]),
+        f=free_energy(model, T, load, m, r, q, C),
         replicon=1 - load * float(spin["sech4"] * unit["variance"]) if T else -math.inf,
-        residual=max(abs(float(x)) for x in wrong),
+        residual=float(max(map(abs, wrong))),
     )
 
 
@@ -249,40 +255,43 @@ def _replicon(model: Model, T: float, load: float) -> float:
 
 
 def _silent(model: Model) -> bool:
-    """Whether x = 0 and patterns that are not retrieved leave their hidden units at rest."""
-    return model.scaling == 0 and model.threshold > 0 and model.prior != "gaussian"
+    """Whether x < 1/2 and patterns that are not retrieved leave their hidden units at rest."""
+    return model.scaling < 0.5 and model.threshold > 0 and model.prior != "gaussian"
 
 
 def _scaled(model: Model, T: float) -> tuple[Model, float]:
-    """Model at x = 1/2, and its temperature, that one comes to at x = 0 if no units are silent.
+    """Model at x = 1/2, and its temperature, that one comes to at x < 1/2 if no units are silent.
 
-    Unbounded h are then of order N, and neither T nor a bias is left in leading order; with bounded
-    ones the fields are of order sqrt(N), and no temperature is left.
+    Energies grow as N^(1-2x) where h is unbounded and as N^(1/2-x) where it is bounded, so that no
+    temperature is left in leading order; unbounded h grow as N^(1/2-x), and have no bias either.
     """
-    if model.scaling:
+    if model.scaling == 0.5:
         return model, T
     return Model(prior=model.prior, bias=model.bias if model.prior in STATES else 0.0), 0.0
 
 
 def _closed(model: Model, T: float, load: float, start: Start) -> Saddle:
-    """Solution at x = 0 where units of patterns that are not retrieved are silent."""
+    """Solution at x < 1/2 where units of patterns that are not retrieved are silent."""
     bounded, rest = model.prior in STATES, -1.0 if model.prior == "binary" else 0.0
     r, jump = (rest - model.bias) ** 2, 1 - rest  # of the unit of the pattern, when it responds
     sure: dict[str, float] = {"r": r, "replicon": 1.0, "residual": 0.0}
     if start == "random":
-        if r:  # random fields of order sqrt(N)
+        if r:  # random fields that grow with N
             f = -TWICE * math.sqrt(load * r) if bounded else 0.0
             return Saddle(m=0.0, q=1.0, C=0.0, f=f, **sure)
         f = -T * math.log(2) if bounded else 0.0
         return Saddle(m=0.0, q=0.0, C=1 / T if T else math.inf, f=f, **sure)
-    if not bounded and model.threshold < 1:
-        return Saddle(m=1.0, q=1.0, C=0.0, f=-((1 - model.threshold) ** 2) / 2, **sure)
+    threshold = 0.0 if model.scaling else model.threshold  # the field N^(1-x) beside N^(1-2x)
+    if not bounded and threshold < 1:
+        return Saddle(m=1.0, q=1.0, C=0.0, f=-((1 - threshold) ** 2) / 2, **sure)
+    if model.scaling and T:
+        return Saddle()  # a bounded unit moves a spin by N^-x
     m = math.tanh(jump / T) if T else 1.0
-    if r or not bounded or m <= model.threshold:
+    if r or not bounded or m <= threshold:
         return Saddle()
     free = T * float(np.logaddexp(jump / T, -jump / T)) if T else jump
     C = (1 - m**2) / T if T else 0.0
-    return Saddle(m=m, q=m**2, C=C, f=model.threshold * jump - free, **sure)
+    return Saddle(m=m, q=m**2, C=C, f=threshold * jump - free, **sure)
 
 
 def _at_any_load(so: bool) -> float:
