@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 BUILT_IN = {
     "dropout": "criticality.systems.dropout:DropoutNetwork",
     "pruning": "criticality.systems.pruning:PruningNetwork",
+    "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
     "topology": "criticality.systems.pruning:TopologyNetwork",
     "rbm": "criticality.systems.rbm:RBM",
 }
