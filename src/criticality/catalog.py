@@ -39,7 +39,7 @@ from criticality.systems import BUILT_IN
 
 GROUP = "criticality.systems"
 REALIZATION = "realization"
-ASKED = ("tiny", "validate", "inner", "work", "requires", "compute", *STATE_MACHINE)
+ASKED = ("tiny", "validate", "notes", "inner", "work", "requires", "compute", *STATE_MACHINE)
 RESERVED = frozenset({REALIZATION, "card", *ASKED})  # no names of controls
 OWN = "criticality_own_"  # how modules of users' own files are named
 
