@@ -288,6 +288,13 @@ def test_every_equation_holds_to_1e_8(model):
                 assert math.isnan(s.m)
 
 
+def test_hidden_units_do_not_run_away_near_the_critical_temperature():
+    for model in (HOPFIELD, RELU, Model(prior="relu", bias=0.3)):
+        s = solve(model, 0.99, 1e-4, "random")
+        assert s.residual < 1e-8
+        assert 0 < 1 - s.C < 0.01
+
+
 @pytest.mark.parametrize("model", [HOPFIELD, RELU, Model(prior="ternary", threshold=0.4)])
 def test_low_temperatures_lead_to_zero(model):
     for start, load in loads(model, 0.0).items():
@@ -393,6 +400,9 @@ def test_what_cannot_be_solved_is_said():
         Model(scaling=0.6)
     with pytest.raises(InputError, match="load"):
         solve(HOPFIELD, 0.1, 0.0)
+    for line, wrong in ((spinodal, -0.1), (global_line, math.nan), (glass_line, 0.0)):
+        with pytest.raises(InputError, match="expected a temperature of 0 or more"):
+            line(HOPFIELD, wrong)
     for changes in ({"temperature": [-0.1]}, {"load": [0.0]}, {"threshold": -0.5}):
         with pytest.raises(InputError, match="expected a number in"):
             canonical(ReplicaSymmetric(), **changes)
@@ -421,6 +431,9 @@ def test_phases_lie_between_the_lines(prior):
     )
     for load, temperature in itertools.product(system.load, system.temperature):
         one = ds.sel(load=load, temperature=temperature)
+        for name, start in (("stability", "pattern"), ("rest_stability", "random")):
+            stable = solve(system.model(), temperature, load, start).replicon > 0
+            assert stable == (one[name] > 0.5)
         if load < one["global_load"]:
             known = "retrieval"
         elif load < one["spinodal"]:

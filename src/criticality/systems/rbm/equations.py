@@ -198,9 +198,7 @@ def _relu(model: Model, T: float, root: Array, C: Array) -> dict[str, Array]:
     c, a = model.bias, np.maximum(1 - C, RUNAWAY)[..., None]
     kink = (model.threshold + C * c) / root
     eta, weight = _normal(kink[..., None], np.sqrt(T * a[..., 0]) / root)
-    field = root[..., None] * eta
-    b = field - model.threshold - (1 - a) * c
-    rest = (1 - a) * c**2 / 2 - field * c
+    b = root[..., None] * eta - model.threshold - (1 - a) * c
     if T == 0:
         mean = np.maximum(b, 0.0) / a
         entropy, variance = np.maximum(b, 0.0) ** 2 / (2 * a), 0 * mean
@@ -215,7 +213,7 @@ def _relu(model: Model, T: float, root: Array, C: Array) -> dict[str, Array]:
         )
     return {
         "r": (weight * (mean - c) ** 2).sum(-1),
-        "entropy": (weight * (entropy + rest)).sum(-1),
+        "entropy": (weight * (entropy + (1 - a) * c**2 / 2)).sum(-1),
         "variance": (weight * variance**2).sum(-1),
     }
 

@@ -71,16 +71,18 @@ def solve(model: Model, temperature: float, load: float, start: Start = "pattern
         with m = 0, paramagnet or glass.  (Where it is not unique, as for the discrete units of a
         threshold of about 4 and more below T = 1, at loads of hundreds: one of them.)
 
+    Returns
+    -------
+    Saddle
+        All equations hold to 1e-8, and mostly to 1e-14, but for r where 1 - C is below 1e-9 (near
+        T = 1, m = 0, at loads below 1e-3): the residual tells.
+
     Raises
     ------
     InputError
         If T < 0 or alpha <= 0.
     """
-    if not (0 <= temperature < math.inf and 0 < load < math.inf):
-        raise InputError(
-            f"temperature = {temperature}, load = {load}: expected a temperature of 0 or more, and "
-            f"a load above 0."
-        )
+    _check(temperature, load)
     if _silent(model):
         return _closed(model, temperature, load, start)
     return _solved(*_scaled(model, temperature), load, start)
@@ -91,6 +93,7 @@ def spinodal(model: Model, temperature: float) -> float:
 
     NaN where it is at none; +inf where at all.
     """
+    _check(temperature)
     if _silent(model):
         return _at_any_load(_closed(model, temperature, 1.0, "pattern").m > 0)
     return _fold(*_scaled(model, temperature))[1]
@@ -98,6 +101,7 @@ def spinodal(model: Model, temperature: float) -> float:
 
 def global_line(model: Model, temperature: float) -> float:
     """Largest load at which the pattern has the least free energy; NaN or +inf as of `spinodal`."""
+    _check(temperature)
     if _silent(model):
         pattern, other = (_closed(model, temperature, 1.0, s) for s in ("pattern", "random"))
         return _at_any_load(pattern.f < other.f)
@@ -117,6 +121,7 @@ def glass_line(model: Model, load: float) -> float:
 
     The highest one; NaN where there is none, +inf where no temperature of order one is above.
     """
+    _check(load=load)
     if _silent(model):
         return math.nan
     if model.scaling < 0.5:
@@ -141,6 +146,14 @@ def lines(model: Model, temperatures: Sequence[float], loads: Sequence[float]) -
         loads=np.array(loads, float),
         glass=np.array([glass_line(model, load) for load in loads]),
     )
+
+
+def _check(temperature: float = 0.0, load: float = 1.0) -> None:
+    if not (0 <= temperature < math.inf and 0 < load < math.inf):
+        raise InputError(
+            f"temperature = {temperature}, load = {load}: expected a temperature of 0 or more, and "
+            f"a load above 0."
+        )
 
 
 def _overlap(T: float, sigma: Any) -> Array:
