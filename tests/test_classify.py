@@ -149,6 +149,30 @@ def test_limits_decide_and_have_borders():
     assert (cells["m_limit_fit_probability"] < 0.01).all()
 
 
+@pytest.mark.parametrize("rules", [RULES, LIMITS])
+def test_borders_along_shared_disorder_cover_at_their_level(rules):
+    """One disorder for all temperatures moves the whole curve, and the border with it."""
+    rng = np.random.default_rng(3)
+    at, edge = np.linspace(0, 1, 21), rules[0].above
+    inside, within, lengths, errors = [], [], [], []
+    for _ in range(200):
+        truth = rng.uniform(0.35, 0.65)
+        m = edge - 0.45 * np.tanh((at - truth) / 0.15)[:, None, None]
+        sizes = SIZES if rules is LIMITS else SIZES[:1]
+        if rules is LIMITS:
+            m = m + sizes[:, None] ** -0.5
+        m = m + 0.08 * rng.normal(size=(len(sizes), 8))  # of every size and realization
+        ds = xr.Dataset({"m": (("T", "L", "realization"), m)}, {"T": at, "L": sizes})
+        (line,) = by_rules(ds, PHASES, rules, ("T",), "L").boundaries
+        inside.append(line.estimate.low <= truth <= line.estimate.high)
+        within.append(abs(line.estimate.value - truth) < line.estimate.error)
+        lengths.append(line.estimate.high - line.estimate.low)
+        errors.append(line.estimate.value - truth)
+    assert 0.91 < np.mean(inside) < 0.985
+    assert 0.6 < np.mean(within) < 0.8
+    assert np.median(lengths) < 1.35 * 2 * 1.96 * np.std(errors)  # and no longer than need be
+
+
 def test_a_limit_is_of_one_correction_and_needs_a_size():
     ds = vanishing(np.random.default_rng(0))
     two = (LIMITS[0], dataclasses.replace(LIMITS[1], correction=1.0))

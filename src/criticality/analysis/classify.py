@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from criticality.analysis.boundaries import Boundary, boundaries
 from criticality.analysis.exponents import REALIZATION, absent, averaged, exponents, says
 from criticality.analysis.limits import limits
 from criticality.analysis.stats import Array
-from criticality.base import UNRESOLVED, InputError, Phase, Rule, unknown
+from criticality.base import UNRESOLVED, Axis, InputError, Phase, Rule, unknown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,6 +99,20 @@ def on_plane(
             )
         ds = ds.isel({name: 0})
     return ds
+
+
+def planes(
+    ds: xr.Dataset, plane: Sequence[str], size: str | None, declared: Mapping[str, Axis]
+) -> list[dict[str, Any]]:
+    """Values of the other outer axes that are swept: a combination for each plane in the data.
+
+    The last axis varies fastest; without any, one combination of nothing.
+    """
+    kept = (*plane, size)
+    outer = (str(d) for d in ds.dims if d in declared and not declared[str(d)].inner)
+    others = [name for name in outer if name not in kept and ds.sizes[name] > 1]
+    every = itertools.product(*(ds[name].values.tolist() for name in others))
+    return [dict(zip(others, values, strict=True)) for values in every]
 
 
 def values(

@@ -29,7 +29,7 @@ def limits(
     which agree at some size do not decide alone.  The error is propagated from the scatter of
     realizations at every size (the pooled one where they agree), and widened by sqrt(chi2/dof)
     where the line does not fit.  Two sizes have no chi2: that corrections fall as supposed is then
-    not tested.
+    not tested.  Sizes are independent; points of other axes need not be.
 
     Without any scatter of realizations (a deterministic system, a single realization, some that
     agree) sizes are weighted equally and the error comes from their scatter about the line.  Where

@@ -9,6 +9,7 @@ import xarray as xr
 
 from criticality.base import InputError
 from criticality.figures.book import Book, Source, all_used, chosen
+from criticality.figures.panels import phase_panels
 from criticality.figures.plane import doubted, phase_map, value_map
 from criticality.figures.sizes import against, against_size
 
@@ -63,11 +64,14 @@ def _control(ds: xr.Dataset, names: list[str], keep: set[str]) -> str:
 
 
 def _phases(source: Source, book: Book) -> None:
-    """Draw the plane, where the data have it."""
+    """Draw the plane, where the data have it; several side by side if more is swept."""
     try:
         diagram = source.diagram()
-    except InputError as error:  # as where the study does not sweep the plane
-        log.warning("no page of phases: %s", error)
+    except InputError as error:  # as where the study does not sweep the plane, or more than it
+        try:
+            phase_panels(source, book)
+        except InputError:
+            log.warning("no page of phases: %s", error)
         return
     told, cells = source.card, diagram.cells
     decided = [(name, end) for name in told.order for end in ENDS if f"{name}{end}" in cells]
