@@ -34,7 +34,8 @@ AVERAGES = (
     "overlap",
     "best_overlap",
     "replica_overlap",
-    "replica_spread",
+    "self_overlap",
+    "glassiness",
     "activity",
     "energy",
     "susceptibility",
@@ -110,7 +111,8 @@ def exact(system, xi, temperature):
         "overlap": first,
         "best_overlap": p @ np.abs(product).max(axis=1) / n,
         "replica_overlap": (pairs * np.abs(q)).sum(),
-        "replica_spread": np.sqrt((pairs * q**2).sum() - (pairs * q).sum() ** 2),
+        "self_overlap": (pairs * q).sum(),  # of times far apart
+        "glassiness": 2 * ((pairs * q**2).sum() - p @ (q @ p) ** 2),  # q and q' share a copy
         "activity": p @ size.mean(axis=1),
         "energy": p @ ((cost - field * mean).sum(axis=1) + bias) / n,
         "susceptibility": n * (second - first**2) / temperature,
@@ -122,6 +124,7 @@ def deviations(system):
     """Sampled minus exact of every average, in standard errors over realizations."""
     roots = keys()
     found = sampled(system, roots)
+    found["glassiness"] **= 2  # the root of a mean over few copies at one time would be too low
     worst = {}
     for stage, factor in enumerate(system.annealing):
         truth = [exact(system, patterns(system, k), factor * system.temperature) for k in roots]
@@ -150,8 +153,8 @@ def twice_the_field(monkeypatch):
 def frozen_spins(monkeypatch):
     right = model._sweep
 
-    def half(system, temperature, count, blocks, spins, seeds):
-        new, quantities = right(system, temperature, count, blocks, spins, seeds)
+    def half(*arguments):
+        spins, (new, quantities) = arguments[4], right(*arguments)
         return new.at[..., :4].set(spins[..., :4]), quantities
 
     monkeypatch.setattr(model, "_sweep", half)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -25,11 +26,16 @@ class Panel(NamedTuple):
     diagram: PhaseDiagram
 
 
-def phase_panels(source: Source, book: Book, name: str = "phases") -> list[Panel]:
+def phase_panels(
+    source: Source,
+    book: Book,
+    name: str = "phases",
+    over: Callable[[Panel], None] | None = None,
+) -> list[Panel]:
     """Draw a page of phase maps, one for each combination of the other outer axes that are swept.
 
     The last of these axes varies along the row; of two, each row has a value of the first.  One
-    legend stands below all.  A system's own pages may draw over what is given back.
+    legend stands below all, with the labels of what `over` draws over a panel.
 
     Raises
     ------
@@ -59,6 +65,8 @@ def phase_panels(source: Source, book: Book, name: str = "phases") -> list[Panel
     lines: dict[str, Any] = {}
     for number, (at, ax, diagram) in enumerate(panels):
         phase_map(diagram, ax, legend=False)
+        if over is not None:
+            over(Panel(at, ax, diagram))
         if others:
             ax.set_title(said(at, others[-1]), fontsize="medium")
         if number % columns:

@@ -20,7 +20,7 @@ PRIORS = ("gaussian", "binary", "zero_one", "ternary", "relu")
 BOUNDED = ("binary", "zero_one", "ternary")
 MOST_LOAD = 2  # patterns a spin
 # limits at infinite N: a pattern is retrieved above, forgotten below; copies are frozen apart above
-RETRIEVED, FORGOTTEN, SPREAD = 0.5, 0.2, 0.1
+RETRIEVED, FORGOTTEN, APART = 0.5, 0.2, 0.1
 AVERAGES = ("start", "annealing")
 
 
@@ -65,10 +65,17 @@ class RBM:
                 label=r"replica overlap $\langle|q|\rangle$",
             ),
             Observable(
-                name="replica_spread",
+                name="self_overlap",
                 dims=AVERAGES,
-                doc="standard deviation of q",
-                label=r"spread of $q$",
+                doc="mean of q', of a copy with itself when measuring began, in the second half",
+                label=r"self-overlap $q'$",
+            ),
+            Observable(
+                name="glassiness",
+                dims=AVERAGES,
+                doc="root mean square of q - q' in the second half: 0 where there is one state, "
+                "which all copies are in",
+                label=r"$\langle(q-q')^2\rangle^{1/2}$",
             ),
             Observable(
                 name="activity",
@@ -125,8 +132,8 @@ class RBM:
             Derived(
                 name="glass",
                 function="criticality.systems.rbm.phases:glass",
-                doc="spread of q from the most random start, at the end of the annealing",
-                label="spread of $q$",
+                doc="glassiness from the most random start, at the end of the annealing",
+                label="glassiness",
             ),
             Derived(
                 name="equilibrated",
@@ -146,12 +153,13 @@ class RBM:
         rules=(
             Rule(phase="retrieval", quantity="retrieval", of="limit", above=RETRIEVED),
             Rule(phase="spin glass", quantity="retrieval", of="limit", below=RETRIEVED),
-            Rule(phase="spin glass", quantity="glass", of="limit", above=SPREAD),
+            Rule(phase="spin glass", quantity="glass", of="limit", above=APART),
             Rule(phase="paramagnet", quantity="retrieval", of="limit", below=RETRIEVED),
             Rule(phase="paramagnet", quantity="retrieval", of="limit", below=FORGOTTEN),
-            Rule(phase="paramagnet", quantity="glass", of="limit", below=SPREAD),
+            Rule(phase="paramagnet", quantity="glass", of="limit", below=APART),
         ),
         classify="criticality.systems.rbm.phases:classify",
+        pages="criticality.systems.rbm.figures:pages",
     )
 
     temperature: float = control(
@@ -197,7 +205,7 @@ class RBM:
         0.5,
         symbol="$x$",
         doc="weights are of size N^-x",
-        interval="[0, 1]",
+        interval="[0, 0.5]",
         shared=True,
         label="exponent of weights",
     )
@@ -246,7 +254,7 @@ class RBM:
     @classmethod
     def tiny(cls) -> RBM:
         """Give a preset that runs in a second."""
-        return cls(spins=40, load=0.1, equilibration=20, sweeps=60, copies=4)
+        return cls(spins=40, load=0.1, equilibration=20, sweeps=60, copies=4, scaling=0.25)
 
     def validate(self) -> None:
         """Raise `InputError` for less than a pattern, too many, or a schedule with more turns."""

@@ -27,7 +27,7 @@ APART = 4.0  # standard errors by which energies of two starts differ
 WINDOW = 6.0  # autocorrelation times, beyond which correlations are noise
 TAIL = 6.0  # standard deviations, beyond which a Gaussian tail has its asymptotic form
 
-SERIES = ("overlap", "best", "replica", "activity", "energy")
+SERIES = ("overlap", "best", "replica", "self", "activity", "energy")
 
 
 class State(NamedTuple):
@@ -39,6 +39,8 @@ class State(NamedTuple):
         Root key.
     spins
         float32 [starts, copies, N], +1 and -1.
+    kept
+        The spins when measuring began.
     sweep
         int32 scalar: sweeps done, of the whole schedule.
     series
@@ -47,6 +49,7 @@ class State(NamedTuple):
 
     key: jax.Array
     spins: jax.Array
+    kept: jax.Array
     sweep: jax.Array
     series: jax.Array
 
@@ -76,7 +79,7 @@ def begin(system: RBM, key: jax.Array, data: object) -> State:
     start = jnp.asarray(system.start, jnp.float32)[:, None, None]
     spins = jnp.where(uniform < (1 + start) / 2, pattern, -pattern)
     shape = (len(system.annealing) * system.sweeps, len(SERIES), *chains[:2])
-    return State(key, spins, jnp.int32(0), jnp.zeros(shape, jnp.float32))
+    return State(key, spins, spins, jnp.int32(0), jnp.zeros(shape, jnp.float32))
 
 
 def advance(system: RBM, state: State, data: object) -> State:
@@ -88,17 +91,18 @@ def advance(system: RBM, state: State, data: object) -> State:
     stage_length = system.equilibration + system.sweeps
     factors = jnp.asarray(system.annealing, jnp.float32)
 
-    def one(sweep: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        spins, series = carry
+    def one(sweep: jax.Array, state: State) -> State:
         stage, at = jnp.divmod(sweep, stage_length)
         temperature = system.temperature * factors[stage]
-        found = _sweep(system, temperature, patterns, blocks, spins, bits.reseed(seeds, sweep))
+        new = bits.reseed(seeds, sweep)
+        kept = jnp.where(at == system.equilibration, state.spins, state.kept)
+        spins, found = _sweep(system, temperature, patterns, blocks, state.spins, kept, new)
         # what is not yet measured stands where the first measurement will replace it
         place = stage * system.sweeps + jnp.maximum(at - system.equilibration, 0)
-        return found[0], jax.lax.dynamic_update_index_in_dim(series, found[1], place, 0)
+        series = jax.lax.dynamic_update_index_in_dim(state.series, found, place, 0)
+        return State(state.key, spins, kept, sweep + 1, series)
 
-    spins, series = jax.lax.fori_loop(state.sweep, last, one, (state.spins, state.series))
-    return State(state.key, spins, last, series)
+    return jax.lax.fori_loop(state.sweep, last, one, state)
 
 
 def finished(system: RBM, state: State) -> jax.Array:
@@ -110,7 +114,9 @@ def observe(system: RBM, state: State, data: object) -> dict[str, jax.Array]:
     """Thermal averages over sweeps and copies."""
     form = (len(system.annealing), system.sweeps, *state.series.shape[1:])
     series = jnp.moveaxis(state.series.reshape(form), (2, 3, 0, 1, 4), (0, 1, 2, 3, 4))
-    overlap, best, replica, activity, energy = series  # each [starts, temperatures, sweeps, copies]
+    # each [starts, temperatures, sweeps, copies]
+    overlap, best, replica, own, activity, energy = series
+    late = system.sweeps // 2  # of a copy with itself, overlaps from here on
     temperature = system.temperature * jnp.asarray(system.annealing, jnp.float32)
 
     def mean(values: jax.Array) -> jax.Array:
@@ -125,7 +131,8 @@ def observe(system: RBM, state: State, data: object) -> dict[str, jax.Array]:
         "overlap": mean(size),
         "best_overlap": mean(best),
         "replica_overlap": mean(jnp.abs(replica)),
-        "replica_spread": _deviation(replica),
+        "self_overlap": mean(own[:, :, late:]),
+        "glassiness": jnp.sqrt(mean((replica - own)[:, :, late:] ** 2)),
         "activity": mean(activity),
         "energy": mean(energy),
         "susceptibility": system.spins * _deviation(size) ** 2 / temperature,
@@ -200,6 +207,7 @@ def _sweep(
     patterns: jax.Array,
     blocks: jax.Array,
     spins: jax.Array,
+    kept: jax.Array,
     seeds: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Draw hidden units given the spins, then spins given them.
@@ -238,19 +246,16 @@ def _sweep(
     words = jax.vmap(lambda seed: bits.words(seed, (copies, n)))
     uniform = _uniform(words(bits.reseed(seeds, jnp.int32(1)))).reshape(-1, n)
     new = jnp.where(uniform < jax.nn.sigmoid(2 * field / temperature), 1.0, -1.0)
+    spins = new.reshape(spins.shape)
     quantities = (
         new @ blocks[0, 0] / n,
         best / n,
-        _pairs(new.reshape(spins.shape)).reshape(-1),
+        jnp.mean(spins * jnp.roll(spins, 1, axis=1), axis=2).reshape(-1),
+        jnp.mean(spins * kept, axis=2).reshape(-1),
         active / patterns,
         (cost - jnp.sum(new * field, axis=1)) / n,
     )
-    return new.reshape(spins.shape), jnp.stack(quantities).reshape(-1, starts, copies)
-
-
-def _pairs(spins: jax.Array) -> jax.Array:
-    """Overlap of each copy with the next of the same start, [starts, copies]."""
-    return jnp.mean(spins * jnp.roll(spins, 1, axis=1), axis=2)
+    return spins, jnp.stack(quantities).reshape(-1, starts, copies)
 
 
 def _hidden(

@@ -18,8 +18,8 @@ def retrieval(ds: xr.Dataset) -> xr.DataArray:
 
 
 def glass(ds: xr.Dataset) -> xr.DataArray:
-    """Spread of the replica overlap from the most random start, at the end of the annealing."""
-    return _end(_of_start(ds["replica_spread"], "min"))
+    """Glassiness from the most random start, at the end of the annealing."""
+    return _end(_of_start(ds["glassiness"], "min"))
 
 
 def equilibrated(ds: xr.Dataset) -> xr.DataArray:
