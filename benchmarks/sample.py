@@ -2,11 +2,11 @@
 
     python -m benchmarks.sample [--repeats 7] [--spins 400] [--json]
 
-Ours samples one realization on each core, as `criticality run` does.  The others are what one would
-write: NumPy in single precision, a matrix product with all chains of a sample at once, in one
-process (whose linear algebra has all cores) or in one for each core; PyTorch with all samples in one
-`bmm`.  All measure overlap and energy of every chain at every sweep.  A spin update is one visible
-spin drawn; hidden units come on top.
+Ours samples one realization on each core, as `criticality run` does.  The others are what one
+would write: NumPy in single precision, a matrix product with all chains of a sample at once, in
+one process (whose linear algebra has all cores) or in one for each core; PyTorch with all samples
+in one `bmm`.  All measure overlap and energy of every chain at every sweep.  A spin update is one
+visible spin drawn; hidden units come on top.
 """
 
 from __future__ import annotations

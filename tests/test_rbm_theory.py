@@ -12,9 +12,9 @@ from scipy import integrate, optimize, special
 
 from criticality import phases
 from criticality.base import InputError, canonical, inner
-from criticality.systems.rbm import equations, theory
+from criticality.systems.rbm import PRIORS, equations, theory
 from criticality.systems.rbm.replica import ReplicaSymmetric
-from criticality.systems.rbm.theory import PRIORS, Model, glass_line, global_line, solve, spinodal
+from criticality.systems.rbm.theory import Model, glass_line, global_line, solve, spinodal
 
 HOPFIELD, RELU = Model(), Model(prior="relu")
 SEVERAL = [

@@ -309,7 +309,8 @@ def described(ds: Any, told: Card, declared: Mapping[str, Axis], here: bool) -> 
         about = {"units": derived.unit, "long_name": derived.doc}
         ds = ds.assign({derived.name: values.assign_attrs(about)})
     labels = {name: axis.label for name, axis in declared.items()}
-    labels |= {one.name: one.label for one in (*told.observables, *told.derived)}
+    labels |= {observable.name: observable.label for observable in told.observables}
+    labels |= {derived.name: derived.label for derived in told.derived}
     for name, label in labels.items():
         if label and name in ds.variables:
             ds[name].attrs["label"] = label

@@ -10,6 +10,7 @@ import xarray as xr
 from criticality.base import InputError
 from criticality.figures.book import Book, Source, all_used, chosen
 from criticality.figures.panels import phase_panels
+from criticality.figures.parts import assigned
 from criticality.figures.plane import doubted, phase_map, value_map
 from criticality.figures.sizes import against, against_size
 
@@ -39,17 +40,22 @@ def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     shown = ds[names]
     others = [str(d) for d in shown.dims if d not in (*keep, control)] + plane[:-1]
     all_used(at, *others)
+    title = []
     for dim in others:
         values = list(shown[dim].values)
-        shown = shown.isel({dim: values.index(chosen(shown, dim, at, values[0]))})
+        value = chosen(shown, dim, at, values[0])
+        shown = shown.isel({dim: values.index(value)})
+        if len(values) > 1:
+            title.append(assigned(shown, dim, value))
+    titles = [", ".join(title)]
     sizes = 1 if told.size == control else shown.sizes.get(told.size, 1)
     by = told.size if sizes > 1 else ""
     if control:
-        row = book.page("curves", len(names), 5.5 * len(names))[0]
+        row = book.page("curves", len(names), 5.5 * len(names), titles)[0]
         for ax, name in zip(row, names, strict=True):
             against(shown[name], control, by, ax, told.repeated)
     if by:
-        row = book.page("sizes", len(names), 5.5 * len(names))[0]
+        row = book.page("sizes", len(names), 5.5 * len(names), titles)[0]
         for ax, name in zip(row, names, strict=True):
             against_size(shown[name], by, control, ax, told.repeated)
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from criticality.analysis.classify import PhaseDiagram, planes
 from criticality.base import InputError
 from criticality.figures.book import Book, Source
-from criticality.figures.parts import symbol
+from criticality.figures.parts import assigned
 from criticality.figures.plane import phase_handles, phase_map
 
 MOST = 24  # panels of a page
@@ -30,12 +30,15 @@ def phase_panels(
     source: Source,
     book: Book,
     name: str = "phases",
+    *,
     over: Callable[[Panel], None] | None = None,
+    borders: bool = True,
 ) -> list[Panel]:
     """Draw a page of phase maps, one for each combination of the other outer axes that are swept.
 
     The last of these axes varies along the row; of two, each row has a value of the first.  One
-    legend stands below all, with the labels of what `over` draws over a panel.
+    legend stands below all, with the labels of what `over` draws over a panel.  Without `borders`
+    the measured ones are left out.
 
     Raises
     ------
@@ -51,24 +54,20 @@ def phase_panels(
             f"axes; choose values with --select AXIS=VALUE."
         )
 
-    def said(at: dict[str, Any], axis: str) -> str:
-        value = at[axis]
-        return f"{symbol(ds, axis)} = {f'{value:g}' if isinstance(value, float) else value}"
-
     diagrams = [source.diagram(at) for at in every]
     columns = ds.sizes[others[1]] if len(others) == 2 else min(len(every), IN_ROW)
     firsts = every[::columns]
-    titles = [said(at, others[0]) if len(others) == 2 else "" for at in firsts]
+    titles = [assigned(ds, others[0], at[others[0]]) if len(others) == 2 else "" for at in firsts]
     rows = book.page(name, columns, WIDTH * columns, titles)
     places = [ax for row in rows for ax in row]
     panels = list(map(Panel, every, places, diagrams))
     lines: dict[str, Any] = {}
     for number, (at, ax, diagram) in enumerate(panels):
-        phase_map(diagram, ax, legend=False)
+        phase_map(diagram, ax, legend=False, borders=borders)
         if over is not None:
             over(Panel(at, ax, diagram))
         if others:
-            ax.set_title(said(at, others[-1]), fontsize="medium")
+            ax.set_title(assigned(ds, others[-1], at[others[-1]]), fontsize="medium")
         if number % columns:
             ax.set_ylabel("")
         if number + columns < len(every):

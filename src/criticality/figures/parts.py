@@ -35,6 +35,11 @@ def symbol(ds: xr.Dataset, name: str) -> str:
     return str(ds[name].attrs.get("symbol", name))
 
 
+def assigned(ds: xr.Dataset, name: str, value: Any) -> str:
+    """Symbol of an axis with its value."""
+    return f"{symbol(ds, name)} = {f'{value:g}' if isinstance(value, float) else value}"
+
+
 def starred(ds: xr.Dataset, name: str) -> str:
     """Symbol of a critical value on an axis."""
     text = symbol(ds, name)

@@ -26,7 +26,9 @@ HATCH = "////"
 STYLES = ("s--", "o-")
 
 
-def phase_map(diagram: PhaseDiagram, ax: Axes | None = None, *, legend: bool = True) -> Axes:
+def phase_map(
+    diagram: PhaseDiagram, ax: Axes | None = None, *, legend: bool = True, borders: bool = True
+) -> Axes:
     """Draw the phase of every measured point, with the borders; unresolved ones are hatched.
 
     Raises
@@ -40,10 +42,10 @@ def phase_map(diagram: PhaseDiagram, ax: Axes | None = None, *, legend: bool = T
     codes = diagram.cells["phase"]
     cells(codes, ax, cmap=ListedColormap(colours), norm=norm)
     hatch(codes == 0, ax)
-    borders = draw_boundaries(diagram.cells, diagram.boundaries, ax)
+    drawn = draw_boundaries(diagram.cells, diagram.boundaries, ax) if borders else []
     if legend:
         ax.legend(
-            handles=[*phase_handles([diagram]), *borders],
+            handles=[*phase_handles([diagram]), *drawn],
             loc="upper center",
             bbox_to_anchor=(0.5, -0.17),
             ncols=2,

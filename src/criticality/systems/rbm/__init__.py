@@ -17,7 +17,7 @@ from criticality.base import Card, Derived, InputError, Observable, Phase, Rule,
 __all__ = ["PRIORS", "RBM"]
 
 PRIORS = ("gaussian", "binary", "zero_one", "ternary", "relu")
-BOUNDED = ("binary", "zero_one", "ternary")
+STATES = {"binary": (-1.0, 1.0), "zero_one": (0.0, 1.0), "ternary": (-1.0, 0.0, 1.0)}
 MOST_LOAD = 2  # patterns a spin
 # limits at infinite N: a pattern is retrieved above, forgotten below; copies are frozen apart above
 RETRIEVED, FORGOTTEN, APART = 0.5, 0.2, 0.1
@@ -37,8 +37,8 @@ class RBM:
     - ternary: h = -1, 0 or 1, a = |h|
     - relu: h >= 0, u = h^2/2, a = h
 
-    The patterns are a realization: all temperatures, priors, thresholds, biases, scalings and starts
-    have the same.
+    The patterns are a realization: all temperatures, priors, thresholds, biases, scalings and
+    starts have the same.
     """
 
     card: ClassVar[Card] = Card(
@@ -278,7 +278,7 @@ class RBM:
 
     def notes(self) -> tuple[str, ...]:
         """Say where no retrieval is to be expected, as N grows."""
-        bounded, silent = self.prior in BOUNDED, self.prior != "gaussian" and self.threshold > 0
+        bounded, silent = self.prior in STATES, self.prior != "gaussian" and self.threshold > 0
         if bounded and self.scaling > 0:
             return (
                 f"{self.prior} units cannot retrieve at scaling = {self.scaling:g}: they are "
@@ -291,13 +291,17 @@ class RBM:
                 f"unit at scaling = 0; use less than 1",
             )
         rest = -1.0 if self.prior == "binary" else 0.0
-        if self.scaling == 0 and bounded and not self.patterns and (
-            not silent or self.bias != rest
+        if (
+            self.scaling == 0
+            and bounded
+            and not self.patterns
+            and (not silent or self.bias != rest)
         ):
             return (
                 f"{self.prior} units cannot retrieve at scaling = 0 with threshold = "
-                f"{self.threshold:g}, bias = {self.bias:g}: the other patterns add noise of order "
-                f"sqrt(load N); they are silent with a threshold between 0 and 1 and bias = {rest:g}",
+                f"{self.threshold:g}, bias = {self.bias:g}: the other patterns add noise of "
+                f"order sqrt(load N); they are silent with a threshold between 0 and 1 and bias = "
+                f"{rest:g}",
             )
         return ()
 

@@ -31,11 +31,10 @@ import numpy as np
 from scipy.special import erf, erfcx, log_ndtr
 
 from criticality.base import InputError, unknown
+from criticality.systems.rbm import PRIORS, STATES
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-STATES = {"binary": (-1.0, 1.0), "zero_one": (0.0, 1.0), "ternary": (-1.0, 0.0, 1.0)}
-PRIORS = ("gaussian", "binary", "zero_one", "ternary", "relu")
 TWICE = math.sqrt(2 / math.pi)  # the density of z at 0, twice
 RUNAWAY = 1e-15  # least 1 - C: at C = 1 unbounded hidden units have no finite average
 TINY = 1e-200  # in place of a width of zero

@@ -12,12 +12,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
+from criticality.analysis.stats import Array
 from criticality.base import axes as controls_of
 from criticality.base import default
 from criticality.figures.book import Book, Source, chosen
 from criticality.figures.pages import generic_pages
 from criticality.figures.panels import Panel, phase_panels
-from criticality.figures.parts import COLOURS, axes
+from criticality.figures.parts import axes
 from criticality.figures.plane import place
 from criticality.figures.sizes import against
 from criticality.systems.rbm import RBM, theory
@@ -25,6 +26,7 @@ from criticality.systems.rbm import RBM, theory
 POINTS = 60  # of a line
 SCALINGS = (0.0, 0.5)  # that the theory knows
 LOOP = ("overlap", "energy", "autocorrelation_time")
+LINES = (("metastable retrieval", "-"), ("global retrieval", "--"), ("spin glass", ":"))
 OUTLINE = [withStroke(linewidth=3.2, foreground="w")]
 
 
@@ -33,7 +35,9 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     generic_pages(source, book, at)
     ds = source.open()
     if "phases" in book.pages:
-        phase_panels(source, book, "theory", over=lambda panel: draw_theory(panel, ds))
+        phase_panels(
+            source, book, "theory", over=lambda panel: draw_theory(panel, ds), borders=False
+        )
     if ds.sizes.get("annealing", 1) > 1:
         shown = [name for name in LOOP if name in ds]
         row = book.page("annealing", len(shown), 5.2 * len(shown))[0]
@@ -54,50 +58,47 @@ def draw_theory(panel: Panel, ds: xr.Dataset) -> None:
         np.linspace(temperature.min(), temperature.max(), POINTS),
         np.geomspace(load.min(), load.max(), POINTS),
     )
-    for number, (name, loads) in enumerate(
-        (("metastable retrieval", drawn.spinodal), ("global retrieval", drawn.globally))
-    ):
-        _line(panel.ax, loads, drawn.temperatures, load, temperature, number, name)
-    _line(panel.ax, drawn.loads, drawn.glass, load, temperature, 2, "spin glass")
+    curves = (
+        (drawn.spinodal, drawn.temperatures),
+        (drawn.globally, drawn.temperatures),
+        (drawn.loads, drawn.glass),
+    )
+    for number, (loads, temperatures) in enumerate(curves):
+        _line(panel.ax, loads, temperatures, panel.diagram.cells, number)
 
 
 def loop(ds: xr.Dataset, name: str, at: Mapping[str, str], ax: Axes | None = None) -> Axes:
     """Draw an observable along the schedule, a curve for each start; other axes as `at` says."""
     ax = axes(ax)
+    for dim in [str(d) for d in ds[name].dims if d not in ("annealing", "start", "realization")]:
+        values = list(ds[dim].values)
+        ds = ds.isel({dim: values.index(chosen(ds, dim, at, values[0]))})
     array = ds[name]
-    for dim in [str(d) for d in array.dims if d not in ("annealing", "start", "realization")]:
-        values = list(array[dim].values)
-        array = array.isel({dim: values.index(chosen(array, dim, at, values[0]))})
     return against(array, "annealing", "start" if "start" in array.dims else "", ax)
 
 
 def _scalars(ds: xr.Dataset) -> dict[str, Any]:
     """Values that were selected of axes that were swept."""
-    return {name: ds[name].item() for name in controls_of(RBM) if name in ds.coords and not ds[name].ndim}
+    names = [name for name in controls_of(RBM) if name in ds.coords and not ds[name].ndim]
+    return {name: ds[name].item() for name in names}
 
 
-def _line(
-    ax: Axes,
-    loads: Any,
-    temperatures: Any,
-    load: Any,
-    temperature: Any,
-    number: int,
-    name: str,
-) -> None:
-    """Draw a line of the theory on axes that may not be to scale; at the edge where it leaves."""
-    x = [math.nan if math.isnan(a) else place(a, load) for a in loads]
-    y = [math.nan if not math.isfinite(t) else place(t, temperature) for t in temperatures]
-    known = np.isfinite(x) & np.isfinite(y)
+def _line(ax: Axes, loads: Array, temperatures: Array, plane: xr.Dataset, number: int) -> None:
+    """Draw a line of the theory within the plane, whose axes may not be to scale."""
+    load, temperature = (plane[name].values for name in RBM.card.plane)
+    inside = (temperatures >= temperature.min()) & (temperatures <= temperature.max())
+    known = inside & ~np.isnan(loads) & (loads >= load.min())
     if not known.any():
         return
-    points = np.array([x, y])[:, known]
-    if number < 2:  # where it ends at a temperature, it does so at all loads below
-        points = np.append(points, [[place(-math.inf, load)], points[1, -1:]], axis=1)
+    x, y = loads[known], temperatures[known]
+    if np.isposinf(x[-1]):  # lost at this temperature, at all loads
+        x, y = np.append(x, -math.inf), np.append(y, y[-1])
+    name, style = LINES[number]
     ax.plot(
-        *points,
-        color=COLOURS[6],
-        ls=("-", "--", ":")[number],
+        [place(value, load) for value in x],
+        [place(value, temperature) for value in y],
+        color="k",
+        ls=style,
         lw=1.8,
         path_effects=OUTLINE,
         label=f"{name} (theory)",

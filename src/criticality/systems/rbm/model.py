@@ -73,9 +73,7 @@ def begin(system: RBM, key: jax.Array, data: object) -> State:
     """Draw the spins of every start: each agrees with the pattern with probability (1 + m_0)/2."""
     pattern = _blocks(system, key, jnp.int32(1))[0, 0]
     chains = (len(system.start), system.copies, system.spins)
-    uniform = jax.vmap(lambda seed: _uniform(bits.words(seed, chains[1:])))(
-        _noise(system, key, "start")
-    )
+    uniform = _uniforms(_noise(system, key, "start"), chains[1:]).reshape(chains)
     start = jnp.asarray(system.start, jnp.float32)[:, None, None]
     spins = jnp.where(uniform < (1 + start) / 2, pattern, -pattern)
     shape = (len(system.annealing) * system.sweeps, len(SERIES), *chains[:2])
@@ -102,7 +100,8 @@ def advance(system: RBM, state: State, data: object) -> State:
         series = jax.lax.dynamic_update_index_in_dim(state.series, found, place, 0)
         return State(state.key, spins, kept, sweep + 1, series)
 
-    return jax.lax.fori_loop(state.sweep, last, one, state)
+    after: State = jax.lax.fori_loop(state.sweep, last, one, state)
+    return after
 
 
 def finished(system: RBM, state: State) -> jax.Array:
@@ -152,7 +151,7 @@ def _length(system: RBM) -> int:
 
 
 def _patterns(system: RBM) -> jax.Array:
-    """Number of patterns P, int32 scalar."""
+    """Count the patterns, int32 scalar."""
     of_load = jnp.rint(system.load * system.spins).astype(jnp.int32)
     return jnp.where(system.patterns > 0, system.patterns, of_load)
 
@@ -172,7 +171,9 @@ def _blocks(system: RBM, key: jax.Array, patterns: jax.Array) -> jax.Array:
         there = rows < patterns - k * BLOCK
         return every.at[k].set(jnp.where(there, 2 * up.astype(jnp.float32) - 1, 0))
 
-    return jax.lax.fori_loop(0, _used(patterns), fill, jnp.zeros((blocks, BLOCK, n), jnp.float32))
+    nothing = jnp.zeros((blocks, BLOCK, n), jnp.float32)
+    every: jax.Array = jax.lax.fori_loop(0, _used(patterns), fill, nothing)
+    return every
 
 
 def _used(patterns: jax.Array) -> jax.Array:
@@ -193,9 +194,15 @@ def _noise(system: RBM, key: jax.Array, name: str) -> jax.Array:
     return jnp.stack([bits.seeds(stream(point, "of start", m), (2,)) for m in system.start])
 
 
+def _uniforms(seeds: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    """Numbers inside of (0, 1), of each start's seeds [starts, 2] so many: [starts * a, b]."""
+    return _uniform(jnp.concatenate([bits.words(seed, shape) for seed in seeds]))
+
+
 def _uniform(words: jax.Array) -> jax.Array:
     """Numbers inside of (0, 1) from uint32; a bit more, and the last would round to 1."""
-    return ((words >> 9).astype(jnp.float32) + 0.5) * jnp.float32(2.0**-23)
+    number: jax.Array = ((words >> 9).astype(jnp.float32) + 0.5) * jnp.float32(2.0**-23)
+    return number
 
 
 # --- a sweep ---------------------------------------------------------------------------------
@@ -221,14 +228,13 @@ def _sweep(
     chains = spins.reshape(-1, n)
     weight = n**-system.scaling
     threshold = system.threshold * n ** (1 - 2 * system.scaling)
-    hidden_seeds = bits.reseed(seeds, jnp.int32(0))
+    of_units, of_spins = (bits.reseed(seeds, jnp.int32(part)) for part in (0, 1))
 
     def visit(k: jax.Array, sums: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         field, cost, active, best = sums
         block = jax.lax.dynamic_index_in_dim(blocks, k, keepdims=False)
         product = jax.lax.dot_general(chains, block, (((1,), (1,)), ((), ())))
-        words = jax.vmap(lambda seed: bits.words(bits.reseed(seed, k), (copies, BLOCK)))
-        uniform = _uniform(words(hidden_seeds)).reshape(-1, BLOCK)
+        uniform = _uniforms(bits.reseed(of_units, k), (copies, BLOCK))
         drawn = _hidden(system.prior, weight * product, threshold, temperature, uniform)
         there = jnp.arange(BLOCK) < patterns - k * BLOCK
         added = jax.lax.dot_general(drawn.values - system.bias, block, (((1,), (0,)), ((), ())))
@@ -243,8 +249,7 @@ def _sweep(
     sums = (jnp.zeros_like(chains), nothing, nothing, nothing)
     field, cost, active, best = jax.lax.fori_loop(0, _used(patterns), visit, sums)
     field = weight * field
-    words = jax.vmap(lambda seed: bits.words(seed, (copies, n)))
-    uniform = _uniform(words(bits.reseed(seeds, jnp.int32(1)))).reshape(-1, n)
+    uniform = _uniforms(of_spins, (copies, n))
     new = jnp.where(uniform < jax.nn.sigmoid(2 * field / temperature), 1.0, -1.0)
     spins = new.reshape(spins.shape)
     quantities = (
@@ -286,8 +291,8 @@ def _hidden(
 def _above_zero(mean: jax.Array, deviation: jax.Array, uniform: jax.Array) -> jax.Array:
     """Gaussian numbers given that they are positive, by inversion of the upper tail.
 
-    With a = -mean/deviation, the standardised number z > a has Q(z) = u Q(a).  Far in the tail z - a
-    is small beside z: there it comes from ln Q(z) = -z^2/2 - ln z + g(z), iterated.
+    With a = -mean/deviation, the standardised number z > a has Q(z) = u Q(a).  Far in the tail,
+    where z - a is small beside z, it comes from ln Q(z) = -z^2/2 - ln z + g(z), iterated.
     """
     a = -mean / deviation
     near = jnp.minimum(a, TAIL)
@@ -312,7 +317,7 @@ def _above_zero(mean: jax.Array, deviation: jax.Array, uniform: jax.Array) -> ja
 
 
 def _deviation(values: jax.Array) -> jax.Array:
-    """Standard deviation over sweeps and copies."""
+    """Give the standard deviation over sweeps and copies."""
     centred = values - values.mean(axis=(2, 3), keepdims=True)
     return jnp.sqrt(jnp.mean(centred**2, axis=(2, 3)))
 

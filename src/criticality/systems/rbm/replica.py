@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from criticality.base import Card, Observable, Phase, Rule, control
+from criticality.base import Card, Observable, Phase, Rule, control, like
+from criticality.systems.rbm import RBM
 from criticality.systems.rbm.theory import (
-    PRIORS,
     Model,
     Saddle,
     glass_line,
@@ -114,21 +114,10 @@ class ReplicaSymmetric:
         deterministic=True,
     )
 
-    prior: str = control(
-        "gaussian", symbol="prior", doc="prior of the hidden units", choices=PRIORS
-    )
-    threshold: float = control(
-        0.0,
-        symbol=r"$\theta$",
-        doc="threshold of a hidden unit, in units of N^(1-2x)",
-        interval="[0, inf)",
-    )
-    bias: float = control(
-        0.0, symbol="$c$", doc="a visible spin feels W (h - c)", label="bias of hidden units"
-    )
-    scaling: float = control(
-        0.5, symbol="$x$", doc="weights are patterns times N^-x", interval="[0, 0.5]"
-    )
+    prior: str = like(RBM, "prior", "gaussian", static=False, shared=False)
+    threshold: float = like(RBM, "threshold", 0.0, shared=False)
+    bias: float = like(RBM, "bias", 0.0, shared=False)
+    scaling: float = like(RBM, "scaling", 0.5, shared=False)
     temperature: tuple[float, ...] = control(
         tuple(round(0.05 * i, 2) for i in range(31)),
         symbol="$T$",

@@ -19,9 +19,8 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 from criticality.base import InputError
+from criticality.systems.rbm import STATES
 from criticality.systems.rbm.equations import (
-    PRIORS,
-    STATES,
     TWICE,
     Array,
     Model,
@@ -32,7 +31,6 @@ from criticality.systems.rbm.equations import (
 )
 
 __all__ = [
-    "PRIORS",
     "Lines",
     "Model",
     "Saddle",
@@ -137,7 +135,9 @@ def glass_line(model: Model, load: float) -> float:
     return float(brentq(lambda T: _replicon(model, T, load), low, low / 0.8, xtol=1e-14))
 
 
-def lines(model: Model, temperatures: Sequence[float], loads: Sequence[float]) -> Lines:
+def lines(
+    model: Model, temperatures: Sequence[float] | Array, loads: Sequence[float] | Array
+) -> Lines:
     """All lines of the phase diagram, to be drawn over what was sampled."""
     return Lines(
         temperatures=np.array(temperatures, float),
