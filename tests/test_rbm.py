@@ -275,7 +275,7 @@ def test_one_program_serves_all_loads_and_temperatures():
         ({"patterns": 201}, "at most 200"),
         ({"annealing": (2.0, 1.0, 1.5, 1.2)}, "not monotonic within a leg"),
         ({"annealing": (1.0, 1.0)}, "not monotonic within a leg"),
-        ({"annealing": (1.0, 2.0, 1.0)}, "not monotonic within a leg"),
+        ({"annealing": (1.0, 2.0, 1.0, 2.0)}, "not monotonic within a leg"),
         ({"annealing": (1.0, 0.0)}, "expected a number"),
         ({"prior": "spherical"}, "gaussian"),
         ({"start": (0.5, 1.5)}, "expected a number"),
@@ -286,7 +286,7 @@ def test_what_makes_no_sense_is_refused(changes, said):
         canonical(RBM(), **changes)
 
 
-@pytest.mark.parametrize("annealing", [(2.0, 1.0, 0.5), (0.5, 1.0), (2.0, 0.5, 2.0), (1.0,)])
+@pytest.mark.parametrize("annealing", [(2.0, 1.0, 0.5), (0.5, 1.0), (2.0, 0.5, 2.0), (1.0, 3.0, 1.0), (1.0,)])
 def test_a_leg_or_two_are_a_schedule(annealing):
     assert canonical(RBM(), annealing=annealing).annealing == annealing
 

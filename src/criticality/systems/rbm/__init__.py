@@ -222,7 +222,7 @@ class RBM:
     annealing: tuple[float, ...] = control(
         (1.0,),
         symbol="$T/T_0$",
-        doc="temperatures one after another, over that of the point: down, then up, or one of them",
+        doc="temperatures one after another, over that of the point: a leg down or up, or both",
         interval="(0, inf)",
         inner=True,
         ordered=True,
@@ -268,12 +268,12 @@ class RBM:
                 f"load = {self.load:g} of {self.spins} spins is less than one pattern; use more "
                 f"spins, a load of at least {1 / self.spins:g}, or patterns = 1."
             )
-        rises = [b > a for a, b in itertools.pairwise(self.annealing)]
-        still = any(a == b for a, b in itertools.pairwise(self.annealing))
-        if still or rises != sorted(rises):
+        steps = list(itertools.pairwise(self.annealing))
+        turns = sum((b > a) != (c > b) for (a, b), (_, c) in itertools.pairwise(steps))
+        if turns > 1 or any(a == b for a, b in steps):
             raise InputError(
-                f"annealing = {list(self.annealing)}: not monotonic within a leg; expected one leg "
-                f"down, one up, or one down and then one up, as [2.0, 1.0, 0.5, 1.0, 2.0]."
+                f"annealing = {list(self.annealing)}: not monotonic within a leg; expected a leg "
+                f"down or up, or one of each, as [2.0, 1.0, 0.5, 1.0, 2.0]."
             )
 
     def notes(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from criticality.systems.rbm import RBM, theory
 
 POINTS = 60  # of a line
 SCALINGS = (0.0, 0.5)  # that the theory knows
-LOOP = ("overlap", "energy", "autocorrelation_time")
+LOOP = ("best_overlap", "energy", "autocorrelation_time")
 LINES = (("metastable retrieval", "-"), ("global retrieval", "--"), ("spin glass", ":"))
 OUTLINE = [withStroke(linewidth=3.2, foreground="w")]
 
@@ -68,13 +68,12 @@ def draw_theory(panel: Panel, ds: xr.Dataset) -> None:
 
 
 def loop(ds: xr.Dataset, name: str, at: Mapping[str, str], ax: Axes | None = None) -> Axes:
-    """Draw an observable along the schedule, a curve for each start; other axes as `at` says."""
-    ax = axes(ax)
-    for dim in [str(d) for d in ds[name].dims if d not in ("annealing", "start", "realization")]:
+    """Draw an observable along the schedule: of each size from the pattern, or of each start."""
+    by = next((n for n in (RBM.card.size, "start") if ds.sizes.get(n, 1) > 1), "")
+    for dim in [str(d) for d in ds[name].dims if d not in ("annealing", by, "realization")]:
         values = list(ds[dim].values)
-        ds = ds.isel({dim: values.index(chosen(ds, dim, at, values[0]))})
-    array = ds[name]
-    return against(array, "annealing", "start" if "start" in array.dims else "", ax)
+        ds = ds.isel({dim: values.index(chosen(ds, dim, at, values[-1]))})
+    return against(ds[name], "annealing", by, ax)
 
 
 def _scalars(ds: xr.Dataset) -> dict[str, Any]:
