@@ -286,7 +286,9 @@ def test_what_makes_no_sense_is_refused(changes, said):
         canonical(RBM(), **changes)
 
 
-@pytest.mark.parametrize("annealing", [(2.0, 1.0, 0.5), (0.5, 1.0), (2.0, 0.5, 2.0), (1.0, 3.0, 1.0), (1.0,)])
+@pytest.mark.parametrize(
+    "annealing", [(2.0, 1.0, 0.5), (0.5, 1.0), (2.0, 0.5, 2.0), (1.0, 3.0, 1.0), (1.0,)]
+)
 def test_a_leg_or_two_are_a_schedule(annealing):
     assert canonical(RBM(), annealing=annealing).annealing == annealing
 
