@@ -1,4 +1,4 @@
-"""The RBM's phases against what is known: Curie and Weiss, Hopfield, the replica-symmetric theory."""
+"""The phases of the RBM against what is known: Curie-Weiss, Hopfield, replica symmetry."""
 
 from __future__ import annotations
 

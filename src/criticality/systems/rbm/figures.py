@@ -18,7 +18,6 @@ from criticality.base import default
 from criticality.figures.book import Book, Source, chosen
 from criticality.figures.pages import generic_pages
 from criticality.figures.panels import Panel, phase_panels
-from criticality.figures.parts import axes
 from criticality.figures.plane import place
 from criticality.figures.sizes import against
 from criticality.systems.rbm import RBM, theory
