@@ -90,7 +90,7 @@ def _line(ax: Axes, loads: Array, temperatures: Array, plane: xr.Dataset, number
         return
     x, y = loads[known], temperatures[known]
     if np.isposinf(x[-1]):  # lost at this temperature, at all loads
-        x, y = np.append(x, -math.inf), np.append(y, y[-1])
+        x, y = np.array([math.inf, -math.inf]), y[[-1, -1]]
     name, style = LINES[number]
     ax.plot(
         [place(value, load) for value in x],
