@@ -93,8 +93,9 @@ class RBM:
             Observable(
                 name="binder",
                 dims=AVERAGES,
-                doc="1 - <m^4> / (3 <m^2>^2)",
+                doc="1 - <m^4> / (3 <m^2>^2); undefined where the overlap never leaves 0",
                 label="Binder cumulant",
+                undefined=True,
             ),
             Observable(
                 name="autocorrelation_time",
