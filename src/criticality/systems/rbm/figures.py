@@ -18,6 +18,7 @@ from criticality.base import default
 from criticality.figures.book import Book, Source, chosen
 from criticality.figures.pages import generic_pages
 from criticality.figures.panels import Panel, phase_panels
+from criticality.figures.parts import assigned
 from criticality.figures.plane import place
 from criticality.figures.sizes import against
 from criticality.systems.rbm import RBM, theory
@@ -67,12 +68,21 @@ def draw_theory(panel: Panel, ds: xr.Dataset) -> None:
 
 
 def loop(ds: xr.Dataset, name: str, at: Mapping[str, str], ax: Axes | None = None) -> Axes:
-    """Draw an observable along the schedule: of each size from the pattern, or of each start."""
+    """Draw an observable along the schedule: of each size from the pattern, or of each start.
+
+    Of other axes the last value is shown, or what `at` says; the title tells.
+    """
     by = next((n for n in (RBM.card.size, "start") if ds.sizes.get(n, 1) > 1), "")
+    title = []
     for dim in [str(d) for d in ds[name].dims if d not in ("annealing", by, "realization")]:
         values = list(ds[dim].values)
-        ds = ds.isel({dim: values.index(chosen(ds, dim, at, values[-1]))})
-    return against(ds[name], "annealing", by, ax)
+        value = chosen(ds, dim, at, values[-1])
+        ds = ds.isel({dim: values.index(value)})
+        if len(values) > 1:
+            title.append(assigned(ds, dim, value))
+    ax = against(ds[name], "annealing", by, ax)
+    ax.set_title(", ".join(title), fontsize="medium")
+    return ax
 
 
 def _scalars(ds: xr.Dataset) -> dict[str, Any]:
@@ -89,7 +99,8 @@ def _line(ax: Axes, loads: Array, temperatures: Array, plane: xr.Dataset, number
     if not known.any():
         return
     x, y = loads[known], temperatures[known]
-    if np.isposinf(x[-1]):  # lost at this temperature, at all loads
+    after = int(np.flatnonzero(known)[-1]) + 1
+    if np.isposinf(x[-1]) and np.isnan(loads[after : after + 1]).any():  # lost here, at all loads
         x, y = np.append(x, -math.inf), np.append(y, y[-1])
     name, style = LINES[number]
     ax.plot(
