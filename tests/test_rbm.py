@@ -229,6 +229,16 @@ def test_copies_that_stay_apart_are_a_long_time_and_what_never_moves_has_none():
     assert np.isnan(error[0])
 
 
+def test_binder_is_undefined_only_where_the_overlap_never_leaves_zero():
+    series = jnp.ones((2, len(model.SERIES), 2, 2)).at[:, 0, 1].set(0.0)
+    system = canonical(SMALL, sweeps=2, annealing=(1.0,), copies=2)
+    state = model.State(jax.random.key(0), None, None, None, series)
+    binder = model.observe(system, state, {})["binder"]
+    assert binder[0, 0] == pytest.approx(2 / 3)
+    assert np.isnan(binder[1, 0])
+    assert RBM.card.observable("binder").undefined
+
+
 def test_starts_disagree_where_energies_do():
     rng = np.random.default_rng(3)
     energy = rng.normal(size=(2, 3, 100, 8))

@@ -66,6 +66,17 @@ def test_pages_have_the_lines_of_the_theory_and_the_phases(small):
     labels = {text.get_text() for text in book.pages["theory"].legends[0].get_texts()}
     assert {"metastable retrieval (theory)", "global retrieval (theory)"} <= labels
     assert {"retrieval", "spin glass", "paramagnet"} <= labels
+    figure = book.pages["theory"]
+    figure.canvas.draw()
+    window = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= window.x0 < window.x1 <= figure.bbox.x1
+
+
+def test_a_loop_says_of_which_point_it_is(small):
+    ds = Results(small, None).open().isel(annealing=[0, 0])
+    ax = figures.loop(ds, "energy", {"load": "0.04"})
+    said = "prior = ternary, $\\alpha$ = 0.04, $T$ = 3"
+    assert said in ax.get_title()
 
 
 def line(ax, name):
@@ -84,6 +95,10 @@ def test_lines_of_the_theory_stand_where_its_numbers_are():
     drawn = line(ax, "global retrieval")
     assert drawn[-2:, 1] == pytest.approx([0.6, 0.6])
     assert drawn[-1, 0] < 0.02 < 0.14 < drawn[-2, 0]
+    # at any load at all temperatures of the plane: none across, since nothing is lost
+    ax = Figure().subplots()
+    figures._line(ax, np.full(3, np.inf), temperatures, plane, 1)
+    assert (line(ax, "global retrieval")[:, 0] > 0.14).all()
 
 
 def test_what_decides_is_of_the_right_start_and_the_end_of_the_annealing():

@@ -459,6 +459,18 @@ def test_no_result_depends_on_the_grid_around_it():
         np.testing.assert_array_equal(array, few[o.name])
 
 
+@pytest.mark.parametrize("threshold", [0.99, 1.0, 10.0])
+@pytest.mark.parametrize("bias", [0.3, 20.0])
+def test_relu_units_that_no_field_activates_leave_the_curie_weiss_model(threshold, bias):
+    model = Model(prior="relu", threshold=threshold, bias=bias)
+    T = 0.999
+    most = spinodal(model, T)
+    assert 0.9 * most < global_line(model, T) <= most
+    # as of few patterns: m = 0 has C = 1, and the wells lie below it by (1 - T)^2 / 2
+    pattern, other = (solve(model, T, 1e-4 * most, start) for start in ("pattern", "random"))
+    assert (other.f - pattern.f) / (1 - T) ** 2 == pytest.approx(0.5, abs=0.01)
+
+
 def test_lines_are_those_of_every_point():
     drawn = theory.lines(RELU, [0.0, 0.5, 1.2], [0.1, 0.2])
     assert list(drawn.spinodal[:2]) == [spinodal(RELU, 0.0), spinodal(RELU, 0.5)]

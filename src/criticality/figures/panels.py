@@ -16,6 +16,7 @@ from criticality.figures.plane import phase_handles, phase_map
 MOST = 24  # panels of a page
 IN_ROW = 6  # of one axis alone
 WIDTH = 3.3
+ENTRY = 2.4  # inches, of the legend
 
 
 class Panel(NamedTuple):
@@ -76,6 +77,6 @@ def phase_panels(
     for ax in places[len(every) :]:
         ax.remove()
     handles = [*phase_handles(diagrams), *lines.values()]
-    ncols = min(len(handles), 2 * columns)
+    ncols = max(1, min(len(handles), int(WIDTH * columns / ENTRY)))
     book.pages[name].legend(handles=handles, loc="outside lower center", ncols=ncols, frameon=False)
     return panels

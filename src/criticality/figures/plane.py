@@ -115,14 +115,20 @@ def value_map(
 
 def doubted(diagram: PhaseDiagram, ax: Axes) -> Axes:
     """Cross the cells whose numbers are doubted, hatch those unresolved, draw the borders."""
+    crosses(diagram, ax)
+    hatch(diagram.cells["phase"] == 0, ax)
+    draw_boundaries(diagram.cells, diagram.boundaries, ax)
+    return ax
+
+
+def crosses(diagram: PhaseDiagram, ax: Axes, name: str = "") -> None:
+    """Cross the cells whose numbers are doubted, under a name for the legend."""
     where = diagram.cells.get("doubted")
     if where is not None and where.any():
         x, y = _centres(where)
         at = np.argwhere(_table(where))
-        ax.plot(x[at[:, 0]], y[at[:, 1]], "x", color="k", ms=3, mew=0.8)
-    hatch(diagram.cells["phase"] == 0, ax)
-    draw_boundaries(diagram.cells, diagram.boundaries, ax)
-    return ax
+        style = {"color": "k", "ms": 3, "mew": 0.8, "label": name or None}
+        ax.plot(x[at[:, 0]], y[at[:, 1]], "x", **style)
 
 
 def cells(array: xr.DataArray, ax: Axes, **options: Any) -> Any:

@@ -93,8 +93,9 @@ class RBM:
             Observable(
                 name="binder",
                 dims=AVERAGES,
-                doc="1 - <m^4> / (3 <m^2>^2)",
+                doc="1 - <m^4> / (3 <m^2>^2); undefined where the overlap never leaves 0",
                 label="Binder cumulant",
+                undefined=True,
             ),
             Observable(
                 name="autocorrelation_time",
@@ -210,7 +211,7 @@ class RBM:
         label="exponent of weights",
     )
     spins: int = control(
-        100, symbol="$N$", unit="spin", doc="visible units", interval="[2, 100000]", static=True
+        100, symbol="$N$", unit="spin", doc="visible units", interval="[2, 10000]", static=True
     )
     start: tuple[float, ...] = control(
         (0.0, 1.0),
@@ -278,6 +279,11 @@ class RBM:
 
     def notes(self) -> tuple[str, ...]:
         """Say where no retrieval is to be expected, as N grows."""
+        if max(self.start) == 0:
+            return (
+                f"start = {list(self.start)}: no run begins at the pattern, so that whether it is "
+                f"kept cannot be seen; use start = [0.0, 1.0]",
+            )
         bounded, silent = self.prior in STATES, self.prior != "gaussian" and self.threshold > 0
         if bounded and self.scaling > 0:
             return (

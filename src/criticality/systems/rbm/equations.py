@@ -96,7 +96,7 @@ class Saddle:
         1 - alpha beta^4 E sech^4 E (<h^2> - <h>^2)^2: below 0 the solution is unstable (de Almeida
         and Thouless); -inf at T = 0.
     residual
-        Largest violation of the equations of m, q, C and r (of r, relative where r > 1).
+        Largest violation of the equations of m, q, C and r (of r, relative where it is above 1).
     """
 
     m: float = math.nan

@@ -18,7 +18,8 @@ from criticality.base import default
 from criticality.figures.book import Book, Source, chosen
 from criticality.figures.pages import generic_pages
 from criticality.figures.panels import Panel, phase_panels
-from criticality.figures.plane import place
+from criticality.figures.parts import assigned
+from criticality.figures.plane import crosses, place
 from criticality.figures.sizes import against
 from criticality.systems.rbm import RBM, theory
 
@@ -45,7 +46,8 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
 
 
 def draw_theory(panel: Panel, ds: xr.Dataset) -> None:
-    """Draw the replica-symmetric lines over a panel, if there is a theory of its controls."""
+    """Cross what is not in equilibrium; draw the lines of the theory, if there is one."""
+    crosses(panel.diagram, panel.ax, "not in equilibrium")
     point = {**json.loads(ds.attrs.get("controls", "{}")), **_scalars(ds), **panel.at}
     names = ("prior", "threshold", "bias", "scaling")
     model = {name: point.get(name, default(RBM, name)) for name in names}
@@ -67,12 +69,21 @@ def draw_theory(panel: Panel, ds: xr.Dataset) -> None:
 
 
 def loop(ds: xr.Dataset, name: str, at: Mapping[str, str], ax: Axes | None = None) -> Axes:
-    """Draw an observable along the schedule: of each size from the pattern, or of each start."""
+    """Draw an observable along the schedule: of each size from the pattern, or of each start.
+
+    Of other axes the last value is shown, or what `at` says; the title tells.
+    """
     by = next((n for n in (RBM.card.size, "start") if ds.sizes.get(n, 1) > 1), "")
+    title = []
     for dim in [str(d) for d in ds[name].dims if d not in ("annealing", by, "realization")]:
         values = list(ds[dim].values)
-        ds = ds.isel({dim: values.index(chosen(ds, dim, at, values[-1]))})
-    return against(ds[name], "annealing", by, ax)
+        value = chosen(ds, dim, at, values[-1])
+        ds = ds.isel({dim: values.index(value)})
+        if len(values) > 1:
+            title.append(assigned(ds, dim, value))
+    ax = against(ds[name], "annealing", by, ax)
+    ax.set_title(", ".join(title), fontsize="medium")
+    return ax
 
 
 def _scalars(ds: xr.Dataset) -> dict[str, Any]:
@@ -89,8 +100,11 @@ def _line(ax: Axes, loads: Array, temperatures: Array, plane: xr.Dataset, number
     if not known.any():
         return
     x, y = loads[known], temperatures[known]
-    if np.isposinf(x[-1]):  # lost at this temperature, at all loads
-        x, y = np.array([math.inf, -math.inf]), y[[-1, -1]]
+    if np.isposinf(x[-1]):  # at any load
+        after = int(np.flatnonzero(known)[-1]) + 1
+        if not np.isnan(loads[after : after + 1]).any():
+            return
+        x, y = np.array([math.inf, -math.inf]), y[[-1, -1]]  # lost at this temperature
     name, style = LINES[number]
     ax.plot(
         [place(value, load) for value in x],

@@ -25,6 +25,7 @@ SWEEPS = 64  # of one advance
 LONG = 50.0  # autocorrelation times that a run must have
 APART = 4.0  # standard errors by which energies of two starts differ
 WINDOW = 6.0  # autocorrelation times, beyond which correlations are noise
+EXACT = jax.lax.Precision.HIGHEST  # of values that are no small integers; a GPU rounds by default
 TAIL = 6.0  # standard deviations, beyond which a Gaussian tail has its asymptotic form
 
 SERIES = ("overlap", "best", "replica", "self", "activity", "energy")
@@ -237,7 +238,8 @@ def _sweep(
         uniform = _uniforms(bits.reseed(of_units, k), (copies, BLOCK))
         drawn = _hidden(system.prior, weight * product, threshold, temperature, uniform)
         there = jnp.arange(BLOCK) < patterns - k * BLOCK
-        added = jax.lax.dot_general(drawn.values - system.bias, block, (((1,), (0,)), ((), ())))
+        shifted = drawn.values - system.bias
+        added = jax.lax.dot_general(shifted, block, (((1,), (0,)), ((), ())), precision=EXACT)
         return (
             field + added,
             cost + jnp.sum(jnp.where(there, drawn.cost, 0), axis=1),

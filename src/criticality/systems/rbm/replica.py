@@ -99,8 +99,8 @@ class ReplicaSymmetric:
         phases=(
             Phase(name="retrieval", letter="R", colour="#8fd0f5"),
             Phase(name="metastable retrieval", letter="M", colour="#56b4e9"),
-            Phase(name="spin glass", letter="G", colour="#d55e00"),
-            Phase(name="paramagnet", letter="P", colour="#f0e442"),
+            Phase(name="spin glass", letter="S", colour="#d55e00"),
+            Phase(name="paramagnet", letter="P", colour="#595959"),
         ),
         rules=(
             Rule(phase="retrieval", quantity="gain", above=0.0),

@@ -72,8 +72,10 @@ def solve(model: Model, temperature: float, load: float, start: Start = "pattern
     Returns
     -------
     Saddle
-        All equations hold to 1e-8, and mostly to 1e-14, but for r where 1 - C is below 1e-9 (near
-        T = 1, m = 0, at loads below 1e-3): the residual tells.
+        All equations hold to 1e-8, and mostly to 1e-14, but for r of m = 0 where 1 - C is below
+        1e-9 (T < 1, at loads below 1e-3; of relu units at any load, where T is so near 1 that the
+        fields sqrt(q) eta do not reach the threshold): the residual tells, and r is that of the
+        visible spins.
 
     Raises
     ------
@@ -215,6 +217,8 @@ def _noise(model: Model, T: float, load: float, start: Start) -> float:
         if not load < most:
             return fold if load == most else math.nan
         floor, high = 0.0, math.log(fold)
+        if excess(high) <= 0:  # the load of the fold, but for rounding
+            return fold
     else:
         floor, high = 0.0 if model.prior in STATES else _widest(T), 0.0
         while excess(high) < 0:
@@ -236,13 +240,15 @@ def _solved(model: Model, T: float, load: float, start: Start) -> Saddle:
     m = float(_overlap(T, sigma)) if start == "pattern" else 0.0
     q, C = (float(visible(T, m, sigma)[name]) for name in ("q", "C"))
     unit = hidden(model, T, q, C)
-    r = float(unit["r"])
-    spin = visible(T, m, math.sqrt(load * r))
+    # not the hidden units' own: that cannot be had from C where it diverges, as C reaches 1
+    r = sigma**2 / load
+    spin = visible(T, m, sigma)
+    own = float(unit["r"])
     wrong: list[Any] = [
         spin["m"] - m,
         spin["q"] - q,
         spin["C"] - C,
-        (r - sigma**2 / load) / max(1.0, r),
+        (own - r) / max(1.0, own, r),
     ]
     return Saddle(
         m=m,
