@@ -98,7 +98,7 @@ def test_lines_of_the_theory_stand_where_its_numbers_are():
     # at any load at all temperatures of the plane: none across, since nothing is lost
     ax = Figure().subplots()
     figures._line(ax, np.full(3, np.inf), temperatures, plane, 1)
-    assert (line(ax, "global retrieval")[:, 0] > 0.14).all()
+    assert not ax.lines
 
 
 def test_what_decides_is_of_the_right_start_and_the_end_of_the_annealing():

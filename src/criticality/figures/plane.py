@@ -127,8 +127,8 @@ def crosses(diagram: PhaseDiagram, ax: Axes, name: str = "") -> None:
     if where is not None and where.any():
         x, y = _centres(where)
         at = np.argwhere(_table(where))
-        style = {"color": "k", "ms": 3, "mew": 0.8, "label": name or None}
-        ax.plot(x[at[:, 0]], y[at[:, 1]], "x", **style)
+        label = name or None
+        ax.plot(x[at[:, 0]], y[at[:, 1]], "x", color="k", ms=3, mew=0.8, label=label)
 
 
 def cells(array: xr.DataArray, ax: Axes, **options: Any) -> Any:
