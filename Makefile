@@ -61,6 +61,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.prune
 	$(BIN)/python -m benchmarks.study
+	$(BIN)/python -m benchmarks.sample
 	$(BIN)/python -m benchmarks.scaling
 
 # Only for maintainers: choose newer versions of everything.

@@ -32,6 +32,12 @@ def realization(task: Task) -> Result:
     return result
 
 
+def sample(task: Task) -> Result:
+    """Sample one realization of a system without data."""
+    (result,) = ensemble.realize([task], {})
+    return result
+
+
 @cache
 def _untrained(rates: tuple[float, ...], passes: int) -> tuple[Any, ...]:
     """Compiled evaluation, a network, and the data."""

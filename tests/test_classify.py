@@ -27,6 +27,10 @@ GROWTH = (
     Rule(phase="ordered", quantity="m", of="exponent", above=0.0),
     Rule(phase="disordered", quantity="m", of="exponent", below=0.0),
 )
+LIMITS = (
+    Rule(phase="ordered", quantity="m", of="limit", above=0.3),
+    Rule(phase="disordered", quantity="m", of="limit", below=0.3),
+)
 T, H = np.linspace(0, 1, 11), np.linspace(0, 0.5, 6)
 
 
@@ -107,6 +111,77 @@ def test_exponents_decide_on_a_line_of_one_axis():
     assert line.estimate.low <= 0.5 <= line.estimate.high
     assert line.estimate.high - line.estimate.low < 0.25
     np.testing.assert_allclose(found.cells["m_exponent"], alpha, atol=0.1)
+
+
+def vanishing(rng, points=21, amplitude=3.0, realizations=8):
+    """m falls to zero at T = 0.5; finite sizes have amplitude / sqrt(L) on top of it."""
+    T = np.linspace(0, 1, points)
+    m = np.maximum(0.5 - T, 0.0)[:, None] + amplitude * SIZES**-0.5
+    noise = 0.02 * rng.normal(size=(*m.shape, realizations))
+    return xr.Dataset(
+        {"m": (("T", "L", "realization"), m[..., None] + noise)}, {"T": T, "L": SIZES}
+    )
+
+
+def test_limits_decide_and_have_borders():
+    inside = []
+    for seed in range(60):
+        found = by_rules(vanishing(np.random.default_rng(seed)), PHASES, LIMITS, ("T",), "L")
+        (line,) = found.boundaries
+        assert line.between == ("disordered", "ordered")
+        assert line.quantity == "m_limit = 0.3"
+        inside.append(line.estimate.low <= 0.2 <= line.estimate.high)
+        clear = np.abs(found.cells["T"].values - 0.2) > 0.12
+        right = np.where(found.cells["T"] < 0.2, "ordered", "disordered")
+        assert (names(found)[clear] == right[clear]).all()
+    assert np.mean(inside) > 0.9
+    np.testing.assert_allclose(
+        found.cells["m_limit"], np.maximum(0.5 - np.linspace(0, 1, 21), 0), atol=0.08
+    )
+    assert found.method["rules"][0] == "ordered: m_limit (line in size^-0.5) > 0.3"
+    assert "line in L^-0.5" in found.method["error_method"]
+    # the control: at the largest size all is ordered still, and a wrong correction shows
+    atlast = [dataclasses.replace(rule, of="value") for rule in LIMITS]
+    ds = vanishing(np.random.default_rng(0))
+    assert (names(by_rules(ds, PHASES, atlast, ("T",), "L")) == "ordered").all()
+    wrong = [dataclasses.replace(rule, correction=2.0) for rule in LIMITS]
+    cells = by_rules(ds, PHASES, wrong, ("T",), "L").cells
+    assert (cells["m_limit_fit_probability"] < 0.01).all()
+
+
+@pytest.mark.parametrize("rules", [RULES, LIMITS])
+def test_borders_along_shared_disorder_cover_at_their_level(rules):
+    """One disorder for all temperatures moves the whole curve, and the border with it."""
+    rng = np.random.default_rng(3)
+    at, edge = np.linspace(0, 1, 21), rules[0].above
+    inside, within, lengths, errors = [], [], [], []
+    for _ in range(200):
+        truth = rng.uniform(0.35, 0.65)
+        m = edge - 0.45 * np.tanh((at - truth) / 0.15)[:, None, None]
+        sizes = SIZES if rules is LIMITS else SIZES[:1]
+        if rules is LIMITS:
+            m = m + sizes[:, None] ** -0.5
+        m = m + 0.08 * rng.normal(size=(len(sizes), 8))  # of every size and realization
+        ds = xr.Dataset({"m": (("T", "L", "realization"), m)}, {"T": at, "L": sizes})
+        (line,) = by_rules(ds, PHASES, rules, ("T",), "L").boundaries
+        inside.append(line.estimate.low <= truth <= line.estimate.high)
+        within.append(abs(line.estimate.value - truth) < line.estimate.error)
+        lengths.append(line.estimate.high - line.estimate.low)
+        errors.append(line.estimate.value - truth)
+    assert 0.91 < np.mean(inside) < 0.985
+    assert 0.6 < np.mean(within) < 0.8
+    assert np.median(lengths) < 1.35 * 2 * 1.96 * np.std(errors)  # and no longer than need be
+
+
+def test_a_limit_is_of_one_correction_and_needs_a_size():
+    ds = vanishing(np.random.default_rng(0))
+    two = (LIMITS[0], dataclasses.replace(LIMITS[1], correction=1.0))
+    with pytest.raises(InputError, match="two limits of m; give both rules one correction"):
+        by_rules(ds, PHASES, two, ("T",), "L")
+    with pytest.raises(InputError, match="a limit needs a size axis"):
+        by_rules(ds.isel(L=-1, drop=True), PHASES, LIMITS, ("T",))
+    with pytest.raises(InputError, match="at least two values"):
+        by_rules(ds.isel(L=[-1]), PHASES, LIMITS, ("T",), "L")
 
 
 def test_there_need_be_no_size():
@@ -280,6 +355,8 @@ def test_a_few_realizations_that_agree_claim_no_phase(n, scale):
         ({"of": "exponents", "above": 0}, "did you mean 'exponent'"),
         ({"above": "0.5"}, "expected finite numbers"),
         ({"below": float("nan")}, "expected finite numbers"),
+        ({"above": 0, "of": "limit", "correction": 0}, "correction = 0: expected a positive"),
+        ({"above": 0, "of": "limit", "correction": "1/2"}, "expected a positive number"),
         ({"above": 1, "below": 0}, "the lower one above"),
         ({"above": 1, "quantity": 3}, "quantity = 3: expected a text"),
     ],

@@ -107,6 +107,14 @@ def test_a_border_without_bounds_is_not_drawn_and_one_beyond_the_grid_is_an_arro
     assert "^" in [line.get_marker() for line in ax.lines]
 
 
+def test_a_single_value_of_an_axis_is_one_cell():
+    array = xr.DataArray([[1.0, 2.0]], dims=("p", "q"), coords={"p": [0.3], "q": [0.0, 0.5]})
+    ax = Figure().subplots()
+    assert cells(array, ax).get_array().tolist() == [[1.0], [2.0]]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0.3"]
+    assert "not to scale" not in ax.get_xlabel()
+
+
 def test_labels_of_measured_values_do_not_run_together():
     values = np.round(np.geomspace(0.001, 0.9, 30), 4)
     array = xr.DataArray(np.zeros((30, 2)), dims=("p", "q"), coords={"p": values, "q": [0.0, 0.5]})

@@ -18,6 +18,7 @@ import pytest
 import xarray as xr
 
 from criticality import Card, Observable, RunError, Store, Study, catalog, control, run
+from criticality.base import notes
 from criticality.engine import checkpoint, ensemble
 from criticality.engine.checkpoint import Checkpoints
 from tests.own import FILES, command, criticality, parsed, results, words, write
@@ -353,3 +354,64 @@ def test_a_system_that_takes_a_built_in_name_is_not_taken_for_it(tmp_path):
     told, declared, here = catalog.card_of(Store(tmp_path / "s"))
     assert (list(declared), here) == (["x"], False)
     assert told.observables[0].name == "y"
+
+
+# --- notes about points at which nothing is wrong ------------------------------------------------
+
+NOTING = """
+from criticality import control, system
+
+@system(observables={"m": ""})
+class Noting:
+    load: float = control(0.1)
+    size: int = control(8)
+    field: float = control(0.0)
+
+    def notes(self):
+        if self.field:
+            yield "a field: no transition"
+        if self.load * self.size < 1:
+            yield "no pattern at all"
+            yield "no pattern at all"
+
+    def compute(self, rng, data):
+        return {"m": rng.random()}
+"""
+
+
+def test_notes_are_said_once_for_all_points_and_change_nothing(tmp_path, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("noting.py").write_text(NOTING)
+    Path("noting.toml").write_text("[grid]\nload = [0.1, 0.05, 0.2]\nsize = [8, 16]\n")
+    run_it = ("run", "noting.toml", "--store", "s", "--system", "noting.py:Noting")
+    said = "note: no pattern at all  (3 of 6 points, first at load = 0.05, size = 8)\n"
+    code, out, err = command(*run_it, "--dry-run")
+    assert code == 0
+    assert err == said
+    assert "note" not in out
+    assert not Path("s").exists()
+    code, out, err = command(*run_it, "--workers", 1, "--quiet", "--json")
+    assert (code, err) == (0, said)
+    assert json.loads(out)["done"] == 6
+    assert not any(b"pattern" in file.read_bytes() for file in Path("s").rglob("*.*"))
+    # what holds of every point, and of a point alone
+    run_it = (*run_it[:3], "other", *run_it[4:], "--dry-run", "--set", "load=1.0")
+    *_, err = command(*run_it, "--set", "field=1.0")
+    assert err == "note: a field: no transition  (2 of 2 points, first at size = 8)\n"
+    *_, err = command(*run_it, "--set", "field=1.0", "--set", "size=8")
+    assert err == "note: a field: no transition\n"
+    # none where all is well, and for systems that have none to make
+    assert command(*run_it)[2] == ""
+    assert notes(catalog.find("topology")()) == ()
+
+
+def test_notes_of_many_points_cost_less_than_their_plan(tmp_path):
+    (tmp_path / "noting.py").write_text(NOTING)
+    kind = catalog.find(f"{tmp_path}/noting.py:Noting")
+    start = time.perf_counter()
+    study = Study(system=kind(), grid={"load": [k / 1e4 for k in range(10_000)]})
+    planned = time.perf_counter() - start
+    start = time.perf_counter()
+    found = study.notes()
+    assert time.perf_counter() - start < planned
+    assert {text: len(at) for text, at in found.items()} == {"no pattern at all": 1250}

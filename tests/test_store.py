@@ -24,12 +24,12 @@ import pytest
 import xarray as xr
 
 from criticality import InputError, RunError, Store, Study, run
-from criticality.base import Card, Observable, control, system
+from criticality.base import Card, Observable, canonical, control, system
 from criticality.engine import programs
-from criticality.study import export, job
+from criticality.study import export, job, netcdf
 from criticality.study.cost import result_bytes
 from criticality.study.store import DamagedError
-from criticality.systems import DropoutNetwork, PruningNetwork, TopologyNetwork
+from criticality.systems import RBM, DropoutNetwork, PruningNetwork, TopologyNetwork
 
 
 def with_grid(study: Study, **grid) -> Study:
@@ -235,16 +235,17 @@ def test_a_directory_that_cannot_be_written_is_an_error_of_input(tiny_study, tmp
 def test_a_result_that_cannot_be_written_stops_the_run_and_keeps_the_rest(
     tiny_study, tmp_path, monkeypatch
 ):
-    write, calls = xr.Dataset.to_netcdf, []
+    write, calls = Path.write_bytes, []
 
-    def filling(self, path, **options):
-        calls.append(path)
-        if len(calls) == 3:
-            Path(path).write_bytes(b"half")
-            raise OSError(28, "No space left on device")
-        return write(self, path, **options)
+    def filling(self, content):
+        if self.suffix == ".tmp" and self.parent.name == "results":
+            calls.append(self)
+            if len(calls) == 3:
+                write(self, content[: len(content) // 2])
+                raise OSError(28, "No space left on device")
+        return write(self, content)
 
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", filling)
+    monkeypatch.setattr(Path, "write_bytes", filling)
     with pytest.raises(RunError, match=r"No space left.*the rest is kept"):
         run(tiny_study, tmp_path / "s", workers=1)
     monkeypatch.undo()
@@ -252,6 +253,33 @@ def test_a_result_that_cannot_be_written_stops_the_run_and_keeps_the_rest(
     assert left == [".nc", ".nc"]
     run(tiny_study, tmp_path / "s")
     assert len(contents(tmp_path / "s")) == 8
+
+
+@pytest.mark.parametrize("kind", [RBM, DropoutNetwork], ids=["rbm", "dropout"])
+def test_a_filled_copy_is_what_is_written_without_one(kind, tmp_path, monkeypatch):
+    # a study's files are of one form: all but the first are copies with other numbers
+    system = canonical(kind.tiny())
+    study = Study(system=system, realizations=3)
+    copied = run(study, tmp_path / "copied", workers=1)
+    monkeypatch.setattr(netcdf, "_form", lambda result: object())
+    monkeypatch.setattr(netcdf, "FORMS", 1)
+    written = run(study, tmp_path / "written", workers=1)
+    xr.testing.assert_identical(copied, written)
+    for task in study.tasks():
+        with (
+            xr.open_dataset(Store(tmp_path / "copied").file(task.key)) as one,
+            xr.open_dataset(Store(tmp_path / "written").file(task.key)) as other,
+        ):
+            xr.testing.assert_equal(one, other)
+            assert one.attrs.keys() == other.attrs.keys()
+            told = ("key", "seed", "realization", "controls", "observables", "version", "lanes")
+            assert {name: one.attrs[name] for name in told} == {
+                name: other.attrs[name] for name in told
+            }
+            assert {n: v.attrs for n, v in one.variables.items()} == {
+                n: v.attrs for n, v in other.variables.items()
+            }
+            assert len({one.attrs["key"], other.attrs["key"], task.key}) == 1
 
 
 def test_a_machine_without_git_still_runs(tiny_study, tmp_path, monkeypatch):

@@ -39,7 +39,7 @@ from criticality.systems import BUILT_IN
 
 GROUP = "criticality.systems"
 REALIZATION = "realization"
-ASKED = ("tiny", "validate", "inner", "work", "requires", "compute", *STATE_MACHINE)
+ASKED = ("tiny", "validate", "notes", "inner", "work", "requires", "compute", *STATE_MACHINE)
 RESERVED = frozenset({REALIZATION, "card", *ASKED})  # no names of controls
 OWN = "criticality_own_"  # how modules of users' own files are named
 
@@ -310,6 +310,7 @@ def described(ds: Any, told: Card, declared: Mapping[str, Axis], here: bool) -> 
         ds = ds.assign({derived.name: values.assign_attrs(about)})
     labels = {name: axis.label for name, axis in declared.items()}
     labels |= {observable.name: observable.label for observable in told.observables}
+    labels |= {derived.name: derived.label for derived in told.derived}
     for name, label in labels.items():
         if label and name in ds.variables:
             ds[name].attrs["label"] = label

@@ -117,6 +117,12 @@ def zero_crossing(
     the grid.  At 20 points they are up to 7 % longer than without, where curvature does not show in
     the data; where it does, without they would miss.
 
+    Nothing is supposed of the correlation of points.  It makes the interval no narrower than the
+    error of y at the crossing, which is what disorder that is common to all points gives: there
+    95 % intervals of 21 points cover 94 to 96 %, and are as long as those of a bootstrap of whole
+    realizations (within 5 %).  Points that are independent cover more.  Borders at several values
+    of an axis whose points share their disorder are themselves correlated.
+
     Parameters
     ----------
     x

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ from scipy.stats import binom, norm
 from criticality.analysis import stats
 from criticality.analysis.boundaries import Boundary, boundaries
 from criticality.analysis.exponents import REALIZATION, absent, averaged, exponents, says
+from criticality.analysis.limits import limits
 from criticality.analysis.stats import Array
-from criticality.base import UNRESOLVED, InputError, Phase, Rule, unknown
+from criticality.base import UNRESOLVED, Axis, InputError, Phase, Rule, unknown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,6 +101,20 @@ def on_plane(
     return ds
 
 
+def planes(
+    ds: xr.Dataset, plane: Sequence[str], size: str | None, declared: Mapping[str, Axis]
+) -> list[dict[str, Any]]:
+    """Values of the other outer axes that are swept: a combination for each plane in the data.
+
+    The last axis varies fastest; without any, one combination of nothing.
+    """
+    kept = (*plane, size)
+    outer = (str(d) for d in ds.dims if d in declared and not declared[str(d)].inner)
+    others = [name for name in outer if name not in kept and ds.sizes[name] > 1]
+    every = itertools.product(*(ds[name].values.tolist() for name in others))
+    return [dict(zip(others, values, strict=True)) for values in every]
+
+
 def values(
     ds: xr.Dataset,
     observable: str,
@@ -150,24 +165,16 @@ def values(
         else:
             deviation = np.where(known, samples - middle, 0.0)
             error = np.sqrt((deviation**2).sum(axis=0) / dof / number)
-            error = np.where(_agree_by_chance(samples, known, sigmas), np.nan, error)
+            least = np.where(known, samples, np.inf).min(axis=0)
+            agree = least == np.where(known, samples, -np.inf).max(axis=0)
+            chance = 0.5**number > norm.sf(sigmas)  # so few that it says little
+            error = np.where(agree, np.where(chance, np.nan, 0.0), error)
             low, high = middle - quantile * error, middle + quantile * error
     found = {"": middle, "_error": error, "_dof": dof, "_low": low, "_high": high}
     return xr.Dataset(
         {f"{observable}{end}": (dims, column) for end, column in found.items()},
         coords={d: array[d] for d in dims},
     )
-
-
-def _agree_by_chance(
-    samples: Array, known: np.ndarray[Any, np.dtype[np.bool_]], sigmas: float
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Whether realizations are all the same, and too few for that to say much."""
-    least = np.where(known, samples, np.inf).min(axis=0)
-    agree = least == np.where(known, samples, -np.inf).max(axis=0)
-    chance: Array = 0.5 ** known.sum(axis=0)
-    few: np.ndarray[Any, np.dtype[np.bool_]] = agree & (chance > norm.sf(sigmas))
-    return few
 
 
 def _of_medians(
@@ -247,7 +254,7 @@ def by_rules(
     PhaseDiagram
         Cells hold, besides `phase`, every quantity of the rules with `_error`, `_dof`, and `_low`
         and `_high`, which are compared with the thresholds: `NAME` for a value, `NAME_exponent`
-        for an exponent.  A boundary is where a quantity
+        for an exponent, `NAME_limit` for a limit.  A boundary is where a quantity
         passes a threshold that is the upper end of one phase and the lower end of another; cells
         that are in a third phase are no part of it.
 
@@ -264,23 +271,32 @@ def by_rules(
     options: dict[str, Any] = {"repeated": repeated, "deterministic": deterministic}
     options |= {"draws": draws, "seed": seed}
     last = ds.sortby(size).isel({size: -1}, drop=True) if size else ds
-    tables = []
-    errors = (
+    tables, errors = [], []
+    scatter = (
         "none: a deterministic system has no scatter"
         if deterministic
         else "standard errors over realizations (of medians: bootstrap)"
     )
-    method: dict[str, Any] = {"sigmas": sigmas, "level": level, "error_method": errors}
-    for quantity, of in dict.fromkeys((rule.quantity, rule.of) for rule in rules):
+    asked = dict.fromkeys((rule.quantity, rule.of, rule.correction) for rule in rules)
+    for quantity, of, correction in asked:
         how = {**options, "censored": says(ds[quantity].attrs, "censored") or quantity in censored}
-        if of == "exponent" and size is not None:
-            within = [axis for axis in inner if axis in plane]
-            tables.append(
-                _slopes(exponents(ds, quantity, size, inner=within, **how), quantity, sigmas)
-            )
-            method |= tables[-1].attrs
-        else:
+        if of == "value" or size is None:
             tables.append(values(last, quantity, sigmas=sigmas, **how))
+            errors.append(scatter)
+        elif of == "exponent":
+            within = [axis for axis in inner if axis in plane]
+            fit = exponents(ds, quantity, size, inner=within, **how)
+            wide = stats.quantile_of_few(sigmas, fit["exponent_dof"].values) * fit["exponent_error"]
+            ends = {"exponent_low": fit["exponent"] - wide, "exponent_high": fit["exponent"] + wide}
+            tables.append(_after(quantity, "exponent", fit.assign(ends)))
+            errors.append(fit.attrs["error_method"])
+        else:
+            means = values(ds, quantity, sigmas=sigmas, **how)
+            fit = limits(means, quantity, size, correction=correction, sigmas=sigmas)
+            tables.append(_after(quantity, "limit", fit))
+            errors += [scatter, fit.attrs["error_method"]]
+    said = "; ".join(dict.fromkeys(errors))
+    method: dict[str, Any] = {"sigmas": sigmas, "level": level, "error_method": said}
     grid = xr.Dataset(coords={axis: ds[axis] for axis in plane})
     cells = xr.merge([*tables, grid], compat="equals", join="exact", combine_attrs="drop")
     cells = cells.broadcast_like(grid).transpose(*plane)
@@ -307,17 +323,12 @@ def _interpolated(line: Boundary) -> Boundary:
     )
 
 
-def _slopes(fit: xr.Dataset, quantity: str, sigmas: float) -> xr.Dataset:
-    """Name what `exponents` gives after its quantity, with an interval as of `values`."""
-    name = f"{quantity}_exponent"
-    fit = fit.rename(
-        {
-            n: name + n.removeprefix("exponent") if n.startswith("exponent") else f"{name}_{n}"
-            for n in map(str, fit)
-        }
+def _after(quantity: str, of: str, fit: xr.Dataset) -> xr.Dataset:
+    """Name what `exponents` or `limits` gives after its quantity."""
+    name = f"{quantity}_{of}"
+    return fit.rename(
+        {n: name + n.removeprefix(of) if n.startswith(of) else f"{name}_{n}" for n in map(str, fit)}
     )
-    wide = stats.quantile_of_few(sigmas, fit[f"{name}_dof"].values) * fit[f"{name}_error"]
-    return fit.assign({f"{name}_low": fit[name] - wide, f"{name}_high": fit[name] + wide})
 
 
 def _check(
@@ -339,20 +350,29 @@ def _check(
             raise unknown("phase", rule.phase, names, _words(rule))
         if rule.quantity not in ds:
             raise unknown("observable", rule.quantity, [str(n) for n in ds], _words(rule))
-        if rule.of == "exponent" and size is None:
+        if rule.of != "value" and size is None:
             raise InputError(
-                f"{_words(rule)}: an exponent needs a size axis, and none is declared."
+                f"{_words(rule)}: an exponent or a limit needs a size axis, and none is declared."
             )
+        for other in rules:
+            if (rule.quantity, rule.of, "limit") == (other.quantity, other.of, other.of) and (
+                rule.correction != other.correction
+            ):
+                raise InputError(
+                    f"{_words(rule)}; {_words(other)}: two limits of {rule.quantity}; give both "
+                    f"rules one correction."
+                )
 
 
 def _name(rule: Rule) -> str:
-    return rule.quantity if rule.of == "value" else f"{rule.quantity}_exponent"
+    return rule.quantity if rule.of == "value" else f"{rule.quantity}_{rule.of}"
 
 
 def _words(rule: Rule) -> str:
     ends = ((">", rule.above), ("<", rule.below))
     said = " and ".join(f"{sign} {end:g}" for sign, end in ends if end is not None)
-    return f"{rule.phase}: {_name(rule)} {said}"
+    of = f" (line in size^-{rule.correction:g})" if rule.of == "limit" else ""
+    return f"{rule.phase}: {_name(rule)}{of} {said}"
 
 
 def _codes(cells: xr.Dataset, phases: Sequence[Phase], rules: Sequence[Rule]) -> Any:

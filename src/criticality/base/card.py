@@ -61,7 +61,7 @@ class Derived:
 
     Attributes
     ----------
-    name, unit, doc
+    name, unit, doc, label
         As of `Observable`.
     function
         Data set (`xarray.Dataset`) -> array with the dimension "realization".
@@ -71,10 +71,11 @@ class Derived:
     function: Reference
     unit: str = "1"
     doc: str = ""
+    label: str = ""
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a name that no file can hold."""
-        expect_texts(self, "name", "unit", "doc")
+        expect_texts(self, "name", "unit", "doc", "label")
         _check_name(self)
 
 
@@ -206,7 +207,9 @@ class Card:
                 return found
         for derived in self.derived:
             if derived.name == name:
-                return Observable(name=name, unit=derived.unit, doc=derived.doc)
+                return Observable(
+                    name=name, unit=derived.unit, doc=derived.doc, label=derived.label
+                )
         known = [*(o.name for o in self.observables), *(d.name for d in self.derived)]
         raise unknown("observable", name, known, self.name)
 

@@ -263,7 +263,7 @@ def meant(option: str, name: str, text: str, values: Iterable[Any]) -> Any:
     for value in listed:
         if str(value).lower() == text.lower():
             return value
-    near = [value for value in listed if _same(value, text)]
+    near = list(dict.fromkeys(value for value in listed if _same(value, text)))
     if len(near) == 1:
         return near[0]
     shown = ", ".join(map(str, listed))

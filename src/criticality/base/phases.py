@@ -8,7 +8,7 @@ from typing import Literal
 
 from criticality.base.errors import InputError, expect_texts, unknown
 
-OF = ("value", "exponent")
+OF = ("value", "exponent", "limit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +46,21 @@ class Rule:
         An observable.
     of
         "value": its mean over realizations (median if it is censored) at the largest size;
-        "exponent": of its power law with the size.
+        "exponent": of its power law with the size; "limit": its value at infinite size, by a
+        straight line in size^-correction.
     above, below
         Thresholds; one of them, or both for a range.
+    correction
+        Of a limit: the leading finite-size correction falls as size^-correction.  In a phase where
+        an order parameter vanishes as size^-1/2, its limit by the default is zero exactly.
     """
 
     phase: str
     quantity: str
-    of: Literal["value", "exponent"] = "value"
+    of: Literal["value", "exponent", "limit"] = "value"
     above: float | None = None
     below: float | None = None
+    correction: float = 0.5
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a rule that cannot be judged."""
@@ -65,9 +70,15 @@ class Rule:
         ends = [end for end in (self.above, self.below) if end is not None]
         if not ends:
             raise InputError(f"rule of {self.phase} on {self.quantity}: above or below what?")
-        if not all(isinstance(e, int | float) and math.isfinite(e) for e in ends) or (
-            ends != sorted({*ends})
-        ):
+        numbers = [
+            isinstance(n, int | float) and math.isfinite(n) for n in (*ends, self.correction)
+        ]
+        if not numbers[-1] or self.correction <= 0:
+            raise InputError(
+                f"rule of {self.phase} on {self.quantity}: correction = {self.correction!r}: "
+                f"expected a positive number, the power with which corrections fall."
+            )
+        if not all(numbers) or ends != sorted({*ends}):
             raise InputError(
                 f"rule of {self.phase} on {self.quantity}: above = {self.above!r}, below = "
                 f"{self.below!r}: expected finite numbers, of both the lower one above."

@@ -32,6 +32,8 @@ class System(Protocol):
 
     - `tiny()`, class method: a preset that runs in seconds (all defaults)
     - `validate()`: raises `InputError` for values that each are allowed but not together
+    - `notes()`: sentences about a point at which nothing is wrong, but which may not show what is
+      looked for, as a size at which an effect cannot appear
     - `inner()`: coordinates of the inner dimensions, in the order in which observables have them
     - `work()`: estimated arithmetic of one realization in FLOP
     - `requires()`: the source of its data set
@@ -82,6 +84,12 @@ def work(system: System) -> float:
 def required(system: System) -> str:
     """Source of the data set of a system; empty if it needs none."""
     return str(system.requires() or "") if hasattr(system, "requires") else ""
+
+
+def notes(system: System) -> tuple[str, ...]:
+    """Sentences for people about this point; none by default."""
+    told = system.notes() if hasattr(system, "notes") else ()
+    return (told,) if isinstance(told, str) else tuple(map(str, told))
 
 
 def tiny(kind: type[System]) -> System:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -171,6 +172,13 @@ class Results:
         InputError
             As `Store.open`, or for a choice of no value, or of an axis that there is not.
         """
+        return self._read(*observables) if observables else self._whole.copy()
+
+    @functools.cached_property
+    def _whole(self) -> xr.Dataset:
+        return self._read()
+
+    def _read(self, *observables: str) -> xr.Dataset:
         from criticality import catalog
 
         grid = self._plan["grid"]
@@ -212,13 +220,30 @@ class Results:
         return found
 
     def diagram(
-        self, sigmas: float = 2.0, draws: int = 1000, level: float = 0.95, seed: int = 0
+        self,
+        at: Mapping[str, Any] | None = None,
+        *,
+        sigmas: float = 2.0,
+        draws: int = 1000,
+        level: float = 0.95,
+        seed: int = 0,
     ) -> PhaseDiagram:
-        """Phases over the plane; as `criticality.phase_diagram`."""
+        """Phases over the plane, at these values of other axes; as `criticality.phase_diagram`.
+
+        Raises
+        ------
+        InputError
+            As `criticality.phase_diagram`, or for a value that was not measured.
+        """
         from criticality.phases import by_card
 
+        ds = self.open()
+        for name, value in (at or {}).items():
+            if name not in ds.dims:
+                raise unknown("axis", name, [str(dim) for dim in ds.dims], "at")
+            ds = ds.sel({name: meant("at", name, str(value), ds[name].values)})
         return by_card(
-            self.open(),
+            ds,
             self.card,
             self.axes,
             self.here,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from criticality.base import InputError
 from criticality.cli.app import (
     Draws,
     Json,
@@ -23,6 +24,8 @@ from criticality.cli.app import (
     write,
     write_json,
 )
+
+MOST = 24  # tables
 
 if TYPE_CHECKING:
     from criticality.analysis.boundaries import Boundary
@@ -45,15 +48,35 @@ def phases(
     """Find the phase of every point of the system's plane, and the borders between."""
     positive("--sigmas", sigmas)
     between_0_and_1("--level", level)
-    diagram = Results(store, select, system).diagram(sigmas, draws, level, seed)
+    options: Any = {"sigmas": sigmas, "draws": draws, "level": level, "seed": seed}
+    found = _found(Results(store, select, system), options)
     if as_json:
-        write_json(diagram.to_dict())
+        panels = [{"at": at} | diagram.to_dict() for at, diagram in found]
+        write_json({"panels": panels} if found[0][0] else found[0][1].to_dict())
         return
-    _table(diagram)
-    for _, family in itertools.groupby(diagram.boundaries, key=lambda b: (b.along, b.quantity)):
-        _borders(list(family))
-    method = diagram.method
-    write(f"\n{method['realizations']} realizations; errors: {method['error_method']}")
+    for at, diagram in found:
+        if at:
+            write(", ".join(f"{name} = {_short(value)}" for name, value in at.items()))
+        _table(diagram)
+        for _, family in itertools.groupby(diagram.boundaries, key=lambda b: (b.along, b.quantity)):
+            _borders(list(family))
+        method = diagram.method
+        write(f"\n{method['realizations']} realizations; errors: {method['error_method']}")
+        if at != found[-1][0]:
+            write("\n")
+
+
+def _found(results: Results, options: dict[str, Any]) -> list[tuple[dict[str, Any], PhaseDiagram]]:
+    """Give the phases over the plane, or over each of several if the study sweeps more than it."""
+    from criticality.analysis.classify import planes
+
+    try:
+        return [({}, results.diagram(**options))]
+    except InputError:
+        every = planes(results.open(), results.card.plane, results.card.size, results.axes)
+        if not 1 < len(every) <= MOST:
+            raise
+    return [(at, results.diagram(at, **options)) for at in every]
 
 
 def _table(diagram: PhaseDiagram) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -37,6 +38,7 @@ NARROW, WIDE = 60, 100  # columns of a table, whatever the terminal
 
 if TYPE_CHECKING:
     from criticality.data import Shape
+    from criticality.study import Study
 
 
 @app.command("list")
@@ -214,6 +216,7 @@ def run(
     for option, value in (("--workers", workers), ("--width", width)):
         if value is not None and value < 1:
             raise InputError(f"{option} {value}: expected a whole number of 1 or more.")
+    _say_notes(plan)
     if dry_run:
         _dry_run(plan, Store(store), workers, as_json)
         return
@@ -242,6 +245,16 @@ def run(
             # store or cheap to do again: do not wait for it.
             os._exit(130)
     _report_status(Store(store), as_json)
+
+
+def _say_notes(plan: Study) -> None:
+    """Say what the system notes about points of the study, each note once."""
+    swept = {name: values for name, values in plan.grid.items() if len(values) > 1}
+    total = math.prod(map(len, swept.values()))
+    for text, points in plan.notes().items():
+        first = ", ".join(f"{name} = {getattr(points[0], name)}" for name in swept)
+        where = f"  ({len(points)} of {total} points, first at {first})" if swept else ""
+        say(f"note: {text}{where}")
 
 
 def _dry_run(plan: Any, store: Any, workers: int | None, as_json: bool) -> None:

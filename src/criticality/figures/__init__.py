@@ -1,5 +1,6 @@
 """Figures: (numbers, ax) -> Axes.  Nothing is fitted, saved or set globally here."""
 
+from criticality.figures.panels import phase_panels
 from criticality.figures.plane import doubted, phase_map, value_map
 from criticality.figures.scaling import (
     collapsed,
@@ -21,6 +22,7 @@ __all__ = [
     "exponents",
     "objective",
     "phase_map",
+    "phase_panels",
     "residuals",
     "value_map",
 ]

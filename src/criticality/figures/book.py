@@ -26,8 +26,8 @@ class Source(Protocol):
     def open(self, *observables: str) -> xr.Dataset:
         """Observables, all if none is named."""
 
-    def diagram(self) -> PhaseDiagram:
-        """Phases over the plane."""
+    def diagram(self, at: Mapping[str, Any] | None = None) -> PhaseDiagram:
+        """Phases over the plane, at these values of other axes that are swept."""
 
 
 class Book:

@@ -9,11 +9,18 @@ import xarray as xr
 
 from criticality.base import InputError
 from criticality.figures.book import Book, Source, all_used, chosen
+from criticality.figures.panels import phase_panels
+from criticality.figures.parts import assigned
 from criticality.figures.plane import doubted, phase_map, value_map
 from criticality.figures.sizes import against, against_size
 
 log = logging.getLogger("criticality")
 MOST = 4  # panels in a row
+ENDS = {  # of names of quantities: what is told of them
+    "": "{0} at {1} = {2:g}",
+    "_exponent": "exponent of {0} with {1}",
+    "_limit": r"{0} at {1} $\to\infty$",
+}
 
 
 def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
@@ -33,17 +40,22 @@ def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     shown = ds[names]
     others = [str(d) for d in shown.dims if d not in (*keep, control)] + plane[:-1]
     all_used(at, *others)
+    title = []
     for dim in others:
         values = list(shown[dim].values)
-        shown = shown.isel({dim: values.index(chosen(shown, dim, at, values[0]))})
+        value = chosen(shown, dim, at, values[0])
+        shown = shown.isel({dim: values.index(value)})
+        if len(values) > 1:
+            title.append(assigned(shown, dim, value))
+    titles = [", ".join(title)]
     sizes = 1 if told.size == control else shown.sizes.get(told.size, 1)
     by = told.size if sizes > 1 else ""
     if control:
-        row = book.page("curves", len(names), 5.5 * len(names))[0]
+        row = book.page("curves", len(names), 5.5 * len(names), titles)[0]
         for ax, name in zip(row, names, strict=True):
             against(shown[name], control, by, ax, told.repeated)
     if by:
-        row = book.page("sizes", len(names), 5.5 * len(names))[0]
+        row = book.page("sizes", len(names), 5.5 * len(names), titles)[0]
         for ax, name in zip(row, names, strict=True):
             against_size(shown[name], by, control, ax, told.repeated)
 
@@ -58,22 +70,23 @@ def _control(ds: xr.Dataset, names: list[str], keep: set[str]) -> str:
 
 
 def _phases(source: Source, book: Book) -> None:
-    """Draw the plane, where the data have it."""
+    """Draw the plane, where the data have it; several side by side if more is swept."""
     try:
         diagram = source.diagram()
-    except InputError as error:  # as where the study does not sweep the plane
-        log.warning("no page of phases: %s", error)
+    except InputError as error:  # as where the study does not sweep the plane, or more than it
+        try:
+            phase_panels(source, book)
+        except InputError:
+            log.warning("no page of phases: %s", error)
         return
     told, cells = source.card, diagram.cells
-    decided = [f"{name}{end}" for name in told.order for end in ("", "_exponent")]
-    quantities = [name for name in decided if name in cells][: MOST - 1]
+    decided = [(name, end) for name in told.order for end in ENDS if f"{name}{end}" in cells]
+    quantities = decided[: MOST - 1]
     row = book.page("phases", 1 + len(quantities), 4.6 * (1 + len(quantities)))[0]
     phase_map(diagram, row[0])
-    largest = f" at {told.size} = {max(diagram.method['sizes']):g}" if told.size else ""
-    for ax, name in zip(row[1:], quantities, strict=True):
-        observable = name.removesuffix("_exponent")
-        text = f"{told.observable(observable).label or observable}{largest}"
-        if name != observable:
-            text = f"exponent of {observable} with {told.size}"
-        value_map(diagram, name, ax, text=text)
+    largest = max(diagram.method["sizes"]) if told.size else 0
+    for ax, (name, end) in zip(row[1:], quantities, strict=True):
+        shown = told.observable(name).label or name
+        text = ENDS[end].format(shown, told.size, largest) if told.size else shown
+        value_map(diagram, f"{name}{end}", ax, text=text)
         doubted(diagram, ax)

@@ -35,6 +35,11 @@ def symbol(ds: xr.Dataset, name: str) -> str:
     return str(ds[name].attrs.get("symbol", name))
 
 
+def assigned(ds: xr.Dataset, name: str, value: Any) -> str:
+    """Symbol of an axis with its value."""
+    return f"{symbol(ds, name)} = {f'{value:g}' if isinstance(value, float) else value}"
+
+
 def starred(ds: xr.Dataset, name: str) -> str:
     """Symbol of a critical value on an axis."""
     text = symbol(ds, name)
@@ -66,7 +71,7 @@ def positions(values: Array) -> tuple[Array, Array]:
     else:
         centres = np.asarray(values, float)
     half = np.diff(centres) / 2 if len(centres) > 1 else np.array([0.5])
-    edges = centres + np.append(half, half[-1])
+    edges = centres + np.append(half, half[-1])[: len(centres)]
     return centres, np.append(centres[0] - half[0], edges)
 
 
@@ -85,7 +90,8 @@ def scale(ds: xr.Dataset, name: str, axis: Axis, centres: Array | None = None) -
     centres = positions(values)[0] if centres is None else centres
     numbers = values.dtype.kind in "iuf"
     to_scale = numbers and np.array_equal(centres, values)
-    axis.set_label_text(label(ds, name) + " (not to scale)" * (numbers and not to_scale))
+    uneven = numbers and len(values) > 1 and not to_scale
+    axis.set_label_text(label(ds, name) + " (not to scale)" * uneven)
     if to_scale and not 2 <= len(set(values)) <= FEW_TICKS:
         return
     shown = [f"{v:g}" if isinstance(v, float | np.floating) else str(v) for v in values]

@@ -23,10 +23,12 @@ from criticality.base import UNRESOLVED, InputError
 from criticality.figures.parts import COLOURS, axes, label, positions, scale, starred
 
 HATCH = "////"
-MARKERS = ("o", "s")
+STYLES = ("s--", "o-")
 
 
-def phase_map(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
+def phase_map(
+    diagram: PhaseDiagram, ax: Axes | None = None, *, legend: bool = True, borders: bool = True
+) -> Axes:
     """Draw the phase of every measured point, with the borders; unresolved ones are hatched.
 
     Raises
@@ -35,6 +37,42 @@ def phase_map(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
         If the colour of a phase is none.
     """
     ax = axes(ax)
+    colours = _colours(diagram)
+    norm = BoundaryNorm(np.arange(len(colours) + 1) - 0.5, len(colours))
+    codes = diagram.cells["phase"]
+    cells(codes, ax, cmap=ListedColormap(colours), norm=norm)
+    hatch(codes == 0, ax)
+    drawn = draw_boundaries(diagram.cells, diagram.boundaries, ax) if borders else []
+    if legend:
+        ax.legend(
+            handles=[*phase_handles([diagram]), *drawn],
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.17),
+            ncols=2,
+            fontsize="small",
+            frameon=False,
+            columnspacing=1.2,
+            handlelength=1.6,
+        )
+    return ax
+
+
+def phase_handles(diagrams: Sequence[PhaseDiagram]) -> list[Any]:
+    """Give handles of a legend for the phases that occur in diagrams of one system."""
+    codes = np.unique([code for one in diagrams for code in np.unique(one.cells["phase"])])
+    colours = _colours(diagrams[0])
+    handles: list[Any] = [
+        Patch(facecolor=colours[code], edgecolor="0.3", label=diagrams[0].phase(code).name)
+        for code in codes
+        if code
+    ]
+    if 0 in codes:
+        handles.append(Patch(facecolor="w", edgecolor="0.3", hatch=HATCH, label=UNRESOLVED.name))
+    return handles
+
+
+def _colours(diagram: PhaseDiagram) -> list[str]:
+    """Colours of the codes of phases."""
     every = (UNRESOLVED, *diagram.phases)
     spare = itertools.cycle(COLOURS)
     colours = [phase.colour or next(spare) for phase in every]
@@ -43,29 +81,7 @@ def phase_map(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
             raise InputError(
                 f"phase {phase.name}: colour = {colour!r}: expected a name of a colour or #rrggbb."
             )
-    norm = BoundaryNorm(np.arange(len(every) + 1) - 0.5, len(every))
-    codes = diagram.cells["phase"]
-    cells(codes, ax, cmap=ListedColormap(colours), norm=norm)
-    hatch(codes == 0, ax)
-    handles: list[Any] = [
-        Patch(facecolor=colour, edgecolor="0.3", label=phase.name)
-        for code, (phase, colour) in enumerate(zip(every, colours, strict=True))
-        if code and (codes == code).any()
-    ]
-    if (codes == 0).any():
-        handles.append(Patch(facecolor="w", edgecolor="0.3", hatch=HATCH, label=UNRESOLVED.name))
-    borders = draw_boundaries(diagram.cells, diagram.boundaries, ax)
-    ax.legend(
-        handles=[*handles, *borders],
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.17),
-        ncols=2,
-        fontsize="small",
-        frameon=False,
-        columnspacing=1.2,
-        handlelength=1.6,
-    )
-    return ax
+    return colours
 
 
 def value_map(
@@ -99,14 +115,20 @@ def value_map(
 
 def doubted(diagram: PhaseDiagram, ax: Axes) -> Axes:
     """Cross the cells whose numbers are doubted, hatch those unresolved, draw the borders."""
+    crosses(diagram, ax)
+    hatch(diagram.cells["phase"] == 0, ax)
+    draw_boundaries(diagram.cells, diagram.boundaries, ax)
+    return ax
+
+
+def crosses(diagram: PhaseDiagram, ax: Axes, name: str = "") -> None:
+    """Cross the cells whose numbers are doubted, under a name for the legend."""
     where = diagram.cells.get("doubted")
     if where is not None and where.any():
         x, y = _centres(where)
         at = np.argwhere(_table(where))
-        ax.plot(x[at[:, 0]], y[at[:, 1]], "x", color="k", ms=3, mew=0.8)
-    hatch(diagram.cells["phase"] == 0, ax)
-    draw_boundaries(diagram.cells, diagram.boundaries, ax)
-    return ax
+        label = name or None
+        ax.plot(x[at[:, 0]], y[at[:, 1]], "x", color="k", ms=3, mew=0.8, label=label)
 
 
 def cells(array: xr.DataArray, ax: Axes, **options: Any) -> Any:
@@ -147,7 +169,7 @@ def place(value: float, values: Array) -> float:
 def draw_boundaries(plane: xr.Dataset, boundaries: Sequence[Boundary], ax: Axes) -> list[Any]:
     """Draw every border that has a bound, with its interval; an open end is an arrow.
 
-    Gives handles of a legend.
+    Gives handles of a legend: circles lie along the last axis, squares along the other.
     """
     dims = [str(d) for d in plane["phase"].dims]
     families: dict[tuple[str, str], list[Boundary]] = {}
@@ -155,7 +177,7 @@ def draw_boundaries(plane: xr.Dataset, boundaries: Sequence[Boundary], ax: Axes)
         found = border.estimate
         if not (math.isnan(found.low) or -found.low == found.high == math.inf):
             families.setdefault((border.along, border.quantity), []).append(border)
-    handles: list[Any] = []
+    handles: dict[str, Any] = {}
     for (along, _), members in families.items():
         vertical = len(dims) == 2 and along == dims[1]
         values = plane[along].values.astype(float)
@@ -180,16 +202,10 @@ def draw_boundaries(plane: xr.Dataset, boundaries: Sequence[Boundary], ax: Axes)
         ax.errorbar(*centre, **spread, fmt="none", color="k", lw=1, capsize=2)
         percent = round(100 * members[0].estimate.level)
         line = (across, middle) if vertical else (middle, across)
-        handles += ax.plot(
-            *line,
-            f"{MARKERS[len(handles) % 2]}{'-' if not len(handles) else '--'}",
-            color="k",
-            ms=3.5,
-            lw=1,
-            mfc="w",
-            label=f"{starred(plane, along)} ({percent} %)",
-        )
-    return handles
+        text = f"{starred(plane, along)} ({percent} %)"
+        style = STYLES[along == dims[-1]]
+        (handles[text],) = ax.plot(*line, style, color="k", ms=3.5, lw=1, mfc="w", label=text)
+    return list(handles.values())
 
 
 def mark(plane: xr.Dataset, border: Boundary, ax: Axes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import operator
@@ -23,6 +24,7 @@ from criticality.base import (
     coerced,
     controls,
     inner,
+    notes,
     required,
     unknown,
 )
@@ -92,7 +94,8 @@ class Study:
                     raise unknown("dimension", dim, inner(base), f"{told.name}: {observable.name}")
         object.__setattr__(self, "system", base)
         object.__setattr__(self, "grid", MappingProxyType(grid))
-        self.systems()  # checks every point
+        for point in self.systems():
+            canonical(point)  # checks it
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by what it was made of."""
@@ -101,7 +104,10 @@ class Study:
     def systems(self) -> list[System]:
         """Points of the grid, the last axis varying fastest."""
         points = itertools.product(*self.grid.values())
-        return [canonical(self.system, **dict(zip(self.grid, p, strict=True))) for p in points]
+        return [
+            dataclasses.replace(self.system, **dict(zip(self.grid, values, strict=True)))
+            for values in points
+        ]
 
     def tasks(self) -> list[Task]:
         """One task for every point and realization."""
@@ -110,6 +116,14 @@ class Study:
             for system in self.systems()
             for r in range(self.realizations)
         ]
+
+    def notes(self) -> dict[str, list[System]]:
+        """Distinct notes of the system, each with the points of the grid that it is about."""
+        found: dict[str, list[System]] = {}
+        for point in self.systems() if hasattr(self.system, "notes") else ():
+            for text in dict.fromkeys(notes(point)):
+                found.setdefault(text, []).append(point)
+        return found
 
     def plan(self) -> dict[str, Any]:
         """Give the plan as plain data, for the store's manifest."""

@@ -40,12 +40,10 @@ from criticality.base import (
     inner,
     unknown,
 )
-from criticality.study import manifest
+from criticality.study import manifest, netcdf
 
 log = logging.getLogger("criticality")
 STALE_S = 600  # after which a temporary file is what a killed process has left
-PACKED = 65_536  # bytes above which an array is compressed: pruned weights are mostly zero
-CHUNK = 2**20  # bytes that are compressed together
 LARGE = 1_000_000  # numbers in an array above which it is opened as it was stored, in 4 bytes
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -204,12 +202,10 @@ class Store:
                 **provenance,
             },
         )
-        packed = {name: _packing(x) for name, x in result.variables.items() if x.nbytes > PACKED}
         target = self.file(task.key)
         try:
             with files.replacing(target) as temporary:
-                result.to_netcdf(temporary, engine="h5netcdf", encoding=packed)
-                content = temporary.read_bytes()
+                content = netcdf.content(result, temporary)
                 temporary.write_bytes(content + files.seal([content]))
         except Exception as error:  # a full disk comes as one of many exception types
             raise RunError(f"{target}: cannot be written ({error}); the rest is kept.") from error
@@ -448,13 +444,6 @@ def _read(
     except (OSError, ValueError, KeyError) as error:
         raise DamagedError(f"{path}: cannot be read ({error})") from error
     return attributes, arrays
-
-
-def _packing(x: xr.Variable) -> dict[str, Any]:
-    """How a large array is compressed: in chunks along its first axis, say of snapshots."""
-    rows = max(1, min(len(x), CHUNK * len(x) // x.nbytes))
-    chunks = (rows, *x.shape[1:])
-    return {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}
 
 
 def _units(observable: Observable) -> dict[str, str]:

@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from criticality.systems.dropout import DropoutNetwork
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
+    from criticality.systems.rbm import RBM
+    from criticality.systems.rbm.replica import ReplicaSymmetric
 
 BUILT_IN = {
     "dropout": "criticality.systems.dropout:DropoutNetwork",
     "pruning": "criticality.systems.pruning:PruningNetwork",
     "topology": "criticality.systems.pruning:TopologyNetwork",
+    "rbm": "criticality.systems.rbm:RBM",
+    "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
 }
 
-__all__ = ["BUILT_IN", "DropoutNetwork", "PruningNetwork", "TopologyNetwork"]
+__all__ = [
+    "BUILT_IN",
+    "RBM",
+    "DropoutNetwork",
+    "PruningNetwork",
+    "ReplicaSymmetric",
+    "TopologyNetwork",
+]
 
 
 def __getattr__(name: str) -> Any:
