@@ -24,10 +24,10 @@ class EffectiveTheory:
     """Embeddings E_k of p symbols, pulled into parallelograms by the sums that are trained on.
 
     Samples are the unordered pairs i <= j, p (p+1)/2 of them.  Two training samples of one sum,
-    i + j = m + n, demand E_i + E_j = E_m + E_n: a row e_i + e_j - e_m - e_n of the matrix A.  If its
-    null space has the least dimension n_0 = p - rank A = 2, the representation is E_k = a + k b and
-    generalises to every sum.  Fractions of one realization are nested: the first samples of one
-    random order.
+    i + j = m + n, demand E_i + E_j = E_m + E_n: a row e_i + e_j - e_m - e_n of the matrix A.  If
+    its null space has the least dimension n_0 = p - rank A = 2, the representation is E_k = a + k b
+    and generalises to every sum.  Fractions of one realization are nested: the first samples of
+    one random order.
     """
 
     card: ClassVar[Card] = Card(
@@ -65,8 +65,8 @@ class EffectiveTheory:
             Observable(
                 name="accuracy",
                 dims=("fraction",),
-                doc="ideal: share of all samples that are trained on, or equal in sum and forced to "
-                "be equal in E_i + E_j to one that is",
+                doc="ideal: share of all samples that are trained on, or equal in sum and forced "
+                "to be equal in E_i + E_j to one that is",
                 label="ideal accuracy",
             ),
             Observable(
@@ -75,8 +75,7 @@ class EffectiveTheory:
                 label="critical fraction $r_c$",
             ),
         ),
-        plane=("fraction",),
-        size="p",
+        plane=("p", "fraction"),  # the border along the fraction is r_c(p)
         phases=(
             Phase(name="determined", letter="D", colour="#8fd0f5"),
             Phase(name="free", letter="F", colour="#d55e00"),
