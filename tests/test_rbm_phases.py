@@ -151,7 +151,7 @@ def test_of_one_pattern_the_overlap_is_that_of_curie_and_weiss(prior, tmp_path):
 
 @pytest.mark.slow
 def test_critical_temperature_of_one_pattern_by_crossings_of_binder_cumulants(tmp_path):
-    grid = {"spins": [128, 256, 512, 1024], "temperature": [0.94, 0.97, 1.0, 1.03, 1.06]}
+    grid = {"spins": [64, 128, 256, 512, 1024], "temperature": [0.94, 0.97, 1.0, 1.03, 1.06]}
     fixed = {"patterns": 1, "start": (1.0,), "equilibration": 500, "sweeps": 4000}
     ds = run(study(grid, 24, **fixed), tmp_path / "s")
     curves = ds["binder"].squeeze(["start", "annealing"], drop=True).to_dataset()
