@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from criticality.systems.dropout import DropoutNetwork
+    from criticality.systems.grokking.theory import EffectiveTheory
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
     from criticality.systems.rbm import RBM
     from criticality.systems.rbm.replica import ReplicaSymmetric
@@ -15,6 +16,7 @@ BUILT_IN = {
     "dropout": "criticality.systems.dropout:DropoutNetwork",
     "pruning": "criticality.systems.pruning:PruningNetwork",
     "topology": "criticality.systems.pruning:TopologyNetwork",
+    "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
 }
@@ -23,6 +25,7 @@ __all__ = [
     "BUILT_IN",
     "RBM",
     "DropoutNetwork",
+    "EffectiveTheory",
     "PruningNetwork",
     "ReplicaSymmetric",
     "TopologyNetwork",
