@@ -87,7 +87,12 @@ class EffectiveTheory:
     )
 
     p: int = control(
-        10, symbol="$p$", unit="symbol", doc="symbols that are added", interval="[3, 512]"
+        10,
+        symbol="$p$",
+        unit="symbol",
+        doc="symbols that are added",
+        interval="[3, 512]",
+        label="symbols",
     )
     fraction: tuple[float, ...] = control(
         tuple(round(0.05 * i, 2) for i in range(1, 20)),
