@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from criticality.analysis.classify import PhaseDiagram
 from criticality.base import Axis, Card, InputError, meant
+from criticality.figures.parts import assigned
 
 HEIGHT = 4.2
 
@@ -95,3 +96,32 @@ def chosen(ds: xr.Dataset, name: str, at: Mapping[str, str], default: Any) -> An
     if values.dtype.kind in "iuf":
         return values[abs(values - default).argmin()]
     return default if default in values else values[0]
+
+
+def at_point(
+    ds: xr.Dataset, dims: Sequence[str], at: Mapping[str, str], default: int
+) -> tuple[xr.Dataset, str]:
+    """Choose one value of each of these axes, and say which.
+
+    Parameters
+    ----------
+    ds
+        What was measured.
+    dims
+        Axes; of an ordered one that has the value again, the first time is taken.
+    at, default
+        Values that were asked for, and the place of the one where none was: 0 or -1.
+
+    Raises
+    ------
+    InputError
+        As `chosen`.
+    """
+    said = []
+    for dim in dims:
+        values = list(ds[dim].values)
+        value = chosen(ds, dim, at, values[default])
+        ds = ds.isel({dim: values.index(value)})
+        if len(values) > 1:
+            said.append(assigned(ds, dim, value))
+    return ds, ", ".join(said)

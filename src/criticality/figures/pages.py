@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import xarray as xr
 
 from criticality.base import InputError
-from criticality.figures.book import Book, Source, all_used, chosen
+from criticality.figures.book import Book, Source, all_used, at_point
 from criticality.figures.panels import phase_panels
-from criticality.figures.parts import assigned
 from criticality.figures.plane import doubted, phase_map, value_map
 from criticality.figures.sizes import against, against_size
 
@@ -40,14 +39,7 @@ def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     shown = ds[names]
     others = [str(d) for d in shown.dims if d not in (*keep, control)] + plane[:-1]
     all_used(at, *others)
-    title = []
-    for dim in others:
-        values = list(shown[dim].values)
-        value = chosen(shown, dim, at, values[0])
-        shown = shown.isel({dim: values.index(value)})
-        if len(values) > 1:
-            title.append(assigned(shown, dim, value))
-    titles = [", ".join(title)]
+    shown, *titles = at_point(shown, others, at, 0)
     sizes = 1 if told.size == control else shown.sizes.get(told.size, 1)
     by = told.size if sizes > 1 else ""
     if control:

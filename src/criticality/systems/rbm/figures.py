@@ -15,10 +15,9 @@ from matplotlib.patheffects import withStroke
 from criticality.analysis.stats import Array
 from criticality.base import axes as controls_of
 from criticality.base import default
-from criticality.figures.book import Book, Source, chosen
+from criticality.figures.book import Book, Source, at_point
 from criticality.figures.pages import generic_pages
 from criticality.figures.panels import Panel, phase_panels
-from criticality.figures.parts import assigned
 from criticality.figures.plane import crosses, place
 from criticality.figures.sizes import against
 from criticality.systems.rbm import RBM, theory
@@ -74,15 +73,10 @@ def loop(ds: xr.Dataset, name: str, at: Mapping[str, str], ax: Axes | None = Non
     Of other axes the last value is shown, or what `at` says; the title tells.
     """
     by = next((n for n in (RBM.card.size, "start") if ds.sizes.get(n, 1) > 1), "")
-    title = []
-    for dim in [str(d) for d in ds[name].dims if d not in ("annealing", by, "realization")]:
-        values = list(ds[dim].values)
-        value = chosen(ds, dim, at, values[-1])
-        ds = ds.isel({dim: values.index(value)})
-        if len(values) > 1:
-            title.append(assigned(ds, dim, value))
+    others = [str(d) for d in ds[name].dims if d not in ("annealing", by, "realization")]
+    ds, title = at_point(ds, others, at, -1)
     ax = against(ds[name], "annealing", by, ax)
-    ax.set_title(", ".join(title), fontsize="medium")
+    ax.set_title(title, fontsize="medium")
     return ax
 
 
