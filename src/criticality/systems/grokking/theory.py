@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from criticality.base import Card, InputError, Observable, Phase, Rule, control
+from criticality.base import Card, Observable, Phase, Rule, control
 
 __all__ = ["EffectiveTheory"]
 
@@ -178,14 +178,16 @@ def null_dimension(pairs: NDArray[np.int64], p: int) -> int:
 def completing(pairs: NDArray[np.int64], p: int) -> int:
     """Count the samples, in their order, after which n_0 = 2; found by bisection, since n_0 falls.
 
-    Raises
-    ------
-    InputError
-        If all of them leave more free, as of two symbols.
+    Of three symbols or more, all sums together leave no more free.
+
+    Parameters
+    ----------
+    pairs
+        [p (p+1)/2, 2], all of them.
+    p
+        Symbols.
     """
     low, high = 0, len(pairs)
-    if null_dimension(pairs, p) != FREE:
-        raise InputError(f"p = {p}: all sums leave more than two dimensions free; use 3 or more.")
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if null_dimension(pairs[:middle], p) == FREE else (middle, high)
