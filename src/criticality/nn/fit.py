@@ -53,6 +53,22 @@ def adam(
     return moved, Moments(mean, square)
 
 
+def adamw(
+    params: Tree,
+    moments: Moments,
+    slope: Tree,
+    rate: ArrayLike,
+    decay: ArrayLike,
+    step: jax.Array,
+) -> tuple[Tree, Moments]:
+    """One step of AdamW: `adam` after all parameters shrink by rate x decay.
+
+    Decoupled weight decay [Loshchilov and Hutter 2019], as deep-learning frameworks have it.
+    """
+    shrunk = jax.tree.map(lambda p: p * (1 - rate * decay), params)
+    return adam(shrunk, moments, slope, rate, step)
+
+
 class FitState(NamedTuple):
     """Where one fit stands.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from criticality.systems.dropout import DropoutNetwork
+    from criticality.systems.grokking.network import GrokkingNetwork
     from criticality.systems.grokking.theory import EffectiveTheory
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
     from criticality.systems.rbm import RBM
@@ -16,6 +17,7 @@ BUILT_IN = {
     "dropout": "criticality.systems.dropout:DropoutNetwork",
     "pruning": "criticality.systems.pruning:PruningNetwork",
     "topology": "criticality.systems.pruning:TopologyNetwork",
+    "grokking": "criticality.systems.grokking.network:GrokkingNetwork",
     "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
@@ -26,6 +28,7 @@ __all__ = [
     "RBM",
     "DropoutNetwork",
     "EffectiveTheory",
+    "GrokkingNetwork",
     "PruningNetwork",
     "ReplicaSymmetric",
     "TopologyNetwork",
