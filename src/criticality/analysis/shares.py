@@ -25,6 +25,8 @@ from criticality.analysis.classify import (
 from criticality.analysis.exponents import REALIZATION, averaged, says
 from criticality.base import UNRESOLVED, InputError, Phase, Rule, of_each, probability_name
 
+THERE = "what is there"  # name of an array among its axes, which no control can have
+
 
 def by_shares(
     ds: xr.Dataset,
@@ -74,7 +76,7 @@ def by_shares(
     -------
     PhaseDiagram
         Cells hold `phase`, the code of the phase that is significantly the most frequent, or 0;
-        `likely`, that of the most frequent one (of equals the first), 0 where most realizations are
+        `likely`, that of the most frequent one (of equals the first), 0 where as many or more are
         unresolved; `realizations`, how many are there, and `labelled`, how many of these have a
         phase; and for every phase, and for "unresolved", `probability_NAME` with `_low` and
         `_high`, the interval of `stats.binomial_interval`.  A deterministic system has no chance:
@@ -91,39 +93,18 @@ def by_shares(
     check(ds, phases, rules, plane, size, sigmas)
     if not of_each(rules, "rules"):
         raise InputError('rules judge all realizations together: expected of="each".')
-    axes = {axis: ds[axis] for axis in (*plane, size) if axis in ds.coords}
     deterministic = says(ds.attrs, "deterministic", deterministic)
-    names = list(dict.fromkeys(rule.quantity for rule in rules))
-    kept = [*plane, *([size] if size else []), REALIZATION]
-    measured = [n for n in map(str, ds) if n in observables or not observables]
-    there = _there(ds[measured], kept)
-    used = on_plane(ds[names].assign_coords(axes), plane, size, repeated)
-    used = used.assign({n: averaged(used, n, repeated, n in censored or None) for n in names})
-    whole = on_plane(there.to_dataset(name="there").assign_coords(axes), plane, size)
-    if size:
-        used, whole = (d.sortby(size).isel({size: -1}, drop=True) for d in (used, whole))
-    full = xr.Dataset(coords={d: used[d] for d in (*plane, REALIZATION) if d in used.coords})
-    over = [*plane, REALIZATION]
-    shape = xr.DataArray(np.ones([used.sizes[d] for d in over]), full.coords, over)
-    ends = {
-        f"{n}_{end}": used[n].broadcast_like(shape).transpose(*over)
-        for n in names
-        for end in ("low", "high")
-    }
-    labels = codes(ends, phases, rules)
-    known = whole["there"].broadcast_like(shape).transpose(*over).values
-    outcomes = np.arange(len(phases) + 1).reshape(-1, *[1] * labels.ndim)
-    counts = ((labels == outcomes) & known).sum(axis=-1)  # [outcomes, plane]
+    used = {"observables": observables, "repeated": repeated, "censored": censored}
+    counts, grid, most = _counts(ds, phases, rules, plane, size, **used)
     likely = counts.argmax(axis=0)
     sure = counts.any(axis=0) if deterministic else significant(counts, sigmas)
     number = counts.sum(axis=0)
-    cells = xr.Dataset(coords={axis: used[axis] for axis in plane})
+    cells = xr.Dataset(coords=grid)
     for name, code in (("phase", np.where(sure, likely, 0)), ("likely", likely)):
         cells[name] = (tuple(plane), code.astype(np.int8), phase_attributes(phases))
     cells["realizations"] = (tuple(plane), number)
     cells["labelled"] = (tuple(plane), number - counts[0])
-    order = [*range(1, len(counts)), 0]
-    for code in order:
+    for code in (*range(1, len(counts)), 0):
         phase = (UNRESOLVED, *phases)[code]
         with np.errstate(invalid="ignore"):
             share = counts[code] / number
@@ -142,7 +123,7 @@ def by_shares(
             else f"of probabilities: {100 * level:g} % intervals of Clopper and Pearson; of the "
             f"most frequent phase: a sign test against the second at {sigmas:g} sigmas"
         ),
-        "realizations": used.sizes[REALIZATION],
+        "realizations": most,
         "rules": [words(rule) for rule in rules],
     }
     if size:
@@ -179,6 +160,41 @@ def significant(counts: NDArray[np.int_], sigmas: float) -> NDArray[np.bool_]:
     second, first = np.sort(counts, axis=0)[-2:]
     chance = binom.sf(first - 1, first + second, 0.5)
     return np.asarray((first > 0) & (chance <= norm.sf(sigmas)))
+
+
+def _counts(
+    ds: xr.Dataset,
+    phases: Sequence[Phase],
+    rules: Sequence[Rule],
+    plane: Sequence[str],
+    size: str | None,
+    *,
+    observables: Collection[str],
+    repeated: Collection[str],
+    censored: Collection[str],
+) -> tuple[NDArray[np.int_], dict[str, xr.DataArray], int]:
+    """Realizations of every outcome [outcomes, plane], coordinates of the plane, and how many."""
+    axes = {axis: ds[axis] for axis in (*plane, size) if axis in ds.coords}
+    names = list(dict.fromkeys(rule.quantity for rule in rules))
+    used = on_plane(ds[names].assign_coords(axes), plane, size, repeated)
+    used = used.assign({n: averaged(used, n, repeated, n in censored or None) for n in names})
+    measured = [n for n in map(str, ds) if n in observables or not observables]
+    there = _there(ds[measured], [*plane, *([size] if size else []), REALIZATION])
+    whole = on_plane(there.to_dataset(name=THERE).assign_coords(axes), plane, size)
+    if size:
+        used, whole = (d.sortby(size).isel({size: -1}, drop=True) for d in (used, whole))
+    over = [*plane, REALIZATION]
+    coords = {d: used[d] for d in over if d in used.coords}
+    shape = xr.DataArray(np.empty([used.sizes[d] for d in over]), coords, over)
+
+    def full(array: xr.DataArray) -> xr.DataArray:
+        return array.broadcast_like(shape).transpose(*over)
+
+    ends = {f"{n}_{end}": full(used[n]) for n in names for end in ("low", "high")}
+    labels = codes(ends, phases, rules)
+    outcomes = np.arange(len(phases) + 1).reshape(-1, *[1] * labels.ndim)
+    counts = ((labels == outcomes) & full(whole[THERE]).values).sum(axis=-1)
+    return counts, {axis: used[axis] for axis in plane}, used.sizes[REALIZATION]
 
 
 def _there(ds: xr.Dataset, kept: Collection[str]) -> xr.DataArray:

@@ -39,11 +39,13 @@ def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     if told.plane and told.phases and (told.rules or (told.classify and source.here)):
         _phases(source, book)
     shown = ds[names]
-    others = [str(d) for d in shown.dims if d not in (*keep, control)] + plane[:-1]
-    all_used(at, *others)
-    shown, *titles = at_point(shown, others, at, 0)
     sizes = 1 if told.size == control else shown.sizes.get(told.size, 1)
     by = told.size if sizes > 1 else ""
+    kept = {"realization", *told.repeated, control, by}
+    others = [str(d) for d in shown.dims if d not in kept]
+    others.sort(key=told.plane.__contains__)
+    all_used(at, *others)
+    shown, *titles = at_point(shown, others, at, 0)
     if control:
         row = book.page("curves", len(names), 5.5 * len(names), titles)[0]
         for ax, name in zip(row, names, strict=True):

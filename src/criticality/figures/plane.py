@@ -20,7 +20,7 @@ from criticality.analysis.boundaries import Boundary
 from criticality.analysis.classify import PhaseDiagram
 from criticality.analysis.stats import Array
 from criticality.base import UNRESOLVED, InputError, probability_name
-from criticality.figures.parts import COLOURS, axes, label, positions, scale, starred
+from criticality.figures.parts import COLOURS, DRAWN, axes, label, positions, scale, starred
 
 HATCH = "////"
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue (ITU-R BT.709)
@@ -185,7 +185,7 @@ def cells(array: xr.DataArray, ax: Axes, **options: Any) -> Any:
     mesh = ax.pcolormesh(
         x, y, np.ma.masked_invalid(table).T, shading="flat", rasterized=True, **options
     )
-    holder = array.to_dataset(name="shown")
+    holder = array.to_dataset(name=DRAWN)
     scale(holder, str(array.dims[0]), ax.xaxis)
     if array.ndim == 2:
         scale(holder, str(array.dims[1]), ax.yaxis)
