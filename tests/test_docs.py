@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def run_page(folder, name, command, monkeypatch):
 
 def test_every_file_and_command_of_the_page_is_run_by_a_test():
     systems = {line.partition(".py")[0] for line in FILES if f"{line[:-3]}.toml" in FILES}
-    assert systems == {*LONG, TORCH, "walk", "climber", "nearest"}
+    assert systems == {*LONG, TORCH, "walk", "climber", "exits", "nearest"}
     assert set(FILES) - {f"{s}.{end}" for s in systems for end in ("py", "toml")} == {
         "walk_in_python.py",
         "points.py",
@@ -99,3 +100,27 @@ def test_a_training_loop_in_pytorch_learns_up_to_the_capacity(tmp_path):
     )
     (border,) = (line["estimate"] for line in parsed(tmp_path, "phases", "s")["boundaries"])
     assert 1.6 < border["low"] < 2 < border["high"] < 2.4  # Cover: 2
+
+
+def test_phases_as_probabilities_of_the_page(tmp_path, command, monkeypatch):
+    write(tmp_path, "exits.py", "exits.toml")
+    written = run_page(tmp_path, "exits", command, monkeypatch)
+    assert "right exit" in written["phases"]
+    assert set(map(str, Path("walker_figures").iterdir())) >= {
+        "walker_figures/phases.png",
+        "walker_figures/probabilities.png",
+    }
+    cells = json.loads(command("phases", "walkers", "--json")[1])["cells"]
+    covered = []
+    for cell in cells:
+        against = (1 - cell["bias"]) / (1 + cell["bias"])  # odds of a step to the left
+        right = cell["start"] / 10
+        if cell["bias"]:
+            right = (1 - against ** cell["start"]) / (1 - against**10)  # the gambler's ruin
+        ends = cell["probability_right_exit_low"], cell["probability_right_exit_high"]
+        covered.append(ends[0] <= right <= ends[1])
+        assert cell["probability_wandering"] == 0
+        assert cell["realizations"] == cell["labelled"] == 12
+    assert len(covered) == 9
+    assert sum(covered) >= 8
+    assert {cell["phase"] for cell in cells} == {"left exit", "right exit", "unresolved"}

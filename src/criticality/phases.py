@@ -9,7 +9,8 @@ import xarray as xr
 
 from criticality import catalog
 from criticality.analysis.classify import PhaseDiagram, by_rules
-from criticality.base import Axis, Card, InputError, System, axes, card
+from criticality.analysis.shares import by_shares
+from criticality.base import Axis, Card, InputError, System, axes, card, of_each
 
 
 def phase_diagram(
@@ -85,15 +86,14 @@ def by_card(
             )
         found: PhaseDiagram = catalog.resolve(told.classify)(ds, **options)
         return found
-    return by_rules(
-        ds,
-        told.phases,
-        told.rules,
-        told.plane,
-        told.size or None,
-        inner=[name for name, axis in declared.items() if axis.inner],
-        repeated=told.repeated,
-        censored=[o.name for o in told.observables if o.censored],
-        deterministic=told.deterministic,
-        **options,
-    )
+    how: dict[str, Any] = {
+        "repeated": told.repeated,
+        "censored": [o.name for o in told.observables if o.censored],
+        "deterministic": told.deterministic,
+    }
+    size = told.size or None
+    if of_each(told.rules, f"rules of {told.name}"):
+        how |= {"observables": [o.name for o in told.observables], "sigmas": sigmas, "level": level}
+        return by_shares(ds, told.phases, told.rules, told.plane, size, **how)
+    how |= options | {"inner": [name for name, axis in declared.items() if axis.inner]}
+    return by_rules(ds, told.phases, told.rules, told.plane, size, **how)

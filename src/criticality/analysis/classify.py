@@ -18,7 +18,7 @@ from criticality.analysis.boundaries import Boundary, boundaries
 from criticality.analysis.exponents import REALIZATION, absent, averaged, exponents, says
 from criticality.analysis.limits import limits
 from criticality.analysis.stats import Array
-from criticality.base import UNRESOLVED, Axis, InputError, Phase, Rule, unknown
+from criticality.base import UNRESOLVED, Axis, InputError, Phase, Rule, of_each, unknown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,7 +29,8 @@ class PhaseDiagram:
     ----------
     cells
         Over the axes: `phase`, an int8 code, 0 for unresolved, then as in `phases` from 1; and the
-        quantities that decided, with their errors.
+        quantities that decided, with their errors.  Where every realization has its phase,
+        `likely`, the code of most of them, and the probability of each phase: see `shares`.
     boundaries
         Between phases, along the axes.
     phases
@@ -56,7 +57,8 @@ class PhaseDiagram:
         for i in range(table.sizes["cell"]):
             one = {name: table[name].values[i] for name in (*dims, *names)}
             row = {name: value.item() for name, value in one.items()}
-            rows.append(row | {"phase": self.phase(row["phase"]).name})
+            coded = {name: row[name] for name in ("phase", "likely") if name in row}
+            rows.append(row | {name: self.phase(code).name for name, code in coded.items()})
         return {
             "cells": rows,
             "boundaries": [border.to_dict() for border in self.boundaries],
@@ -263,7 +265,12 @@ def by_rules(
     InputError
         If an axis or observable is missing or left over, or a rule cannot be judged.
     """
-    _check(ds, phases, rules, plane, size, sigmas)
+    check(ds, phases, rules, plane, size, sigmas)
+    if of_each(rules, "rules"):
+        raise InputError(
+            "rules judge every single realization: expected others; such phases are found by "
+            "analysis.shares.by_shares."
+        )
     axes = {axis: ds[axis] for axis in (*plane, size) if axis in ds.coords}
     deterministic = says(ds.attrs, "deterministic", deterministic)
     used = ds[list(dict.fromkeys(rule.quantity for rule in rules))]
@@ -300,8 +307,8 @@ def by_rules(
     grid = xr.Dataset(coords={axis: ds[axis] for axis in plane})
     cells = xr.merge([*tables, grid], compat="equals", join="exact", combine_attrs="drop")
     cells = cells.broadcast_like(grid).transpose(*plane)
-    cells["phase"] = (tuple(plane), _codes(cells, phases, rules), phase_attributes(phases))
-    method |= {"realizations": ds.sizes[REALIZATION], "rules": [_words(rule) for rule in rules]}
+    cells["phase"] = (tuple(plane), codes(cells, phases, rules), phase_attributes(phases))
+    method |= {"realizations": ds.sizes[REALIZATION], "rules": [words(rule) for rule in rules]}
     if size:
         method["sizes"] = np.sort(ds[size].values)
     return PhaseDiagram(
@@ -314,7 +321,7 @@ def by_rules(
     )
 
 
-def _interpolated(line: Boundary) -> Boundary:
+def interpolated(line: Boundary) -> Boundary:
     """Say that all uncertainty of a border is interpolation; none is no error of zero."""
     method = "zero of the broken line; interval: interpolation alone, there is no scatter"
     error = line.estimate.error or math.nan
@@ -331,7 +338,7 @@ def _after(quantity: str, of: str, fit: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _check(
+def check(
     ds: xr.Dataset,
     phases: Sequence[Phase],
     rules: Sequence[Rule],
@@ -339,6 +346,7 @@ def _check(
     size: str | None,
     sigmas: float,
 ) -> None:
+    """Raise `InputError` for rules that these data or this plane cannot be judged by."""
     names = [phase.name for phase in phases]
     if not rules or not 1 <= len(plane) <= 2 or not sigmas > 0:
         raise InputError(
@@ -347,48 +355,54 @@ def _check(
         )
     for rule in rules:
         if rule.phase not in names:
-            raise unknown("phase", rule.phase, names, _words(rule))
+            raise unknown("phase", rule.phase, names, words(rule))
         if rule.quantity not in ds:
-            raise unknown("observable", rule.quantity, [str(n) for n in ds], _words(rule))
-        if rule.of != "value" and size is None:
+            raise unknown("observable", rule.quantity, [str(n) for n in ds], words(rule))
+        if rule.of in ("exponent", "limit") and size is None:
             raise InputError(
-                f"{_words(rule)}: an exponent or a limit needs a size axis, and none is declared."
+                f"{words(rule)}: an exponent or a limit needs a size axis, and none is declared."
             )
         for other in rules:
             if (rule.quantity, rule.of, "limit") == (other.quantity, other.of, other.of) and (
                 rule.correction != other.correction
             ):
                 raise InputError(
-                    f"{_words(rule)}; {_words(other)}: two limits of {rule.quantity}; give both "
+                    f"{words(rule)}; {words(other)}: two limits of {rule.quantity}; give both "
                     f"rules one correction."
                 )
 
 
 def _name(rule: Rule) -> str:
-    return rule.quantity if rule.of == "value" else f"{rule.quantity}_{rule.of}"
+    return f"{rule.quantity}_{rule.of}" if rule.of in ("exponent", "limit") else rule.quantity
 
 
-def _words(rule: Rule) -> str:
+def words(rule: Rule) -> str:
+    """Say a rule."""
     ends = ((">", rule.above), ("<", rule.below))
     said = " and ".join(f"{sign} {end:g}" for sign, end in ends if end is not None)
     of = f" (line in size^-{rule.correction:g})" if rule.of == "limit" else ""
     return f"{rule.phase}: {_name(rule)}{of} {said}"
 
 
-def _codes(cells: xr.Dataset, phases: Sequence[Phase], rules: Sequence[Rule]) -> Any:
-    """Codes of the phases [plane]: of the only one whose rules all hold, or 0."""
-    holds = []
+def codes(ends: Mapping[Any, xr.DataArray], phases: Sequence[Phase], rules: Sequence[Rule]) -> Any:
+    """Codes of the phases, int8: of the only one whose rules all hold, or 0.
+
+    `ends` has `NAME_low` and `NAME_high` of every quantity, all over the same dimensions in the
+    same order.
+    """
+    holds: list[Any] = []
     for phase in phases:
         mine = [rule for rule in rules if rule.phase == phase.name]
-        so = np.full(tuple(cells.sizes.values()), bool(mine))
+        so: Any = np.bool_(bool(mine))
         for rule in mine:
             name = _name(rule)
             if rule.above is not None:
-                so &= cells[f"{name}_low"].values > rule.above
+                so = so & (ends[f"{name}_low"].values > rule.above)
             if rule.below is not None:
-                so &= cells[f"{name}_high"].values < rule.below
+                so = so & (ends[f"{name}_high"].values < rule.below)
         holds.append(so)
-    return np.where(np.sum(holds, axis=0) == 1, np.argmax(holds, axis=0) + 1, 0).astype(np.int8)
+    every = np.stack(np.broadcast_arrays(*holds))
+    return np.where(every.sum(axis=0) == 1, every.argmax(axis=0) + 1, 0).astype(np.int8)
 
 
 def _borders(
@@ -425,7 +439,7 @@ def _borders(
                 n=n,
             )
             if sure:
-                lines = tuple(_interpolated(line) for line in lines)
+                lines = tuple(interpolated(line) for line in lines)
             # line by line: an ordered axis may have a value twice
             found += itertools.compress(lines, mine.any(axis).values.ravel())
     return tuple(found)

@@ -17,7 +17,7 @@ from criticality.base.controls import (
 )
 from criticality.base.errors import DataError, InputError, RunError, reason, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
-from criticality.base.phases import UNRESOLVED, Phase, Rule
+from criticality.base.phases import UNRESOLVED, Phase, Rule, of_each, probability_name
 from criticality.base.system import (
     STATE_MACHINE,
     System,
@@ -63,7 +63,9 @@ __all__ = [
     "like",
     "meant",
     "notes",
+    "of_each",
     "plain",
+    "probability_name",
     "reason",
     "required",
     "system",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from criticality.base.errors import InputError, expect_texts, expect_tuples, unknown
-from criticality.base.phases import UNRESOLVED, Phase, Rule
+from criticality.base.phases import UNRESOLVED, Phase, Rule, of_each, probability_name
 
 Reference = str | Callable[..., Any]  # "package.module:name", or the thing itself
 Precision = Literal["float32", "float64"]
@@ -191,6 +191,13 @@ class Card:
         for rule in self.rules:
             if rule.phase not in phases:
                 raise unknown("phase", rule.phase, phases, f"rules of {self.name}")
+        if of_each(self.rules, f"rules of {self.name or 'a system'}"):
+            columns = [probability_name(phase) for phase in (UNRESOLVED.name, *phases)]
+            if len(set(columns)) < len(columns):
+                raise InputError(
+                    f"phases of {self.name or 'a system'}: {phases}: their probabilities are "
+                    f"{columns}: two of one name; let them differ in letters or digits."
+                )
         if not self.order:
             object.__setattr__(self, "order", (names[0],))
 

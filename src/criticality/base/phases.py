@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from criticality.base.errors import InputError, expect_texts, unknown
 
-OF = ("value", "exponent", "limit")
+OF = ("value", "exponent", "limit", "each")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +40,21 @@ UNRESOLVED = Phase(name="unresolved", letter="?", colour="#ffffff")  # hatched; 
 class Rule:
     """What must hold, significantly, in a phase.
 
+    All rules of a system are of "each" realization, or none: either realizations have phases, and a
+    point of the plane has the probability of each, or the mean over realizations has one.
+
     Attributes
     ----------
     phase
         Its name.
     quantity
-        An observable.
+        An observable, or a derived quantity.
     of
         "value": its mean over realizations (median if it is censored) at the largest size;
         "exponent": of its power law with the size; "limit": its value at infinite size, by a
-        straight line in size^-correction.
+        straight line in size^-correction; "each": its value in every single realization, at the
+        largest size, whose phase is then that of most realizations.  +inf is above every threshold;
+        NaN, not defined, is neither above nor below any.
     above, below
         Thresholds; one of them, or both for a range.
     correction
@@ -57,7 +64,7 @@ class Rule:
 
     phase: str
     quantity: str
-    of: Literal["value", "exponent", "limit"] = "value"
+    of: Literal["value", "exponent", "limit", "each"] = "value"
     above: float | None = None
     below: float | None = None
     correction: float = 0.5
@@ -83,3 +90,25 @@ class Rule:
                 f"rule of {self.phase} on {self.quantity}: above = {self.above!r}, below = "
                 f"{self.below!r}: expected finite numbers, of both the lower one above."
             )
+
+
+def of_each(rules: Sequence[Rule], where: str) -> bool:
+    """Whether rules judge single realizations.
+
+    Raises
+    ------
+    InputError
+        If some do and others do not; it says where.
+    """
+    single = {rule.of == "each": f"{rule.phase} on {rule.quantity}" for rule in rules}
+    if len(single) > 1:
+        raise InputError(
+            f"{where}: the rule of {single[True]} judges every single realization, that of "
+            f'{single[False]} all together: give of="each" to all rules, or to none.'
+        )
+    return True in single
+
+
+def probability_name(phase: str) -> str:
+    """Name of the probability of a phase among the numbers of a cell: probability_PHASE."""
+    return "probability_" + re.sub(r"\W+", "_", phase)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from criticality.base import InputError
+from criticality.base import InputError, probability_name
 from criticality.cli.app import (
     Draws,
     Json,
@@ -58,6 +58,8 @@ def phases(
         if at:
             write(", ".join(f"{name} = {_short(value)}" for name, value in at.items()))
         _table(diagram)
+        if "likely" in diagram.cells:
+            _probabilities(diagram)
         for _, family in itertools.groupby(diagram.boundaries, key=lambda b: (b.along, b.quantity)):
             _borders(list(family))
         method = diagram.method
@@ -86,7 +88,9 @@ def _table(diagram: PhaseDiagram) -> None:
     cells = diagram.cells
     x = str(cells["phase"].dims[0])
     y = str(cells["phase"].dims[1]) if cells["phase"].ndim == 2 else ""
-    doubted = cells.get("doubted")
+    doubted, likely = cells.get("doubted"), cells.get("likely")
+    if likely is not None:
+        write("that of most realizations; with a ? where these are not significantly more")
     if doubted is not None:
         write(f"lower case: {doubted.attrs['long_name']}")
     write()
@@ -97,13 +101,40 @@ def _table(diagram: PhaseDiagram) -> None:
     first = max(len(corner), *(len(row) for row in rows))
     write(f"{corner:>{first}}" + "".join(f"{head:>{width}}" for head in heads))
     codes = cells["phase"].values.reshape(len(heads), -1)
+    shown = codes if likely is None else likely.values.reshape(codes.shape)
     doubts = None if doubted is None else doubted.values.reshape(codes.shape)
     for j in reversed(range(len(rows))):
-        letters = [diagram.phase(int(code)).letter for code in codes[:, j]]
+        letters = [
+            diagram.phase(int(code)).letter + "?" * bool(code and not sure)
+            for code, sure in zip(shown[:, j], codes[:, j], strict=True)
+        ]
         if doubts is not None:
             pairs = zip(letters, doubts[:, j], strict=True)
             letters = [letter.lower() if doubt else letter for letter, doubt in pairs]
         write(f"{rows[j]:>{first}}" + "".join(f"{letter:>{width}}" for letter in letters))
+
+
+def _probabilities(diagram: PhaseDiagram) -> None:
+    """Write a line for every cell: its most probable phase, how probable, of how many."""
+    cells, percent = diagram.cells, f"{100 * diagram.method['level']:g}"
+    dims = [str(dim) for dim in cells["phase"].dims]
+    table = cells.stack(cell=dims, create_index=False)
+    rows = [(*dims, "phase of most", "probability", f"{percent} % interval", "realizations")]
+    for i in range(table.sizes["cell"]):
+        one = table.isel(cell=i)
+        most = diagram.phase(int(one["likely"])).name
+        name = probability_name(most)
+        share, low, high = (float(one[f"{name}{end}"]) for end in ("", "_low", "_high"))
+        doubt = " (not significant)" if one["likely"] and not one["phase"] else ""
+        numbers = (f"{share:.2f}", f"[{low:.2f}, {high:.2f}]")
+        if not one["realizations"]:
+            numbers = ("", "")
+        at = [_short(one[dim].item()) for dim in dims]
+        rows.append((*at, most + doubt, *numbers, str(int(one["realizations"]))))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    write()
+    for row in rows:
+        write("  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)))
 
 
 def _borders(family: list[Boundary]) -> None:

@@ -1,7 +1,7 @@
 """Figures: (numbers, ax) -> Axes.  Nothing is fitted, saved or set globally here."""
 
 from criticality.figures.panels import phase_panels
-from criticality.figures.plane import doubted, phase_map, value_map
+from criticality.figures.plane import doubted, phase_map, probability_maps, value_map
 from criticality.figures.scaling import (
     collapsed,
     curves,
@@ -23,6 +23,7 @@ __all__ = [
     "objective",
     "phase_map",
     "phase_panels",
+    "probability_maps",
     "residuals",
     "value_map",
 ]

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from criticality.base import InputError
+from criticality.analysis.classify import PhaseDiagram
+from criticality.base import UNRESOLVED, InputError, probability_name
 from criticality.figures.book import Book, Source, all_used, at_point
 from criticality.figures.panels import phase_panels
-from criticality.figures.plane import doubted, phase_map, value_map
+from criticality.figures.parts import assigned
+from criticality.figures.plane import doubted, phase_map, probability_maps, value_map
 from criticality.figures.sizes import against, against_size
 
 log = logging.getLogger("criticality")
@@ -37,11 +39,13 @@ def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     if told.plane and told.phases and (told.rules or (told.classify and source.here)):
         _phases(source, book)
     shown = ds[names]
-    others = [str(d) for d in shown.dims if d not in (*keep, control)] + plane[:-1]
-    all_used(at, *others)
-    shown, *titles = at_point(shown, others, at, 0)
     sizes = 1 if told.size == control else shown.sizes.get(told.size, 1)
     by = told.size if sizes > 1 else ""
+    kept = {"realization", *told.repeated, control, by}
+    others = [str(d) for d in shown.dims if d not in kept]
+    others.sort(key=told.plane.__contains__)
+    all_used(at, *others)
+    shown, *titles = at_point(shown, others, at, 0)
     if control:
         row = book.page("curves", len(names), 5.5 * len(names), titles)[0]
         for ax, name in zip(row, names, strict=True):
@@ -67,9 +71,13 @@ def _phases(source: Source, book: Book) -> None:
         diagram = source.diagram()
     except InputError as error:  # as where the study does not sweep the plane, or more than it
         try:
-            phase_panels(source, book)
+            panels = phase_panels(source, book)
         except InputError:
             log.warning("no page of phases: %s", error)
+            return
+        ds = source.open()
+        titles = [", ".join(assigned(ds, *pair) for pair in panel.at.items()) for panel in panels]
+        _probabilities([panel.diagram for panel in panels], titles, book)
         return
     told, cells = source.card, diagram.cells
     decided = [(name, end) for name in told.order for end in ENDS if f"{name}{end}" in cells]
@@ -82,3 +90,15 @@ def _phases(source: Source, book: Book) -> None:
         text = ENDS[end].format(shown, told.size, largest) if told.size else shown
         value_map(diagram, f"{name}{end}", ax, text=text)
         doubted(diagram, ax)
+    _probabilities([diagram], [""], book)
+
+
+def _probabilities(diagrams: list[PhaseDiagram], titles: list[str], book: Book) -> None:
+    """Draw how probable each phase is, a row for each diagram, if realizations have phases."""
+    if "likely" not in diagrams[0].cells:
+        return
+    rest = probability_name(UNRESOLVED.name)
+    columns = len(diagrams[0].phases) + any((one.cells[rest] > 0).any() for one in diagrams)
+    rows = book.page("probabilities", columns, 3.2 * columns + 0.8, titles)
+    for diagram, row in zip(diagrams, rows, strict=True):
+        probability_maps(diagram, row)

@@ -21,6 +21,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 LEAST_TICKS = 3  # of an axis
 FEW_TICKS = 6  # measured values, each of which has a tick: none where there can be no value
+DRAWN = "what is drawn"  # name of an array among its axes, which no control can have
 ROOM = 50  # letters that fit beside each other under a panel
 LINES = 20  # of text that fit above each other beside one
 UNEVEN = 4.0  # ratio of steps, above which an axis is not to scale

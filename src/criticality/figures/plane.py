@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm, ListedColormap, TwoSlopeNorm, is_color_like
+from matplotlib.colors import BoundaryNorm, ListedColormap, TwoSlopeNorm, is_color_like, to_rgb
 from matplotlib.patches import Patch, Rectangle
 
 from criticality.analysis.boundaries import Boundary
 from criticality.analysis.classify import PhaseDiagram
 from criticality.analysis.stats import Array
-from criticality.base import UNRESOLVED, InputError
-from criticality.figures.parts import COLOURS, axes, label, positions, scale, starred
+from criticality.base import UNRESOLVED, InputError, probability_name
+from criticality.figures.parts import COLOURS, DRAWN, axes, label, positions, scale, starred
 
 HATCH = "////"
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue (ITU-R BT.709)
+DARK = 0.45  # luminance of a cell, on which a dark hatch would not be seen
 STYLES = ("s--", "o-")
 
 
@@ -30,6 +32,10 @@ def phase_map(
     diagram: PhaseDiagram, ax: Axes | None = None, *, legend: bool = True, borders: bool = True
 ) -> Axes:
     """Draw the phase of every measured point, with the borders; unresolved ones are hatched.
+
+    Where every realization has its phase, a cell has the colour of the phase that most are in, and
+    is hatched unless these are significantly more.  The hatching then shows where borders are: they
+    are drawn of two phases alone, since those of several pairs would hide each other.
 
     Raises
     ------
@@ -39,10 +45,17 @@ def phase_map(
     ax = axes(ax)
     colours = _colours(diagram)
     norm = BoundaryNorm(np.arange(len(colours) + 1) - 0.5, len(colours))
-    codes = diagram.cells["phase"]
-    cells(codes, ax, cmap=ListedColormap(colours), norm=norm)
-    hatch(codes == 0, ax)
-    drawn = draw_boundaries(diagram.cells, diagram.boundaries, ax) if borders else []
+    shown = _shown(diagram)
+    cells(shown, ax, cmap=ListedColormap(colours), norm=norm)
+    for code in np.unique(shown):
+        dark = np.dot(to_rgb(colours[code]), LUMINANCE) < DARK
+        where = (diagram.cells["phase"] == 0) & (shown == code)
+        hatch(where, ax, "0.75" if dark else "0.35")
+    pairs = {border.between for border in diagram.boundaries}
+    crowded = "likely" in diagram.cells and len(pairs) > 1
+    drawn = (
+        draw_boundaries(diagram.cells, diagram.boundaries, ax) if borders and not crowded else []
+    )
     if legend:
         ax.legend(
             handles=[*phase_handles([diagram]), *drawn],
@@ -59,7 +72,7 @@ def phase_map(
 
 def phase_handles(diagrams: Sequence[PhaseDiagram]) -> list[Any]:
     """Give handles of a legend for the phases that occur in diagrams of one system."""
-    codes = np.unique([code for one in diagrams for code in np.unique(one.cells["phase"])])
+    codes = np.unique([code for one in diagrams for code in np.unique(_shown(one))])
     colours = _colours(diagrams[0])
     handles: list[Any] = [
         Patch(facecolor=colours[code], edgecolor="0.3", label=diagrams[0].phase(code).name)
@@ -68,7 +81,40 @@ def phase_handles(diagrams: Sequence[PhaseDiagram]) -> list[Any]:
     ]
     if 0 in codes:
         handles.append(Patch(facecolor="w", edgecolor="0.3", hatch=HATCH, label=UNRESOLVED.name))
+    if any(((one.cells["phase"] == 0) & (_shown(one) != 0)).any() for one in diagrams):
+        text = "not significant"
+        handles.append(Patch(facecolor="0.85", edgecolor="0.3", hatch=HATCH, label=text))
     return handles
+
+
+def _shown(diagram: PhaseDiagram) -> xr.DataArray:
+    """Codes of the colours of cells."""
+    return diagram.cells.get("likely", diagram.cells["phase"])
+
+
+def probability_maps(diagram: PhaseDiagram, row: Sequence[Axes]) -> None:
+    """Draw how probable each phase is, a map each, with one colour bar for all.
+
+    The last one is of realizations in no phase, if there are axes for it.
+
+    Parameters
+    ----------
+    diagram
+        Of realizations that have phases, see `analysis.shares`.
+    row
+        Axes for each of its phases, and one more or none.
+    """
+    phases = (*diagram.phases, UNRESOLVED)[: len(row)]
+    for number, (phase, ax) in enumerate(zip(phases, row, strict=True)):
+        array = diagram.cells[probability_name(phase.name)]
+        mesh = cells(array, ax, cmap="cividis", vmin=0, vmax=1)
+        ax.set_title(phase.name, fontsize="medium")
+        if number:
+            ax.set_ylabel("")
+            ax.tick_params(labelleft=False)
+    figure = row[0].get_figure()
+    assert figure is not None
+    figure.colorbar(mesh, ax=list(row), label="probability", pad=0.02)
 
 
 def _colours(diagram: PhaseDiagram) -> list[str]:
@@ -139,7 +185,7 @@ def cells(array: xr.DataArray, ax: Axes, **options: Any) -> Any:
     mesh = ax.pcolormesh(
         x, y, np.ma.masked_invalid(table).T, shading="flat", rasterized=True, **options
     )
-    holder = array.to_dataset(name="shown")
+    holder = array.to_dataset(name=DRAWN)
     scale(holder, str(array.dims[0]), ax.xaxis)
     if array.ndim == 2:
         scale(holder, str(array.dims[1]), ax.yaxis)
@@ -148,14 +194,14 @@ def cells(array: xr.DataArray, ax: Axes, **options: Any) -> Any:
     return mesh
 
 
-def hatch(where: xr.DataArray, ax: Axes) -> None:
+def hatch(where: xr.DataArray, ax: Axes, colour: str = "0.35") -> None:
     """Hatch cells."""
     x = positions(where[where.dims[0]].values)[1]
     y = positions(where[where.dims[1]].values)[1] if where.ndim == 2 else np.array([-0.5, 0.5])
     for i, j in np.argwhere(_table(where)):
         corner, width, height = (x[i], y[j]), x[i + 1] - x[i], y[j + 1] - y[j]
         ax.add_patch(
-            Rectangle(corner, width, height, fill=False, hatch=HATCH, lw=0, edgecolor="0.35")
+            Rectangle(corner, width, height, fill=False, hatch=HATCH, lw=0, edgecolor=colour)
         )
 
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from criticality.analysis import classify
 from criticality.analysis.stats import Array
 from criticality.figures.parts import (
+    DRAWN,
     MARKERS,
     axes,
     label,
@@ -120,9 +121,9 @@ def mean_and_error(
     of its error, that is NaN.
     """
     found = classify.values(
-        array.to_dataset(name="y"), "y", repeated=repeated, censored=censored, draws=200
+        array.to_dataset(name=DRAWN), DRAWN, repeated=repeated, censored=censored, draws=200
     ).transpose(*dims)
-    return found["y"].values, found["y_error"].values
+    return found[DRAWN].values, found[f"{DRAWN}_error"].values
 
 
 def _short(value: Any) -> str:
