@@ -270,9 +270,7 @@ class Sight(NamedTuple):
     test_loss: jax.Array
 
 
-def _sight(
-    system: GrokkingNetwork, order: jax.Array, goals: jax.Array, params: Params
-) -> Sight:
+def _sight(system: GrokkingNetwork, order: jax.Array, goals: jax.Array, params: Params) -> Sight:
     many, count = system.samples, _count(system)
     slots, _ = samples.chunks(many)
     loss, right = jax.lax.map(lambda sample: _losses(system, goals, params, sample), slots)
@@ -290,9 +288,7 @@ def _sight(
     near = _near(system, params.embeddings)
     linked = trained.at[first].max(near & trained[second])
     linked = linked.at[second].max(near & trained[first])
-    return Sight(
-        of_train, of_test, of_all, jnp.mean(linked), jnp.mean(near), train_loss, test_loss
-    )
+    return Sight(of_train, of_test, of_all, jnp.mean(linked), jnp.mean(near), train_loss, test_loss)
 
 
 def _trained(order: jax.Array, count: jax.Array) -> jax.Array:

@@ -133,13 +133,13 @@ class GrokkingNetwork:
             Phase(name="confusion", letter="X", colour="#595959"),
         ),
         rules=(
-            Rule(phase="comprehension", quantity="generalized", above=0.5),
-            Rule(phase="comprehension", quantity="lag", below=LAG - 0.5),
-            Rule(phase="grokking", quantity="generalized", above=0.5),
-            Rule(phase="grokking", quantity="lag", above=LAG - 0.5),
-            Rule(phase="memorization", quantity="learned", above=0.5),
-            Rule(phase="memorization", quantity="generalized", below=0.5),
-            Rule(phase="confusion", quantity="learned", below=0.5),
+            Rule(phase="comprehension", quantity="generalized", of="each", above=0.5),
+            Rule(phase="comprehension", quantity="lag", of="each", below=LAG - 0.5),
+            Rule(phase="grokking", quantity="generalized", of="each", above=0.5),
+            Rule(phase="grokking", quantity="lag", of="each", above=LAG - 0.5),
+            Rule(phase="memorization", quantity="learned", of="each", above=0.5),
+            Rule(phase="memorization", quantity="generalized", of="each", below=0.5),
+            Rule(phase="confusion", quantity="learned", of="each", below=0.5),
         ),
     )
 
@@ -264,7 +264,9 @@ class GrokkingNetwork:
 
     def work(self) -> float:
         """FLOP of one realization: matrix products of all steps and looks."""
-        answers = table(self.task, self.p).classes if self.loss == "classification" else self.targets
+        answers = (
+            table(self.task, self.p).classes if self.loss == "classification" else self.targets
+        )
         hidden = (self.depth - 1) * self.width**2
         weights = self.width * (self.embedding_dimension + answers) + hidden
         looks = self.steps / self.every
