@@ -91,7 +91,8 @@ def by_card(
         "censored": [o.name for o in told.observables if o.censored],
         "deterministic": told.deterministic,
     }
-    size = told.size or None
+    grown = any(rule.of in ("exponent", "limit") for rule in told.rules)
+    size = told.size if told.size and (grown or told.size in ds.coords) else None
     if of_each(told.rules, f"rules of {told.name}"):
         how |= {"observables": [o.name for o in told.observables], "sigmas": sigmas, "level": level}
         return by_shares(ds, told.phases, told.rules, told.plane, size, **how)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from criticality.base import DataError, InputError, RunError, meant, unknown
+from criticality.base import Card, DataError, InputError, RunError, meant, unknown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,6 +63,13 @@ Own = Annotated[
         "--system",
         help="An own system, FILE.py:NAME or PACKAGE.MODULE:NAME; it is run.",
         metavar="PLACE",
+    ),
+]
+Plane = Annotated[
+    str | None,
+    typer.Option(
+        help="Over which axes phases are mapped, the horizontal one first; default: the system's.",
+        metavar="AXIS[,AXIS]",
     ),
 ]
 MOST = 1_000_000  # resamplings
@@ -144,13 +152,21 @@ class Results:
         If this is no store, or the choices are none.
     """
 
-    def __init__(self, store: Path, select: list[str] | None, system: str | None = None) -> None:
+    def __init__(
+        self,
+        store: Path,
+        select: list[str] | None,
+        system: str | None = None,
+        plane: str | None = None,
+    ) -> None:
         from criticality import catalog
         from criticality.study.store import Store
 
         self.store = Store(store)
         self._plan = self.store.plan()
         self.card, self.axes, self.here = catalog.card_of(self.store, system)
+        if plane is not None:
+            self.card = _over(self.card, plane, [*self.axes, *self._inner()])
         entries, total = self.store.entries()[0], self.store.total()
         if entries and len(entries) < total:
             say(f"not finished: {len(entries)} of {total} tasks are done")
@@ -275,6 +291,26 @@ class Results:
                 f"with --system FILE.py:NAME."
             )
         return catalog.resolve(named)
+
+
+def _over(told: Card, plane: str, axes: Sequence[str]) -> Card:
+    """Give a card with another plane.
+
+    Raises
+    ------
+    InputError
+        For an axis that there is not, or phases that a function of the system decides.
+    """
+    names = tuple(name.strip() for name in plane.split(","))
+    for name in names:
+        if name not in axes:
+            raise unknown("axis", name, sorted({*axes}), "--plane")
+    if told.classify:
+        raise InputError(
+            f"--plane {plane}: the phases of {told.name} are decided over "
+            f"{', '.join(told.plane)}, by a function of its own."
+        )
+    return dataclasses.replace(told, plane=names)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from criticality.cli.app import (
     FORMATS,
     Json,
     Own,
+    Plane,
     Results,
     Select,
     StoreDir,
@@ -27,6 +28,7 @@ def figures(
     store: StoreDir,
     out: Annotated[Path, typer.Option(help="Directory for the figures.")],
     select: Select = None,
+    plane: Plane = None,
     at: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,7 +47,7 @@ def figures(
     from criticality.figures.book import Book
     from criticality.figures.pages import generic_pages
 
-    results = Results(store, select, system)
+    results = Results(store, select, system, plane)
     places = _places(at or [], results)
     book = Book()
     own = results.card.pages

@@ -14,6 +14,7 @@ from criticality.cli.app import (
     Json,
     Level,
     Own,
+    Plane,
     Results,
     Seed,
     Select,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 def phases(
     store: StoreDir,
     select: Select = None,
+    plane: Plane = None,
     sigmas: Annotated[
         float, typer.Option(help="Standard errors that make a quantity significant.")
     ] = 2.0,
@@ -49,7 +51,7 @@ def phases(
     positive("--sigmas", sigmas)
     between_0_and_1("--level", level)
     options: Any = {"sigmas": sigmas, "draws": draws, "level": level, "seed": seed}
-    found = _found(Results(store, select, system), options)
+    found = _found(Results(store, select, system, plane), options)
     if as_json:
         panels = [{"at": at} | diagram.to_dict() for at, diagram in found]
         write_json({"panels": panels} if found[0][0] else found[0][1].to_dict())

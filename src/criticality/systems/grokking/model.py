@@ -17,6 +17,7 @@ from criticality.nn.recorders import Recorder, first_passage, never
 from criticality.nn.streams import stream
 from criticality.systems.grokking.network import GrokkingNetwork
 from criticality.systems.grokking.tables import table
+from criticality.systems.grokking.theory import FREE
 
 BLOCK = 64  # samples that are trained on together
 NEAR = 0.01  # mean square of the difference of two inputs that are the same, of variance 1
@@ -140,9 +141,10 @@ def finished(system: GrokkingNetwork, state: State) -> jax.Array:
 
 
 def observe(system: GrokkingNetwork, state: State, data: object) -> dict[str, jax.Array]:
-    """Times, and what the network and its representation are at the end."""
+    """Give the times, and what network and representation are at the end."""
     sight = _sight(system, state.order, _targets(system, state.key), state.params)
     t_train, t_test, t_rqi = state.passed
+    null, rate = _forced(system, state.order)
     train_curve, test_curve, rqi_curve = state.curves.T
     return {
         "generalized": jnp.isfinite(t_test).astype(jnp.float32),
@@ -158,7 +160,8 @@ def observe(system: GrokkingNetwork, state: State, data: object) -> dict[str, ja
         "train_loss": sight.train_loss,
         "test_loss": sight.test_loss,
         "contrast": _contrast(system, state),
-        "null_dimension": _null_dimension(system, state.order),
+        "null_dimension": null,
+        "predicted_steps": 1 / (rate * system.embedding_rate),
         "train_curve": train_curve,
         "test_curve": test_curve,
         "rqi_curve": rqi_curve,
@@ -190,7 +193,7 @@ def _targets(system: GrokkingNetwork, key: jax.Array) -> jax.Array:
 
 
 def _inputs(system: GrokkingNetwork, embeddings: jax.Array, sample: jax.Array) -> jax.Array:
-    """What the decoder sees of samples [S]: float32 [d_E, S]."""
+    """Combine embeddings to what the decoder sees of samples [S]: float32 [d_E, S]."""
     first, second = jnp.asarray(table(system.task, system.p).pairs)[sample].T
     if system.task != "permutations":
         return (embeddings[first] + embeddings[second]).T
@@ -331,10 +334,13 @@ def _contrast(system: GrokkingNetwork, state: State) -> jax.Array:
     return 2 * head / values.sum() - 1  # NaN of one test sample: no variance
 
 
-def _null_dimension(system: GrokkingNetwork, order: jax.Array) -> jax.Array:
-    """Give n_0 = p - rank A; `theory.laplacian` says how A^T A is summed."""
+def _forced(system: GrokkingNetwork, order: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Give n_0 = p - rank A and the slowest rate lambda_3 of the effective theory.
+
+    `theory.laplacian` says how A^T A is summed.
+    """
     if system.task == "permutations":
-        return jnp.float32(jnp.nan)
+        return jnp.float32(jnp.nan), jnp.float32(jnp.nan)
     whole = table(system.task, system.p)
     first, second = whole.pairs.T
     rows = jnp.arange(system.samples)
@@ -348,4 +354,7 @@ def _null_dimension(system: GrokkingNetwork, order: jax.Array) -> jax.Array:
         of_answer, of_answer, (0, 0), "float32"
     )
     values = jnp.linalg.eigvalsh(matrix)
-    return jnp.sum(values <= NULL * jnp.maximum(values[-1], 1)).astype(jnp.float32)
+    zero = values <= NULL * jnp.maximum(values[-1], 1)
+    realized = jnp.sum(number * (number - 1)) / 2
+    slowest = jnp.where(zero[FREE], 0, values[FREE])
+    return jnp.sum(zero).astype(jnp.float32), 2 * slowest / (system.p * jnp.maximum(realized, 1))

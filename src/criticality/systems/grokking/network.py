@@ -107,6 +107,15 @@ class GrokkingNetwork:
                 undefined=True,
             ),
             Observable(
+                name="predicted_steps",
+                unit="step",
+                doc="1 / (lambda_3 eta_E) of the training set, as in grokking_theory; +inf where "
+                "something is never formed, undefined for permutations",
+                label=r"predicted steps $1/(\lambda_3\eta_E)$",
+                censored=True,
+                undefined=True,
+            ),
+            Observable(
                 name="train_curve",
                 dims=CURVES,
                 doc="training accuracy",
@@ -217,13 +226,24 @@ class GrokkingNetwork:
         label="decoder weight decay",
     )
     passing: float = control(
-        0.9, doc="accuracy that passes, of training and test samples", interval="(0, 1]"
+        0.9,
+        doc="accuracy that passes, of training and test samples",
+        interval="(0, 1]",
+        shared=True,
     )
     steps: int = control(
-        10_000, unit="step", doc="budget of optimiser steps", interval="[1, 16777216]"
+        10_000,
+        unit="step",
+        doc="budget of optimiser steps",
+        interval="[1, 16777216]",
+        shared=True,
     )
     every: int = control(
-        10, unit="step", doc="steps from look to look at accuracies and RQI", interval="[1, inf)"
+        10,
+        unit="step",
+        doc="steps from look to look at accuracies and RQI",
+        interval="[1, inf)",
+        shared=True,
     )
     time: tuple[int, ...] = control(
         TIMES, symbol="$t$", unit="step", doc="when curves are recorded", interval="[1, inf)",
