@@ -47,7 +47,7 @@ def times(
 
 @dataclass(frozen=True)
 class Recorder:
-    """Values at steps that are chosen beforehand.
+    """Values at times that are chosen beforehand, each at the first whole step not before it.
 
     A series is a tree as the values are, each leaf with a first dimension of times.  Where the
     inner dimension has these times as coordinates, it is an observable as it is; what is not
@@ -59,7 +59,12 @@ class Recorder:
         Ascending, at least one.
     """
 
-    times: tuple[int, ...]
+    times: tuple[float, ...]
+
+    @property
+    def steps(self) -> jax.Array:
+        """Steps of the times, int32 [times]."""
+        return jnp.asarray(np.ceil(self.times), jnp.int32)
 
     def empty(self, value: Any) -> Any:
         """Series without values [times, ...], of a tree of arrays like `value` [...]."""
@@ -72,10 +77,12 @@ class Recorder:
 
     def record(self, series: Any, step: ArrayLike, value: Any) -> Any:
         """Series with `value` in it, if `step` is one of the times."""
-        chosen = jnp.asarray(self.times)
-        # the index of no time is beyond the end, and dropped there
-        index = jnp.where(jnp.any(chosen == step), jnp.sum(chosen < step), len(self.times))
-        return jax.tree.map(lambda old, x: old.at[index].set(x, mode="drop"), series, value)
+        now = self.steps == step
+
+        def leaf(old: jax.Array, x: ArrayLike) -> jax.Array:
+            return jnp.where(now.reshape(-1, *[1] * (old.ndim - 1)), x, old)
+
+        return jax.tree.map(leaf, series, value)
 
 
 def never(shape: tuple[int, ...] = ()) -> jax.Array:

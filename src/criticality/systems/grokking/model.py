@@ -81,21 +81,23 @@ def begin(system: GrokkingNetwork, key: jax.Array, data: object) -> State:
     shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
     decoder = dense.initialize(stream(key, "decoder"), shapes, scheme="standard")
     params = Params(embeddings, decoder)
+    order = samples.order(stream(key, "split"), system.samples)
+    recorder, seen = Recorder(system.time), _sight(system, order, _targets(system, key), params)
     return State(
         key,
-        samples.order(stream(key, "split"), system.samples),
+        order,
         params,
         (_nothing(embeddings), _nothing(decoder)),
         jnp.int32(0),
         never((PASSES,)),
-        Recorder(system.time).empty(jnp.zeros(PASSES)),
+        recorder.record(recorder.empty(seen.passes), 0, seen.passes),
     )
 
 
 def advance(system: GrokkingNetwork, state: State, data: object) -> State:
     """Train until the next look, and look."""
-    chosen = jnp.asarray(system.time, jnp.int32)
-    recorded = jnp.min(jnp.where(chosen > state.step, chosen, system.steps))
+    recorder = Recorder(system.time)
+    recorded = jnp.min(jnp.where(recorder.steps > state.step, recorder.steps, system.steps))
     looked = (state.step // system.every + 1) * system.every
     last = jnp.minimum(jnp.minimum(recorded, looked), system.steps)
     goals = _targets(system, state.key)
@@ -123,15 +125,14 @@ def advance(system: GrokkingNetwork, state: State, data: object) -> State:
 
     params, moments = jax.lax.fori_loop(state.step, last, update, (state.params, state.moments))
     sight = _sight(system, state.order, goals, params)
-    seen = jnp.stack([sight.train_accuracy, sight.test_accuracy, sight.rqi])
-    passing = jnp.stack([seen[0] >= system.passing, seen[1] >= system.passing, seen[2] > FORMED])
+    passing = sight.passes >= jnp.stack([system.passing, system.passing, FORMED])
     ends = (last == looked) | (last == system.steps)
     return state._replace(
         params=params,
         moments=moments,
         step=last,
         passed=first_passage(state.passed, last, passing & ends),
-        curves=Recorder(system.time).record(state.curves, last, seen),
+        curves=recorder.record(state.curves, last, sight.passes),
     )
 
 
@@ -250,7 +251,8 @@ def _gradient(
         return found
 
     def add(block: jax.Array, total: Params) -> Params:
-        return jax.tree.map(jnp.add, total, of_block(block))
+        more: Params = jax.tree.map(jnp.add, total, of_block(block))
+        return more
 
     if blocks == 1:
         return of_block(jnp.int32(0))
@@ -271,6 +273,11 @@ class Sight(NamedTuple):
     rqi: jax.Array
     train_loss: jax.Array
     test_loss: jax.Array
+
+    @property
+    def passes(self) -> jax.Array:
+        """What has first passages and curves, [3]."""
+        return jnp.stack([self.train_accuracy, self.test_accuracy, self.rqi])
 
 
 def _sight(system: GrokkingNetwork, order: jax.Array, goals: jax.Array, params: Params) -> Sight:

@@ -245,15 +245,15 @@ class GrokkingNetwork:
         interval="[1, inf)",
         shared=True,
     )
-    time: tuple[int, ...] = control(
-        TIMES, symbol="$t$", unit="step", doc="when curves are recorded", interval="[1, inf)",
+    time: tuple[float, ...] = control(
+        TIMES, symbol="$t$", unit="step", doc="when curves are recorded", interval="[0, inf)",
         inner=True, label="optimiser step",
     )  # fmt: skip
 
     @classmethod
     def tiny(cls) -> GrokkingNetwork:
         """Give a preset that runs in a second."""
-        return cls(p=5, width=12, targets=4, steps=200, time=(50, 200), decoder_rate=3e-3)
+        return cls(p=5, width=12, targets=4, steps=200, time=(0.0, 200.0), decoder_rate=3e-3)
 
     @property
     def samples(self) -> int:
@@ -278,7 +278,7 @@ class GrokkingNetwork:
                 f"{1 - 1 / self.samples:.3g}."
             )
 
-    def inner(self) -> dict[str, Sequence[int]]:
+    def inner(self) -> dict[str, Sequence[float]]:
         """Coordinates of the inner dimension: times of the curves."""
         return {"time": self.time}
 
