@@ -1,0 +1,269 @@
+"""Whether ours and the plain PyTorch loop grok alike: distributions, and runs from one start.
+
+    python -m benchmarks.agree [--networks 200] [--pytorch FILE.npz] [--json]
+
+Distributions: independent realizations of both at `WORK`, where some networks generalise and some
+do not.  Times to 90 % accuracy and to RQI > 0.95, censored at the end, are compared by the log-rank
+statistic, RQI and losses at the end by that of Anderson and Darling, both with permutations.  p is
+that of the observed statistic if both sides are the same; times the number of tests it is least
+[Bonferroni] below 0.01 that says they differ.  Power is the share of simulated comparisons, of as
+many networks from the pooled sample, that an alternative moves beyond the 95 % quantile.
+
+Single runs: both train the same initial parameters, split and templates.  After so many steps, how
+far ours is from PyTorch in float64, in units of how far PyTorch in float32 is; and how far 1 % more
+weight decay would bring it.
+
+The PyTorch side takes minutes; a FILE keeps it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures as cf
+import dataclasses
+import math
+import multiprocessing
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+from scipy import stats
+
+from benchmarks import addition, ours, parts, rivals
+from benchmarks.addition import Run, Start, Work
+from criticality import keys
+from criticality.base import Task, canonical
+from criticality.engine import realization
+from criticality.engine.templates import split
+from criticality.systems.grokking import model
+from criticality.systems.grokking.network import GrokkingNetwork
+from criticality.systems.grokking.tables import table
+
+WORK = Work(decoder_rate=2e-4, decoder_decay=3.0, steps=5000)
+TIMES, VALUES = ("t_train", "t_test", "t_rqi"), ("rqi", "train_loss", "test_loss")
+SIMULATED, PERMUTED = 1000, 9999
+AFTER, STARTS = (10, 100, 300), 8  # steps, and realizations, of single runs
+Samples = dict[str, np.ndarray]
+Statistic = Callable[[np.ndarray, np.ndarray], float]
+
+
+def system(work: Work) -> GrokkingNetwork:
+    """Give ours."""
+    return canonical(GrokkingNetwork(), **dataclasses.asdict(work))
+
+
+def numbers(run: Run) -> dict[str, float]:
+    """Give what is compared, of one PyTorch run."""
+    train_loss, test_loss, *_, rqi = run.curves[-1].tolist()
+    values = dict(zip(VALUES, (rqi, train_loss, test_loss), strict=True))
+    return {name: getattr(run, name) for name in TIMES} | values
+
+
+def one(work: Work, seed: int) -> dict[str, float]:
+    """Give what is compared, of the plain loop with this seed."""
+    return numbers(addition.train(work, addition.drawn(work, seed)))
+
+
+def pytorch(work: Work, networks: int, file: Path | None) -> Samples:
+    """Give what is compared, of so many plain loops; from a file that has it."""
+    if file and file.exists():
+        return dict(np.load(file))
+    context = multiprocessing.get_context("spawn")
+    with cf.ProcessPoolExecutor(parts.CORES, context, rivals.one_thread) as pool:
+        found = list(pool.map(partial(one, work), range(networks)))
+    samples = {name: np.array([run[name] for run in found]) for name in (*TIMES, *VALUES)}
+    if file:
+        np.savez(file, **samples)
+    return samples
+
+
+def criticality(work: Work, networks: int) -> Samples:
+    """Give what is compared, of so many realizations of ours."""
+    tasks = [Task(system=system(work), seed=0, realization=r, checksum="") for r in range(networks)]
+    found = list(ours.crew().map(ours.sample, tasks))
+    return {name: np.array([run[name] for run in found]) for name in (*TIMES, *VALUES)}
+
+
+def log_rank(a: np.ndarray, b: np.ndarray) -> float:
+    """Size of the log-rank statistic of times, +inf where censored."""
+
+    def censored(times: np.ndarray) -> stats.CensoredData:
+        return stats.CensoredData.right_censored(np.minimum(times, WORK.steps), np.isinf(times))
+
+    return float(abs(stats.logrank(censored(a), censored(b)).statistic))
+
+
+def anderson_darling(a: np.ndarray, b: np.ndarray) -> float:
+    """Statistic of two samples, ties at their mid-rank."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it caps a p that is not used
+        return float(stats.anderson_ksamp([a, b], variant="midrank").statistic)
+
+
+def chance(statistic: Statistic, a: np.ndarray, b: np.ndarray) -> float:
+    """Share of random divisions of the pooled sample whose statistic is as large [permutation]."""
+    rng, pooled, observed = np.random.default_rng(0), np.concatenate([a, b]), statistic(a, b)
+    mixed = (rng.permutation(pooled) for _ in range(PERMUTED))
+    larger = sum(statistic(x[: len(a)], x[len(a) :]) >= observed for x in mixed)
+    return (larger + 1) / (PERMUTED + 1)
+
+
+def power(
+    statistic: Statistic, pooled: np.ndarray, change: Callable[..., np.ndarray], networks: int
+) -> float:
+    """Share of comparisons at 5 % that find a change of one of two samples of so many networks."""
+    rng = np.random.default_rng(0)
+
+    def simulated(changed: bool) -> float:
+        a, b = rng.choice(pooled, (2, networks))
+        return statistic(a, change(b, rng) if changed else b)
+
+    critical = np.quantile([simulated(False) for _ in range(SIMULATED)], 0.95)
+    return float(np.mean([simulated(True) > critical for _ in range(SIMULATED)]))
+
+
+def slower(factor: float) -> Callable[..., np.ndarray]:
+    """Give times longer by a factor, censored where the run ends."""
+
+    def change(times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        longer = times * factor
+        return np.where(longer > WORK.steps, np.inf, longer)
+
+    return change
+
+
+def fewer(amount: float) -> Callable[..., np.ndarray]:
+    """RQI lower in the mean: as many networks as it takes have that of one that did not form."""
+
+    def change(rqi: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        formed = rqi > addition.FORMED
+        others = rqi[~formed]
+        lost = amount / (rqi[formed].mean() - others.mean()) / formed.mean()
+        return np.where(formed & (rng.random(len(rqi)) < lost), rng.choice(others, len(rqi)), rqi)
+
+    return change
+
+
+# what each quantity is compared by, and the alternatives whose power is stated
+TESTS: dict[str, tuple[Statistic, dict[str, Callable[..., np.ndarray]]]] = {
+    **{
+        name: (log_rank, {"1.5 times longer": slower(1.5), "1.25 times longer": slower(1.25)})
+        for name in TIMES
+    },
+    "rqi": (
+        anderson_darling,
+        {
+            "0.1 lower in every network": lambda rqi, _: rqi - 0.1,
+            "0.1 lower, in that fewer form": fewer(0.1),
+        },
+    ),
+    **{
+        name: (anderson_darling, {"1.5 times larger": lambda loss, _: 1.5 * loss})
+        for name in ("train_loss", "test_loss")
+    },
+}
+
+
+def distributions(mine: Samples, theirs: Samples) -> list[parts.Row]:
+    """Rows of both samples of each quantity, of their test and of its power."""
+    rows, least = [], 1.0
+    for name, (statistic, alternatives) in TESTS.items():
+        a, b = mine[name], theirs[name]
+        for who, values in {"criticality": a, "PyTorch": b}.items():
+            reached = values[np.isfinite(values)]
+            share = f"{len(reached)} of {len(values)}" if name in TIMES else "all"
+            rows.append(parts.row(f"{name}, {who}, {share}", "", reached.tolist() or [math.inf]))
+        p = chance(statistic, a, b)
+        least = min(least, p)
+        rows.append(parts.row(f"{name}: p of equality", "1", [p]))
+        networks = min(len(a), len(b))
+        for what, change in alternatives.items():
+            found = power(statistic, np.concatenate([a, b]), change, networks)
+            rows.append(parts.row(f"{name}: power, {what}", "1", [found]))
+    return [*rows, parts.row("least p, Bonferroni", "1", [min(1.0, least * len(TESTS))])]
+
+
+def apart(a: Start, b: Start) -> float:
+    """Euclidean distance of all parameters."""
+    pairs = zip(flat(a), flat(b), strict=True)
+    return float(np.sqrt(sum(np.square(x.astype(float) - y).sum() for x, y in pairs)))
+
+
+def taken(system: GrokkingNetwork, state: Any) -> Start:
+    """Give the realization that a state of ours is, in the order of PyTorch's table."""
+    pairs = np.sort(table(system.task, system.p).pairs, axis=1)
+    chosen = pairs[np.asarray(state.order)[: round(system.fraction * system.samples)]]
+    square = np.zeros((system.p, system.p), bool)
+    square[tuple(chosen.T)] = True
+    parameters = state.params.embeddings, state.params.decoder
+    targets = model._targets(system, state.key)
+    return Start(
+        *jax.tree.map(np.asarray, parameters),
+        square[np.triu_indices(system.p)],
+        np.asarray(targets),
+    )
+
+
+def ours_from(system: GrokkingNetwork, number: int) -> tuple[Start, Start]:
+    """One realization of ours, at its beginning and at its end."""
+    form, traced = split(system)
+    task = Task(system=system, seed=0, realization=number, checksum="")
+    advance = jax.jit(partial(realization.advance, form))
+    finished = jax.jit(partial(realization.finished, form))
+    state = realization.begin(form, traced, keys.words(task.lineage), {})
+    start = taken(system, state)
+    while not finished(traced, state):
+        state = advance(traced, state, {})
+    return start, taken(system, state)
+
+
+def flat(start: Start) -> list[np.ndarray]:
+    return [start.embeddings, *(array for layer in start.layers for array in layer)]
+
+
+def single_runs() -> list[parts.Row]:
+    """Rows of runs from the same start, after a few steps and more."""
+    rows = []
+    for steps in AFTER:
+        work = dataclasses.replace(WORK, steps=steps)
+        more = dataclasses.replace(work, decoder_decay=1.01 * work.decoder_decay)
+        rounding, mine, control, losses = [], [], [], []
+        for number in range(STARTS):
+            start, end = ours_from(system(work), number)
+            exact = addition.train(work, start, torch.float64)
+            plain = addition.train(work, start)
+            unit = apart(plain.end, exact.end)
+            rounding.append(unit / apart(start, exact.end))
+            mine.append(apart(end, exact.end) / unit)
+            changed = addition.train(more, start, torch.float64)
+            control.append(apart(changed.end, exact.end) / unit)
+            loss, other = (addition.losses(work, of)[0] for of in (end, exact.end))
+            losses.append(abs(loss / other - 1))
+        label = f"one start, {steps} steps: "
+        rows += [
+            parts.row(label + "PyTorch float32 from float64", "of the way trained", rounding),
+            parts.row(label + "criticality from float64", "of that", mine),
+            parts.row(label + "1 % more weight decay", "of that", control),
+            parts.row(label + "train loss, criticality from float64", "relative", losses),
+        ]
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--networks", type=int, default=200, help="default 200")
+    parser.add_argument("--pytorch", type=Path, help="what the PyTorch loops gave")
+    options = parser.parse_args()
+    theirs = pytorch(WORK, options.networks, options.pytorch)
+    mine = criticality(WORK, options.networks)
+    parts.report(single_runs() + distributions(mine, theirs), options.json)
+
+
+if __name__ == "__main__":
+    main()
