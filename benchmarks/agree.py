@@ -9,9 +9,9 @@ that of the observed statistic if both sides are the same; times the number of t
 [Bonferroni] below 0.01 that says they differ.  Power is the share of simulated comparisons, of as
 many networks from the pooled sample, that an alternative moves beyond the 95 % quantile.
 
-Single runs: both train the same initial parameters, split and templates.  After so many steps, how
+One start: both train the same initial parameters, split and templates.  After the first steps, how
 far ours is from PyTorch in float64, in units of how far PyTorch in float32 is; and how far 1 % more
-weight decay would bring it.
+weight decay would bring it.  After whole runs, how far apart are what is compared.
 
 The PyTorch side takes minutes; a FILE keeps it.
 """
@@ -24,8 +24,9 @@ import dataclasses
 import math
 import multiprocessing
 import warnings
+from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,21 +41,32 @@ from criticality import keys
 from criticality.base import Task, canonical
 from criticality.engine import realization
 from criticality.engine.templates import split
-from criticality.systems.grokking import model
+from criticality.systems.grokking.model import _targets as targets
 from criticality.systems.grokking.network import GrokkingNetwork
 from criticality.systems.grokking.tables import table
 
 WORK = Work(decoder_rate=2e-4, decoder_decay=3.0, steps=5000)
 TIMES, VALUES = ("t_train", "t_test", "t_rqi"), ("rqi", "train_loss", "test_loss")
 SIMULATED, PERMUTED = 1000, 9999
-AFTER, STARTS = (10, 100, 300), 8  # steps, and realizations, of single runs
+AFTER, STARTS = (10, 100, 300), 8  # first steps, and realizations, from one start
+FIRST = {
+    "addition, regression": WORK,
+    "modular, classification": dataclasses.replace(
+        WORK,
+        task="modular",
+        loss="classification",
+        embedding_dimension=2,
+        embedding_decay=1.0,
+        decoder_rate=1e-3,
+    ),
+}
 Samples = dict[str, np.ndarray]
 Statistic = Callable[[np.ndarray, np.ndarray], float]
 
 
 def system(work: Work) -> GrokkingNetwork:
     """Give ours."""
-    return canonical(GrokkingNetwork(), **dataclasses.asdict(work))
+    return canonical(GrokkingNetwork(), **dataclasses.asdict(work), time=(work.steps,))
 
 
 def numbers(run: Run) -> dict[str, float]:
@@ -188,69 +200,83 @@ def distributions(mine: Samples, theirs: Samples) -> list[parts.Row]:
     return [*rows, parts.row("least p, Bonferroni", "1", [min(1.0, least * len(TESTS))])]
 
 
-def apart(a: Start, b: Start) -> float:
-    """Euclidean distance of all parameters."""
-    pairs = zip(flat(a), flat(b), strict=True)
-    return float(np.sqrt(sum(np.square(x.astype(float) - y).sum() for x, y in pairs)))
-
-
 def taken(system: GrokkingNetwork, state: Any) -> Start:
     """Give the realization that a state of ours is, in the order of PyTorch's table."""
     pairs = np.sort(table(system.task, system.p).pairs, axis=1)
     chosen = pairs[np.asarray(state.order)[: round(system.fraction * system.samples)]]
     square = np.zeros((system.p, system.p), bool)
     square[tuple(chosen.T)] = True
-    parameters = state.params.embeddings, state.params.decoder
-    targets = model._targets(system, state.key)
-    return Start(
-        *jax.tree.map(np.asarray, parameters),
-        square[np.triu_indices(system.p)],
-        np.asarray(targets),
-    )
+    trained = square[np.triu_indices(system.p)]
+    arrays = state.params.embeddings, state.params.decoder, trained, targets(system, state.key)
+    return Start(*jax.tree.map(np.array, arrays))
 
 
-def ours_from(system: GrokkingNetwork, number: int) -> tuple[Start, Start]:
-    """One realization of ours, at its beginning and at its end."""
-    form, traced = split(system)
-    task = Task(system=system, seed=0, realization=number, checksum="")
-    advance = jax.jit(partial(realization.advance, form))
-    finished = jax.jit(partial(realization.finished, form))
-    state = realization.begin(form, traced, keys.words(task.lineage), {})
-    start = taken(system, state)
-    while not finished(traced, state):
-        state = advance(traced, state, {})
-    return start, taken(system, state)
+@cache
+def programs(form: GrokkingNetwork) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Compiled beginning of a realization of ours, and the rest up to what is observed."""
+
+    def begin(traced: Any, words: Any) -> Any:
+        return realization.begin(form, traced, words, {})
+
+    def rest(traced: Any, state: Any) -> tuple[Any, Any]:
+        state = jax.lax.while_loop(
+            lambda state: ~realization.finished(form, traced, state),
+            lambda state: realization.advance(form, traced, state, {}),
+            state,
+        )
+        return state, realization.observe(form, traced, state, {})
+
+    return jax.jit(begin), jax.jit(rest)
 
 
-def flat(start: Start) -> list[np.ndarray]:
-    return [start.embeddings, *(array for layer in start.layers for array in layer)]
+def ours_from(work: Work, number: int) -> tuple[Start, Start, dict[str, float]]:
+    """One realization of ours: at its beginning, at its end, and what is compared."""
+    whole = system(work)
+    form, traced = split(whole)
+    begin, rest = programs(form)
+    task = Task(system=whole, seed=0, realization=number, checksum="")
+    state = begin(traced, keys.words(task.lineage))
+    last, found = rest(traced, state)
+    values = {name: float(found[name]) for name in (*TIMES, *VALUES)}
+    return taken(whole, state), taken(whole, last), values
 
 
-def single_runs() -> list[parts.Row]:
-    """Rows of runs from the same start, after a few steps and more."""
+def apart(a: Start, b: Start) -> float:
+    """Euclidean distance of all parameters."""
+    pairs = zip(*(jax.tree.leaves((of.embeddings, of.layers)) for of in (a, b)), strict=True)
+    return float(np.sqrt(sum(np.square(x.astype(float) - y).sum() for x, y in pairs)))
+
+
+def first_steps(label: str, work: Work) -> list[parts.Row]:
+    """Rows of the first steps from one start."""
+    rows: dict[tuple[str, str], list[float]] = defaultdict(list)
+    more = dataclasses.replace(work, decoder_decay=1.01 * work.decoder_decay)
+    for number in range(STARTS):
+        start, end, values = ours_from(work, number)
+        exact, other = (addition.train(one, start, torch.float64) for one in (work, more))
+        unit = apart(addition.train(work, start).end, exact.end)
+        way = unit / apart(start, exact.end)
+        rows["PyTorch float32 from float64", "of the way trained"].append(way)
+        rows["criticality from float64", "of that"].append(apart(end, exact.end) / unit)
+        rows["1 % more weight decay", "of that"].append(apart(other.end, exact.end) / unit)
+        of = values["train_loss"] / exact.curves[-1, 0] - 1
+        rows["train loss, criticality from float64", "relative"].append(abs(of))
+    return [
+        parts.row(f"{label}, {work.steps} steps: {what}", unit, values)
+        for (what, unit), values in rows.items()
+    ]
+
+
+def whole_runs() -> list[parts.Row]:
+    """Rows of whole runs from one start: how many give the same."""
+    found = [ours_from(WORK, number) for number in range(STARTS)]
+    mine = [values for *_, values in found]
+    theirs = [numbers(addition.train(WORK, start)) for start, *_ in found]
     rows = []
-    for steps in AFTER:
-        work = dataclasses.replace(WORK, steps=steps)
-        more = dataclasses.replace(work, decoder_decay=1.01 * work.decoder_decay)
-        rounding, mine, control, losses = [], [], [], []
-        for number in range(STARTS):
-            start, end = ours_from(system(work), number)
-            exact = addition.train(work, start, torch.float64)
-            plain = addition.train(work, start)
-            unit = apart(plain.end, exact.end)
-            rounding.append(unit / apart(start, exact.end))
-            mine.append(apart(end, exact.end) / unit)
-            changed = addition.train(more, start, torch.float64)
-            control.append(apart(changed.end, exact.end) / unit)
-            loss, other = (addition.losses(work, of)[0] for of in (end, exact.end))
-            losses.append(abs(loss / other - 1))
-        label = f"one start, {steps} steps: "
-        rows += [
-            parts.row(label + "PyTorch float32 from float64", "of the way trained", rounding),
-            parts.row(label + "criticality from float64", "of that", mine),
-            parts.row(label + "1 % more weight decay", "of that", control),
-            parts.row(label + "train loss, criticality from float64", "relative", losses),
-        ]
+    for name in (*TIMES, *VALUES):
+        pairs = [(a[name], b[name]) for a, b in zip(mine, theirs, strict=True)]
+        far = [0.0 if a == b else abs(a - b) for a, b in pairs]
+        rows.append(parts.row(f"one start, whole runs: {name}, difference", "", far))
     return rows
 
 
@@ -262,7 +288,13 @@ def main() -> None:
     options = parser.parse_args()
     theirs = pytorch(WORK, options.networks, options.pytorch)
     mine = criticality(WORK, options.networks)
-    parts.report(single_runs() + distributions(mine, theirs), options.json)
+    rows = [
+        row
+        for label, work in FIRST.items()
+        for steps in AFTER
+        for row in first_steps(label, dataclasses.replace(work, steps=steps))
+    ]
+    parts.report(rows + whole_runs() + distributions(mine, theirs), options.json)
 
 
 if __name__ == "__main__":
