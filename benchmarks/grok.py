@@ -24,7 +24,7 @@ from criticality.base import Task, canonical
 from criticality.systems.grokking.network import GrokkingNetwork
 
 WORKS = (Work(), Work(width=200))
-SHORT, LONG = 500, 2500  # steps of ours
+SHORT, LONG = 200, 1200  # steps of ours
 STEPS = 500  # of a PyTorch loop
 LANES = (8, 32)  # networks of ours advanced together on a core
 NETWORKS = (8, 64)  # in a batch of PyTorch
