@@ -130,11 +130,6 @@ class Run(NamedTuple):
     curves: np.ndarray
     end: Start
 
-    @property
-    def rqi(self) -> float:
-        """RQI at the end."""
-        return float(self.curves[-1, 4])
-
 
 class Adder(nn.Module):
     """Embeddings and the decoder of their sum."""
@@ -237,16 +232,6 @@ def looked(
     quantities = [share(of, among) for of in (loss, is_right) for among in (trained, ~trained)]
     rqi = near(work, embeddings).double().mean(-1)
     return torch.stack([*quantities, rqi], -1)
-
-
-def losses(work: Work, start: Start) -> tuple[float, float]:
-    """Train and test loss of a realization's parameters, in float64."""
-    templates, trained = torch.as_tensor(start.templates).double(), torch.as_tensor(start.trained)
-    model = made(work, start, torch.float64)
-    with torch.no_grad():
-        out = model(work.table.first, work.table.second)
-    train, test, *_ = looked(work, out, model.embeddings, trained, templates).tolist()
-    return train, test
 
 
 def groups(work: Work, embeddings: Iterable[Any], decoder: Iterable[Any]) -> list[dict[str, Any]]:
