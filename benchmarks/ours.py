@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import concurrent.futures as cf
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache, partial
 from typing import Any
@@ -36,6 +37,11 @@ def sample(task: Task) -> Result:
     """Sample one realization of a system without data."""
     (result,) = ensemble.realize([task], {})
     return result
+
+
+def lanes(tasks: Sequence[Task]) -> list[Result]:
+    """Compute realizations of a system without data, all together."""
+    return ensemble.realize(tasks, {}, len(tasks))
 
 
 @cache
