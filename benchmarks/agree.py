@@ -41,7 +41,7 @@ from criticality import keys
 from criticality.base import Task, canonical
 from criticality.engine import realization
 from criticality.engine.templates import split
-from criticality.systems.grokking.model import _targets as targets
+from criticality.systems.grokking.model import targets as targets
 from criticality.systems.grokking.network import GrokkingNetwork
 from criticality.systems.grokking.tables import table
 

@@ -23,7 +23,7 @@ SMALL = canonical(
 
 gradient = jax.jit(model._gradient, static_argnums=0)
 sight = jax.jit(model._sight, static_argnums=0)
-targets = jax.jit(model._targets, static_argnums=0)
+targets = jax.jit(model.targets, static_argnums=0)
 advance = jax.jit(model.advance, static_argnums=0)
 begin = jax.jit(model.begin, static_argnums=0)
 

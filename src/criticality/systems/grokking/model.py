@@ -82,7 +82,7 @@ def begin(system: GrokkingNetwork, key: jax.Array, data: object) -> State:
     decoder = dense.initialize(stream(key, "decoder"), shapes, scheme="standard")
     params = Params(embeddings, decoder)
     order = samples.order(stream(key, "split"), system.samples)
-    recorder, seen = Recorder(system.time), _sight(system, order, _targets(system, key), params)
+    recorder, seen = Recorder(system.time), _sight(system, order, targets(system, key), params)
     return State(
         key,
         order,
@@ -100,7 +100,7 @@ def advance(system: GrokkingNetwork, state: State, data: object) -> State:
     recorded = jnp.min(jnp.where(recorder.steps > state.step, recorder.steps, system.steps))
     looked = (state.step // system.every + 1) * system.every
     last = jnp.minimum(jnp.minimum(recorded, looked), system.steps)
-    goals = _targets(system, state.key)
+    goals = targets(system, state.key)
 
     def update(step: jax.Array, now: Now) -> Now:
         params, (of_embeddings, of_decoder) = now
@@ -143,7 +143,7 @@ def finished(system: GrokkingNetwork, state: State) -> jax.Array:
 
 def observe(system: GrokkingNetwork, state: State, data: object) -> dict[str, jax.Array]:
     """Give the times, and what network and representation are at the end."""
-    sight = _sight(system, state.order, _targets(system, state.key), state.params)
+    sight = _sight(system, state.order, targets(system, state.key), state.params)
     t_train, t_test, t_rqi = state.passed
     null, rate = _forced(system, state.order)
     train_curve, test_curve, rqi_curve = state.curves.T
@@ -187,7 +187,7 @@ def _outputs(system: GrokkingNetwork) -> int:
     return table(system.task, system.p).classes
 
 
-def _targets(system: GrokkingNetwork, key: jax.Array) -> jax.Array:
+def targets(system: GrokkingNetwork, key: jax.Array) -> jax.Array:
     """Random target vectors of all answers, float32 [classes, targets]."""
     shape = (table(system.task, system.p).classes, system.targets)
     return jax.random.normal(stream(key, "targets"), shape)
@@ -298,7 +298,15 @@ def _sight(system: GrokkingNetwork, order: jax.Array, goals: jax.Array, params: 
     near = _near(system, params.embeddings)
     linked = trained.at[first].max(near & trained[second])
     linked = linked.at[second].max(near & trained[first])
-    return Sight(of_train, of_test, of_all, jnp.mean(linked), jnp.mean(near), train_loss, test_loss)
+    return Sight(
+        of_train,
+        of_test,
+        of_all,
+        jnp.sum(linked) / many,
+        jnp.sum(near) / len(first),
+        train_loss,
+        test_loss,
+    )
 
 
 def _trained(order: jax.Array, count: jax.Array) -> jax.Array:
