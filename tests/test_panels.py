@@ -179,3 +179,19 @@ def test_too_many_combinations_are_refused_as_ever(made, command):
     assert "choose one value, with --select" in err
     with pytest.raises(InputError, match=r"42 panels over .*: a page has 24 at most"):
         phase_panels(Results(store, None), Book())
+
+
+def test_another_plane_than_the_systems_own(made, command):
+    store = made("field = [0.0, 0.3]\n")
+    words = ("phases", store, "--select", "load=0.2", "--plane", "field,T", "--json")
+    cells = json.loads(command(*words)[1])["cells"]
+    assert len(cells) == 6
+    for cell in cells:
+        truth = cell["T"] < 0.9 + cell["field"] - 0.2
+        assert cell["phase"] == ("ordered" if truth else "disordered")
+    code, _, said = command("phases", store, "--plane", "field,H")
+    assert code == 2
+    assert "--plane: unknown axis 'H'" in said
+    code, out, _ = command("figures", store, "--out", "f", "--plane", "T", "--select", "load=0")
+    assert code == 0
+    assert "phases.png" in out
