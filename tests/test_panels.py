@@ -195,3 +195,14 @@ def test_another_plane_than_the_systems_own(made, command):
     code, out, _ = command("figures", store, "--out", "f", "--plane", "T", "--select", "load=0")
     assert code == 0
     assert "phases.png" in out
+
+
+def test_values_need_no_sweep_of_the_size(made, command):
+    store = made("", PLANE.replace("N = [4, 8]\n", ""))
+    cells = json.loads(command("phases", store, "--json")[1])["cells"]
+    truth = ordered("sign", 0.5).ravel()
+    said = [cell["phase"] for cell in cells]
+    assert said == np.where(truth, "ordered", "disordered").tolist()
+    code, out, _ = command("figures", store, "--out", "f")
+    assert code == 0
+    assert "phases.png" in out

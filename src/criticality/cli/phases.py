@@ -27,6 +27,7 @@ from criticality.cli.app import (
 )
 
 MOST = 24  # tables
+SMALL = 0.01  # below it, three decimals say too little
 
 if TYPE_CHECKING:
     from criticality.analysis.boundaries import Boundary
@@ -156,10 +157,10 @@ def _place(border: Boundary) -> str:
     found = border.estimate
     if math.isnan(found.low):
         return f"none: {border.status}"
-    middle = f"{found.value:.3f}" if math.isfinite(found.value) else f"{border.status}:"
-    spread = f" +- {found.error:.3f}" if math.isfinite(found.error) else ""
+    middle = _number(found.value) if math.isfinite(found.value) else f"{border.status}:"
+    spread = f" +- {_number(found.error)}" if math.isfinite(found.error) else ""
     bounds = (
-        f"{v:.3f}" if math.isfinite(v) else "beyond the grid" for v in (found.low, found.high)
+        _number(v) if math.isfinite(v) else "beyond the grid" for v in (found.low, found.high)
     )
     interval = f"[{', '.join(bounds)}]"
     if math.isinf(found.low) and math.isinf(found.high):
@@ -167,6 +168,11 @@ def _place(border: Boundary) -> str:
     doubts = [str(flag) for flag in border.flags] if math.isfinite(found.value) else []
     note = f"  ({', '.join(doubts)})" if doubts else ""
     return f"{middle}{spread}  {interval}{note}"
+
+
+def _number(value: float) -> str:
+    """Three decimals, of small numbers three digits."""
+    return f"{value:.3f}" if abs(value) >= SMALL or not value else f"{value:.3g}"
 
 
 def _short(value: Any) -> str:

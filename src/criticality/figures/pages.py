@@ -84,10 +84,10 @@ def _phases(source: Source, book: Book) -> None:
     quantities = decided[: MOST - 1]
     row = book.page("phases", 1 + len(quantities), 4.6 * (1 + len(quantities)))[0]
     phase_map(diagram, row[0])
-    largest = max(diagram.method["sizes"]) if told.size else 0
+    sizes = diagram.method.get("sizes", ())  # none where one size is all there is
     for ax, (name, end) in zip(row[1:], quantities, strict=True):
         shown = told.observable(name).label or name
-        text = ENDS[end].format(shown, told.size, largest) if told.size else shown
+        text = ENDS[end].format(shown, told.size, max(sizes)) if len(sizes) else shown
         value_map(diagram, f"{name}{end}", ax, text=text)
         doubted(diagram, ax)
     _probabilities([diagram], [""], book)

@@ -22,7 +22,7 @@ STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 LEAST_TICKS = 3  # of an axis
 FEW_TICKS = 6  # measured values, each of which has a tick: none where there can be no value
 DRAWN = "what is drawn"  # name of an array among its axes, which no control can have
-ROOM = 50  # letters that fit beside each other under a panel
+DIGITS = 11  # an inch, of labels on a horizontal axis
 LINES = 20  # of text that fit above each other beside one
 UNEVEN = 4.0  # ratio of steps, above which an axis is not to scale
 
@@ -98,7 +98,11 @@ def scale(ds: xr.Dataset, name: str, axis: Axis, centres: Array | None = None) -
         return
     shown = [f"{v:g}" if isinstance(v, float | np.floating) else str(v) for v in values]
     beside = sum(len(text) + 1 for text in shown)  # so many that they do not run together
-    every = -(-beside // ROOM) if axis is axis.axes.xaxis else -(-len(shown) // LINES)
+    if axis is axis.axes.xaxis:
+        inches = axis.axes.get_window_extent().width / axis.axes.figure.dpi
+        every = math.ceil(beside / (DIGITS * inches))
+    else:
+        every = -(-len(shown) // LINES)
     shown = [text if i % every == 0 else "" for i, text in enumerate(shown)]
     axis.set_ticks(list(centres), shown)
 
