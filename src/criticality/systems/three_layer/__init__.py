@@ -159,7 +159,7 @@ class ThreeLayer:
         shared=True,
     )
     tolerance: float = control(
-        1e-4,
+        1e-2,
         doc="local error of each layer in a step, over the length of its path",
         interval="[1e-10, 0.1]",
         shared=True,

@@ -32,4 +32,5 @@ def effective_directions(vectors: jax.Array) -> jax.Array:
         similar = share @ jnp.exp(SHARPNESS * (cosine - 1))
         return total + similar @ (part(share) * fresh)
 
-    return 1 / by_rows(len(vectors), add, jnp.zeros(()))
+    total: jax.Array = by_rows(len(vectors), add, jnp.zeros(()))
+    return 1 / total

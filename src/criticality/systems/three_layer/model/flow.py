@@ -17,7 +17,7 @@ from criticality.systems.three_layer.model.chebyshev import tableau
 
 METHOD = tableau(5)
 ROWS = 64  # of W2 that are rewritten together: they stay in cache
-SAFETY, LEAST, MOST = 0.8, 0.1, 5.0  # of the next step over this one
+SAFETY, LEAST, MOST = 0.9, 0.1, 5.0  # of the next step over this one
 CLOSE = 0.1  # tolerances of the loss at the end
 CAUTIOUS = 0.01  # first step, over the time in which the loss or a layer changes by itself
 
@@ -101,7 +101,7 @@ class Flow(NamedTuple):
 
 
 def outputs(layers: Layers, x: jax.Array, scale: jax.Array) -> jax.Array:
-    """f at samples x [n, d]."""
+    """F at samples x [n, d]."""
     hidden = jax.nn.relu(x @ layers.first.T)
     return scale * (jax.nn.relu(_forward(layers.second, hidden)) @ layers.third)
 
@@ -215,7 +215,8 @@ def _forward(second: jax.Array, hidden: jax.Array) -> jax.Array:
     transposed product takes ten times as long.
     """
     product = jax.lax.dot_general(second, hidden, (((1,), (1,)), ((), ())))
-    return jax.lax.optimization_barrier(product).T
+    kept: jax.Array = jax.lax.optimization_barrier(product).T  # type: ignore[no-untyped-call]
+    return kept
 
 
 def _products(one: jax.Array, stages: jax.Array) -> jax.Array:

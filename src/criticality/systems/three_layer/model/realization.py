@@ -110,7 +110,7 @@ def observe(system: ThreeLayer, state: State, data: Any) -> dict[str, jax.Array]
 
 
 def drawn_samples(system: ThreeLayer, key: jax.Array, data: Any) -> tuple[jax.Array, jax.Array]:
-    """Inputs with a 1 appended [n, d], and targets [n] of zero mean and unit variance.
+    """Give inputs with a 1 appended [n, d], and targets [n] of zero mean and unit variance.
 
     Of a data set, the first samples of a random order; inputs are scaled to a mean square of 1.
     """
@@ -153,7 +153,8 @@ def _second(key: jax.Array, width: int) -> jax.Array:
     def fill(row: jax.Array, second: jax.Array) -> jax.Array:
         return second.at[row].set(_row(key, row, width))
 
-    return jax.lax.fori_loop(0, width, fill, jnp.zeros((width, width)))
+    filled: jax.Array = jax.lax.fori_loop(0, width, fill, jnp.zeros((width, width)))
+    return filled
 
 
 def _of_row(key: jax.Array, second: jax.Array) -> Any:
