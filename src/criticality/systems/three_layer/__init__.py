@@ -33,14 +33,14 @@ class ThreeLayer:
 
     card: ClassVar[Card] = Card(
         name="three_layer",
-        source="Zhou et al., arXiv:2205.12101 (abstract and secondary sources); gamma_2, data: ours",
+        source="Zhou et al., arXiv:2205.12101 (abstract); gamma_2 and data: ours",
         model="criticality.systems.three_layer.model.realization",
         precision="float64",
         observables=(
             Observable(
                 name="change_1",
-                doc="|W1(T) - W1(0)| / |W1(0)|, Frobenius norms; NaN, as all that depends on the "
-                "end, if the target was not reached",
+                doc="|W1(T) - W1(0)| / |W1(0)|, Frobenius norms; relative error: the tolerance; "
+                "NaN, as all that depends on the end, if the target was not reached",
                 label="relative change of $W_1$",
             ),
             Observable(
@@ -55,7 +55,8 @@ class ThreeLayer:
             ),
             Observable(
                 name="directions_1",
-                doc="effective number of directions of the rows of W1 at the end",
+                doc="effective number of directions of the rows of W1 at the end; relative "
+                "error: 10 tolerances",
                 label="directions of $W_1$",
             ),
             Observable(
@@ -68,11 +69,11 @@ class ThreeLayer:
                 doc="effective number of directions of the rows of W1 at the start",
             ),
             Observable(
-                name="integration_error",
-                doc="largest, over layers, of the sum of local errors over the change: relative "
-                "error of the changes, and of the time",
+                name="time",
+                doc="at which the target was reached; relative error: 10 tolerances, since losses "
+                "have plateaus",
+                label="time $T$",
             ),
-            Observable(name="time", doc="at which the target was reached", label="time $T$"),
             Observable(name="loss", doc="at the end, over that of f = 0"),
             Observable(name="steps", unit="step", doc="accepted steps"),
             Observable(name="evaluations", doc="of the gradient", label="evaluations"),
@@ -113,6 +114,7 @@ class ThreeLayer:
         1.5,
         symbol=r"$\gamma_3$",
         doc="kappa = m^-gamma_3: how the output is scaled down with the width",
+        label="scale of the output",
         interval="[-2, 8]",
         shared=True,
     )
@@ -120,6 +122,7 @@ class ThreeLayer:
         0.0,
         symbol=r"$\gamma_2$",
         doc="beta_1 / beta_2 = m^-gamma_2: W1 is smaller, and flows faster",
+        label="scale of the first layer",
         interval="[-4, 4]",
         shared=True,
     )

@@ -1,4 +1,4 @@
-"""Figures of the three-layer network: phases and exponents under the theory's lines, and changes."""
+"""Figures of the three-layer network: phases, and exponents with those of the theory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.patheffects import withStroke
 from criticality.analysis.classify import PhaseDiagram
 from criticality.figures.book import Book, Source, all_used, at_point
 from criticality.figures.panels import Panel, phase_panels
-from criticality.figures.parts import COLOURS, axes, label
+from criticality.figures.parts import COLOURS, axes, label, plain
 from criticality.figures.plane import mark
 from criticality.figures.sizes import against, against_size
 from criticality.systems.three_layer import theory
@@ -54,6 +54,7 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     for ax, name in zip(row, ("directions_1", "directions_2"), strict=True):
         against(line[name], vertical, by, ax)
         ax.set_yscale("log")
+        plain(ax.yaxis)
 
 
 def exponents(diagram: PhaseDiagram, gamma_2: float, ax: Axes | None = None) -> Axes:

@@ -84,8 +84,8 @@ class Flow(NamedTuple):
         Where it is.
     time, step
         And how long a step is tried next.
-    path, error
-        [3]: of each layer, sum of the lengths of the steps, and of their estimated local errors.
+    path
+        [3]: length of the way of each layer.
     attempts, steps
         Steps that were tried, and that were accepted.
     """
@@ -95,7 +95,6 @@ class Flow(NamedTuple):
     time: jax.Array
     step: jax.Array
     path: jax.Array
-    error: jax.Array
     attempts: jax.Array
     steps: jax.Array
 
@@ -115,7 +114,7 @@ def begin(layers: Layers, task: Task) -> Flow:
     falling = jnp.sum(force**2 / task.rates)
     step = CAUTIOUS * jnp.minimum(slope.loss / falling, jnp.min(norms / force))
     zero, none_yet = jnp.zeros(()), jnp.int64(0)
-    return Flow(layers, slope, zero, step, jnp.zeros(3), jnp.zeros(3), none_yet, none_yet)
+    return Flow(layers, slope, zero, step, jnp.zeros(3), none_yet, none_yet)
 
 
 def attempt(flow: Flow, task: Task) -> Flow:
@@ -152,7 +151,6 @@ def attempt(flow: Flow, task: Task) -> Flow:
         time=flow.time + jnp.where(taken, flow.step, 0),
         step=flow.step * jnp.where(fine, factor, LEAST),
         path=flow.path + jnp.where(taken, moves, 0),
-        error=flow.error + jnp.where(taken, errors, 0),
         attempts=flow.attempts + 1,
         steps=flow.steps + taken,
     )

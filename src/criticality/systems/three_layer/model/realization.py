@@ -73,35 +73,31 @@ def finished(system: ThreeLayer, state: State) -> jax.Array:
 
 
 def observe(system: ThreeLayer, state: State, data: Any) -> dict[str, jax.Array]:
-    """Changes of the layers and directions of their weights; NaN if the goal was not reached."""
+    """Give changes and directions of the layers; NaN if the goal was not reached."""
     now, key = state.flow, state.key
     layers = now.layers
     start = _normal(key, "first", layers.first.shape), _normal(key, "third", layers.third.shape)
     square, of_start = jax.lax.fori_loop(
         0, system.width, _of_row(key, layers.second), (jnp.zeros(()), jnp.zeros(()))
     )
-    moved = jnp.stack(
-        [
-            jnp.linalg.norm(layers.first - start[0]),
-            jnp.sqrt(square),
-            jnp.linalg.norm(layers.third - start[1]),
-        ]
+    moved = (
+        jnp.linalg.norm(layers.first - start[0]),
+        jnp.sqrt(square),
+        jnp.linalg.norm(layers.third - start[1]),
     )
-    norms = jnp.stack([jnp.linalg.norm(start[0]), jnp.sqrt(of_start), jnp.linalg.norm(start[1])])
-    changes = moved / norms
+    norms = jnp.linalg.norm(start[0]), jnp.sqrt(of_start), jnp.linalg.norm(start[1])
     reached = now.slope.loss <= _goal(system)
 
     def result(value: ArrayLike) -> jax.Array:
         return jnp.where(reached, value, jnp.nan)
 
     return {
-        "change_1": result(changes[0]),
-        "change_2": result(changes[1]),
-        "change_3": result(changes[2]),
+        "change_1": result(moved[0] / norms[0]),
+        "change_2": result(moved[1] / norms[1]),
+        "change_3": result(moved[2] / norms[2]),
         "directions_1": result(effective_directions(layers.first)),
         "directions_2": result(effective_directions(layers.second)),
         "initial_directions_1": effective_directions(start[0]),
-        "integration_error": result(jnp.max(now.error / moved)),
         "time": result(now.time),
         "loss": now.slope.loss / (_goal(system) / system.target),
         "steps": now.steps.astype(float),
