@@ -142,9 +142,7 @@ def reference(now, task):
 
     loss.terminal = True
     start = np.concatenate([np.ravel(layer) for layer in now.layers])
-    solved = solve_ivp(
-        slope, (0, 1e9), start, method="DOP853", rtol=1e-6, atol=1e-8, events=loss
-    )
+    solved = solve_ivp(slope, (0, 1e9), start, method="DOP853", rtol=1e-6, atol=1e-8, events=loss)
     return parts(solved.y_events[0][0]), float(solved.t_events[0][0])
 
 
@@ -303,9 +301,7 @@ def test_effective_directions_of_known_configurations():
 
 def slopes(**changes):
     """Exponents of the three changes between two widths, with standard errors."""
-    logs = [
-        np.log([measured(6, width=m, **changes)[name] for name in LAYERS]) for m in (32, 256)
-    ]
+    logs = [np.log([measured(6, width=m, **changes)[name] for name in LAYERS]) for m in (32, 256)]
     mean = (logs[1].mean(axis=1) - logs[0].mean(axis=1)) / np.log(8)
     error = np.sqrt(sum(one.var(axis=1, ddof=1) / 6 for one in logs)) / np.log(8)
     return mean, error

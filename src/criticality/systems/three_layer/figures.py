@@ -10,9 +10,9 @@ from matplotlib.patheffects import withStroke
 
 from criticality.analysis.classify import PhaseDiagram
 from criticality.figures.book import Book, Source, all_used, at_point
-from criticality.figures.panels import Panel, phase_panels
+from criticality.figures.panels import phase_panels
 from criticality.figures.parts import COLOURS, axes, label, plain
-from criticality.figures.plane import mark
+from criticality.figures.plane import draw_boundaries, mark, phase_handles, phase_map
 from criticality.figures.sizes import against, against_size
 from criticality.systems.three_layer import theory
 from criticality.systems.three_layer.phases import LAYERS
@@ -34,7 +34,10 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     all_used(at, *others)
     swept = ds.sizes.get(horizontal, 1) > 1
     if swept and ds.sizes.get(vertical, 1) > 1:
-        phase_panels(source, book, over=draw_theory)
+        if any(ds.sizes[d] > 1 for d in others if d != horizontal):
+            phase_panels(source, book, over=lambda panel: draw_theory(panel.ax))
+        else:
+            plane(source.diagram(), book.page("phases", 1, 7.0)[0][0])
     if swept:
         middle = ds[horizontal].values[np.abs(ds[horizontal].values).argmin()]
         at = {horizontal: f"{middle:g}"} | dict(at)
@@ -91,12 +94,25 @@ def exponents(diagram: PhaseDiagram, gamma_2: float, ax: Axes | None = None) -> 
     return ax
 
 
-def draw_theory(panel: Panel) -> None:
+def plane(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
+    """Draw the phases, their borders along gamma_3, and those of the theory."""
+    ax = axes(ax)
+    phase_map(diagram, ax, legend=False, borders=False)
+    mine = [border for border in diagram.boundaries if border.along == "gamma_3"]
+    drawn = draw_boundaries(diagram.cells, mine, ax)
+    draw_theory(ax)
+    lines = ax.get_lines()[-2:]
+    handles = [*phase_handles([diagram]), *drawn, *lines]
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    return ax
+
+
+def draw_theory(ax: Axes) -> None:
     """Draw where the theory has the borders of both layers."""
-    limits = panel.ax.get_xlim(), panel.ax.get_ylim()
+    limits = ax.get_xlim(), ax.get_ylim()
     fine = np.linspace(*limits[0], FINE)
     for line, layer, style in zip(theory.critical(fine), LAYERS.values(), STYLES, strict=True):
-        panel.ax.plot(
+        ax.plot(
             fine,
             line,
             style,
@@ -106,4 +122,4 @@ def draw_theory(panel: Panel) -> None:
             label=f"${layer[0]}_{layer[1]}$ (theory)",
             zorder=3,
         )
-    panel.ax.set(xlim=limits[0], ylim=limits[1])
+    ax.set(xlim=limits[0], ylim=limits[1])
