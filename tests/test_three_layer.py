@@ -14,7 +14,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import ive
 
 from criticality import Study, phase_diagram, run
-from criticality.base import InputError, Task, canonical, controls
+from criticality.base import Task, canonical, controls
 from criticality.data import synthetic
 from criticality.engine import ensemble
 from criticality.engine.realization import begin
@@ -73,7 +73,7 @@ def trajectory(now, task, most=20_000):
 
 
 def last_error(s, steps):
-    """Error at t = 1 of y' = -y^2 + cos t, and what the method estimates of it in the first step."""
+    """Error at t = 1 of y' = -y^2 + cos t, and its estimate of the local one in the first step."""
     method = tableau(s)
     nodes = method.stages.sum(axis=1)
     y, h = 1.0, 1 / steps
