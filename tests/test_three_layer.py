@@ -39,7 +39,9 @@ def measured(realizations=1, **changes):
     system = canonical(ThreeLayer(), **changes)
     source = system.requires()
     arrays = synthetic.load(source, None).arrays() if source else {}
-    tasks = [Task(system=system, seed=0, realization=r, checksum="") for r in range(realizations)]
+    tasks = [
+        Task(system=system, seed=0, realization=r, checksum=source) for r in range(realizations)
+    ]
     found = ensemble.realize(tasks, arrays)
     return {name: np.array([one[name] for one in found]) for name in found[0]}
 
@@ -48,8 +50,13 @@ def begun(**changes):
     """Flow at its start, and what is flowed down."""
     system = canonical(ThreeLayer(), **changes)
     form, traced = split(system)
-    state = jax.jit(lambda traced: begin(form, traced, WORDS, {}))(traced)
+    state = _begin(form)(traced)
     return state.flow, realization._task(system, state.x, state.target)
+
+
+@functools.cache
+def _begin(form):
+    return jax.jit(lambda traced: begin(form, traced, WORDS, {}))
 
 
 @functools.cache
@@ -150,7 +157,7 @@ def reference(now, task):
     "point",
     [
         {"gamma_3": 0.5, "target": 0.2},
-        {"gamma_3": 1.5, "gamma_2": 0.25, "target": 0.2},
+        {"gamma_3": 1.5, "gamma_2": 0.25, "target": 0.4},
         {"gamma_3": 2.0, "gamma_2": -0.25, "target": 0.6},  # later, the other takes minutes
     ],
 )
@@ -211,7 +218,7 @@ def test_a_step_that_is_not_taken_leaves_all_as_it_was():
 
 
 def test_the_updated_middle_layer_gives_the_slope_that_the_step_ended_with():
-    now, task = begun(width=130, gamma_3=1.5)  # rows do not come out even
+    now, task = begun(width=70, gamma_3=1.5)  # rows do not come out even
     states = trajectory(now, task)
     again = jax.jit(flow.begin)(states[-1].layers, task).slope
     for one, other in zip(again, states[-1].slope, strict=True):
@@ -221,11 +228,11 @@ def test_the_updated_middle_layer_gives_the_slope_that_the_step_ended_with():
 ERRORS = dict.fromkeys(LAYERS, 1) | dict.fromkeys(("directions_1", "directions_2", "time"), 10)
 
 
-@pytest.mark.parametrize("gamma_3", [0.75, 2.25])
+@pytest.mark.parametrize("gamma_3", [0.75, pytest.param(2.25, marks=pytest.mark.slow)])
 def test_half_the_tolerance_moves_nothing_by_more_than_the_stated_error(gamma_3):
     """Relative errors, in tolerances, as the card says."""
     whole, half = (
-        measured(6, width=32, gamma_3=gamma_3, tolerance=tolerance) for tolerance in (0.01, 0.005)
+        measured(6, width=24, gamma_3=gamma_3, tolerance=tolerance) for tolerance in (0.01, 0.005)
     )
     for name, allowed in ERRORS.items():
         moved = np.abs(whole[name] / half[name] - 1)
@@ -238,9 +245,9 @@ def test_half_the_tolerance_moves_nothing_by_more_than_the_stated_error(gamma_3)
 
 def test_the_centred_network_starts_at_zero_and_the_other_does_not():
     for gamma_3 in (0.5, 2.0):
-        now, _ = begun(width=40, gamma_3=gamma_3)
+        now, _ = begun(width=20, gamma_3=gamma_3)
         assert float(now.slope.loss) == pytest.approx(0.5, rel=1e-12)
-    now, task = begun(width=40, gamma_3=0.5, centred=False)
+    now, task = begun(width=20, gamma_3=0.5, centred=False)
     assert float(now.slope.loss) > 2
     out = flow.outputs(now.layers, task.x, task.scale)
     assert float(now.slope.loss) == pytest.approx(float(jnp.mean((out - task.target) ** 2) / 2))
@@ -307,11 +314,11 @@ def slopes(**changes):
     return mean, error
 
 
+@pytest.mark.slow
 def test_lazy_exponents_and_what_another_scale_or_rate_does_to_them():
     for gamma_3, gamma_2 in ((0.75, 0.0), (1.0, 0.0), (0.75, -0.5)):
         mean, error = slopes(gamma_3=gamma_3, gamma_2=gamma_2)
         expected = np.array(theory.exponents(gamma_2, gamma_3))
-        # 1.5, 2 and 1.5: corrections fall with m, and at 32 they are there
         assert (np.abs(mean - expected) < 0.1 + 2 * error).all(), (mean, error, expected)
         wrong = np.array(theory.exponents(gamma_2, gamma_3 + 0.5))
         assert (np.abs(mean - wrong) > 0.2).all()
@@ -381,14 +388,16 @@ def test_a_flow_without_its_target_is_a_recorded_failure_and_no_number(tmp_path,
     assert "loss: not finite" not in said
 
 
-def test_what_overflows_ends_at_once_without_numbers():
-    found = measured(1, width=24, gamma_3=-2.0, gamma_2=4.0, target=1e-9, budget=50)
-    assert np.isnan(found["change_1"]).all()
-    now, task = begun(width=24)
-    lost = now._replace(slope=now.slope._replace(loss=jnp.array(jnp.nan)))
-    state = realization.State(jax.random.key(0), task.x, task.target, lost)
-    assert bool(realization.finished(ThreeLayer(width=24), state))
-    assert not bool(realization.finished(ThreeLayer(width=24), state._replace(flow=now)))
+def test_what_is_no_number_any_more_is_finished():
+    now, task = begun(width=20)
+    system = ThreeLayer(width=20)
+    state = realization.State(jax.random.key(0), task.x, task.target, now)
+    assert not bool(realization.finished(system, state))
+    for lost in (
+        now._replace(slope=now.slope._replace(loss=jnp.array(jnp.nan))),
+        now._replace(step=jnp.array(jnp.inf)),
+    ):
+        assert bool(realization.finished(system, state._replace(flow=lost)))
 
 
 def test_figures_of_a_plane_hold_the_lines_of_the_theory(tmp_path, command):
