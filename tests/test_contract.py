@@ -35,6 +35,7 @@ GOLDEN_KEYS = {
     "pruning": "5cc8ce70a5b475cff4348932bfb0611f6cc1bd10189247d6f3ef783d09850886",
     "rbm": "31be7dd42b96318ed81d40144846789e4ff1efa7815eeaf1fb2f17eadf5fb4fe",
     "rbm_theory": "be86fc492b25d7745fde0215788fa17a1b309ebd40bdd6a5fbb7cf400f0a5035",
+    "three_layer": "f5e2d0305c1d6c909523f508cb1f08be4d8d82e4d8e60a3f3a4069e42eca4b05",
     "topology": "ae5b8e5641684834d466b8b5e14b5ab5be5d21cc4674f3fb49b9f8db06143156",
 }
 SYSTEMS = {name: find(name) for name in BUILT_IN}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
     from criticality.systems.rbm import RBM
     from criticality.systems.rbm.replica import ReplicaSymmetric
+    from criticality.systems.three_layer import ThreeLayer
 
 BUILT_IN = {
     "dropout": "criticality.systems.dropout:DropoutNetwork",
@@ -21,6 +22,7 @@ BUILT_IN = {
     "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
+    "three_layer": "criticality.systems.three_layer:ThreeLayer",
 }
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "GrokkingNetwork",
     "PruningNetwork",
     "ReplicaSymmetric",
+    "ThreeLayer",
     "TopologyNetwork",
 ]
 

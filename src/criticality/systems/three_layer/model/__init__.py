@@ -1,0 +1,1 @@
+"""One realization in JAX: the network, its gradient flow, and what is measured at the end."""
