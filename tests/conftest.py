@@ -43,8 +43,8 @@ def pytest_xdist_setupnodes() -> None:
 # what takes longest begins first, so that no core waits for the other at the end
 LONGEST = (
     "test_scaling", "test_own_systems", "test_pruning", "test_boundaries", "test_contract",
-    "test_three_layer", "test_reference", "test_topology", "test_rbm_phases", "test_rbm", "test_threshold",
-    "test_lanes", "test_rbm_theory", "test_executors",
+    "test_three_layer", "test_reference", "test_topology", "test_rbm_phases", "test_rbm",
+    "test_threshold", "test_lanes", "test_rbm_theory", "test_executors",
     "test_store", "test_phases", "test_dropout", "test_checkpoint", "test_workers",
 )  # fmt: skip
 
