@@ -272,7 +272,7 @@ def train(
 
     return Run(
         *(float(reached(work, found[:, column] >= LEARNED)) for column in (2, 3)),
-        float(reached(work, found[:, 4] > FORMED)),
+        float(reached(work, found[:, 4] >= FORMED)),
         predicted(work, model.embeddings, trained),
         found,
         kept(model, start),

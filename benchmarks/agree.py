@@ -3,11 +3,12 @@
     python -m benchmarks.agree [--networks 200] [--pytorch FILE.npz] [--json]
 
 Distributions: independent realizations of both at `WORK`, where some networks generalise and some
-do not.  Times to 90 % accuracy and to RQI > 0.95, censored at the end, are compared by the log-rank
-statistic, RQI and losses at the end by that of Anderson and Darling, both with permutations.  p is
-that of the observed statistic if both sides are the same; times the number of tests it is least
-[Bonferroni] below 0.01 that says they differ.  Power is the share of simulated comparisons, of as
-many networks from the pooled sample, that an alternative moves beyond the 95 % quantile.
+do not.  Times to 90 % accuracy and to an RQI of 0.95, censored at the end, are compared by the
+log-rank statistic, RQI and losses at the end by that of Anderson and Darling, both with
+permutations.  p is that of the observed statistic if both sides are the same; times the number of
+tests it is least [Bonferroni] below 0.01 that says they differ.  Power is the share of simulated
+comparisons, of as many networks from the pooled sample, that an alternative moves beyond the 95 %
+quantile.
 
 One start: both train the same initial parameters, split and templates.  After the first steps, how
 far ours is from PyTorch in float64, in units of how far PyTorch in float32 is; and how far 1 % more
@@ -41,7 +42,7 @@ from criticality import keys
 from criticality.base import Task, canonical
 from criticality.engine import realization
 from criticality.engine.templates import split
-from criticality.systems.grokking.model import targets as targets
+from criticality.systems.grokking.model import targets
 from criticality.systems.grokking.network import GrokkingNetwork
 from criticality.systems.grokking.tables import table
 

@@ -262,6 +262,15 @@ def test_a_lag_is_known_of_what_was_learned():
     assert_array_equal(nothing["train_curve"], nothing["train_curve"][0])
 
 
+@pytest.mark.parametrize("loss", ["regression", "classification"])
+def test_what_has_diverged_reads_nothing_right(loss):
+    system = dataclasses.replace(SMALL, loss=loss)
+    state = begun(system)
+    seen = sight_of(system, np.full(state.params.embeddings.shape, np.nan), state)
+    assert float(seen.accuracy) == float(seen.train_accuracy) == float(seen.test_accuracy) == 0
+    assert float(seen.rqi) == 0
+
+
 def sight_of(system, embeddings, state):
     params = state.params._replace(embeddings=jnp.asarray(embeddings, jnp.float32))
     return call(model._sight, system, state.order, targets(system, state.key), params)
@@ -328,6 +337,17 @@ def test_the_dimension_left_free_is_that_of_the_theory(p):
         assert float(rate) == pytest.approx(slowest, rel=1e-3)
         found.add(float(null))
     assert len(found) > 2
+
+
+@pytest.mark.parametrize("p", [5, 8])
+def test_a_modular_table_leaves_one_point_free_and_has_no_rate(p):
+    system = dataclasses.replace(SMALL, task="modular", p=p, fraction=1.0)
+    null, rate = model._forced(system, jnp.arange(system.samples))
+    table = tables.table("modular", p)
+    samples = np.eye(p)[table.pairs].sum(axis=1)
+    one, other = table.matches().T
+    assert float(null) == p - np.linalg.matrix_rank(samples[one] - samples[other]) == 1
+    assert np.isnan(rate)
 
 
 def test_spectral_contrast_of_known_variances():

@@ -192,9 +192,22 @@ def test_another_plane_than_the_systems_own(made, command):
     code, _, said = command("phases", store, "--plane", "field,H")
     assert code == 2
     assert "--plane: unknown axis 'H'" in said
+    for plane in ("N", "N,T", "T,T", "T,load,field"):
+        code, _, said = command("phases", store, "--plane", plane)
+        assert code == 2
+        assert f"--plane {plane}: expected one axis, or two different ones, and not N" in said
     code, out, _ = command("figures", store, "--out", "f", "--plane", "T", "--select", "load=0")
     assert code == 0
     assert "phases.png" in out
+
+
+def test_values_of_a_selected_size(made, command):
+    store = made("", PLANE)
+    whole, small = (
+        json.loads(command("phases", store, "--json", *more)[1])["cells"]
+        for more in ((), ("--select", "N=4"))
+    )
+    assert [cell["phase"] for cell in small] == [cell["phase"] for cell in whole]
 
 
 def test_values_need_no_sweep_of_the_size(made, command):

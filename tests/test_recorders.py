@@ -78,6 +78,13 @@ def test_a_recorder_keeps_the_chosen_steps_exactly(recorded):
     assert np.isnan(expected).any()
 
 
+def test_times_beyond_32_bits_are_not_reached_and_disturb_nothing():
+    recorder = recorders.Recorder((0.5, 3e9, 1e30))
+    assert recorder.steps.tolist() == [1, *[np.iinfo(np.int32).max] * 2]
+    kept = recorder.record(recorder.empty(0.0), 1, 7.0)
+    np.testing.assert_array_equal(kept, [7.0, np.nan, np.nan])
+
+
 def test_a_first_passage_is_the_first(recorded):
     _, lengths, (_, _, passed) = recorded
     for series, length, found in zip(SERIES, lengths, np.array(passed), strict=True):

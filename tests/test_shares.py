@@ -474,6 +474,10 @@ def test_a_system_of_ones_own_is_run_classified_and_drawn(tmp_path, command, mon
     assert table[5].split() == ["0", "C", "W", "H"]
     head = next(i for i, line in enumerate(table) if "phase of most" in line)
     assert table[head + 1].split() == ["0", "0", "cold", "1.00", "[0.74,", "1.00]", "12"]
+    assert "at N = 8, the largest; others with --select N=VALUE" in table
+    smaller = json.loads(command("phases", "s", "--json", "--select", "N=4", *own)[1])["cells"]
+    for cell in smaller:
+        assert cell["likely"] == {0: "luke warm", 1: "hot", 2: "hot"}[cell["x"]]
     code, out, said = command("figures", "s", "--out", "f", *own)
     assert code == 0, said
     assert {Path(line).stem for line in out.split()} >= {"phases", "probabilities"}

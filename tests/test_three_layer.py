@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 from scipy.integrate import solve_ivp
 from scipy.special import ive
 
@@ -20,6 +21,7 @@ from criticality.engine import ensemble
 from criticality.engine.realization import begin
 from criticality.engine.templates import split
 from criticality.systems.three_layer import ThreeLayer, theory
+from criticality.systems.three_layer.figures import draw_theory
 from criticality.systems.three_layer.model import flow, realization
 from criticality.systems.three_layer.model.chebyshev import tableau
 from criticality.systems.three_layer.model.directions import SHARPNESS, effective_directions
@@ -401,7 +403,7 @@ def test_what_is_no_number_any_more_is_finished():
         assert bool(realization.finished(system, state._replace(flow=lost)))
 
 
-def test_figures_of_a_plane_hold_the_lines_of_the_theory(tmp_path, command):
+def test_a_plane_has_all_figures(tmp_path, command):
     study = Study(
         system=ThreeLayer(target=0.3, tolerance=0.1),
         grid={"width": [8, 16], "gamma_2": [-0.5, 0.0], "gamma_3": [1.0, 2.0]},
@@ -412,3 +414,13 @@ def test_figures_of_a_plane_hold_the_lines_of_the_theory(tmp_path, command):
     assert code == 0, said
     drawn = {file.stem for file in (tmp_path / "figures").glob("*.png")}
     assert drawn == {"phases", "exponents", "sizes", "directions"}
+
+
+def test_the_lines_of_the_theory_are_drawn_over_a_plane():
+    ax = Figure().subplots()
+    ax.set(xlim=(-1, 0.5), ylim=(1, 4))
+    draw_theory(ax)
+    for line, border in zip(ax.get_lines(), theory.critical(np.linspace(-1, 0.5, 7)), strict=True):
+        at = np.linspace(-1, 0.5, 7)
+        np.testing.assert_allclose(np.interp(at, *line.get_data()), border, atol=0.01)
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-1, 0.5), (1, 4))

@@ -92,7 +92,7 @@ def by_card(
         "deterministic": told.deterministic,
     }
     grown = any(rule.of in ("exponent", "limit") for rule in told.rules)
-    size = told.size if told.size and (grown or told.size in ds.coords) else None
+    size = told.size if told.size and (grown or told.size in ds.dims) else None
     if of_each(told.rules, f"rules of {told.name}"):
         how |= {"observables": [o.name for o in told.observables], "sigmas": sigmas, "level": level}
         return by_shares(ds, told.phases, told.rules, told.plane, size, **how)

@@ -72,6 +72,7 @@ Plane = Annotated[
         metavar="AXIS[,AXIS]",
     ),
 ]
+MOST_AXES = 2  # of a plane
 MOST = 1_000_000  # resamplings
 Draws = Annotated[int, typer.Option(help="Bootstrap resamplings.", min=20, max=MOST)]
 Level = Annotated[float, typer.Option(help="Probability of the intervals, in (0, 1).")]
@@ -299,12 +300,16 @@ def _over(told: Card, plane: str, axes: Sequence[str]) -> Card:
     Raises
     ------
     InputError
-        For an axis that there is not, or phases that a function of the system decides.
+        For an axis that there is not, axes that are no plane, or phases that a function of the
+        system decides.
     """
     names = tuple(name.strip() for name in plane.split(","))
     for name in names:
         if name not in axes:
             raise unknown("axis", name, sorted({*axes}), "--plane")
+    if len({*names}) != len(names) or len(names) > MOST_AXES or told.size in names:
+        size = f", and not {told.size}, the size" if told.size else ""
+        raise InputError(f"--plane {plane}: expected one axis, or two different ones{size}.")
     if told.classify:
         raise InputError(
             f"--plane {plane}: the phases of {told.name} are decided over "

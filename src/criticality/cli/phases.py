@@ -52,7 +52,8 @@ def phases(
     positive("--sigmas", sigmas)
     between_0_and_1("--level", level)
     options: Any = {"sigmas": sigmas, "draws": draws, "level": level, "seed": seed}
-    found = _found(Results(store, select, system, plane), options)
+    results = Results(store, select, system, plane)
+    found = _found(results, options)
     if as_json:
         panels = [{"at": at} | diagram.to_dict() for at, diagram in found]
         write_json({"panels": panels} if found[0][0] else found[0][1].to_dict())
@@ -63,6 +64,12 @@ def phases(
         _table(diagram)
         if "likely" in diagram.cells:
             _probabilities(diagram)
+            sizes = diagram.method.get("sizes", ())
+            if len(sizes) > 1:
+                size = results.card.size
+                write(
+                    f"\nat {size} = {max(sizes):g}, the largest; others with --select {size}=VALUE"
+                )
         for _, family in itertools.groupby(diagram.boundaries, key=lambda b: (b.along, b.quantity)):
             _borders(list(family))
         method = diagram.method

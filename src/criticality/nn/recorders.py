@@ -63,8 +63,8 @@ class Recorder:
 
     @property
     def steps(self) -> jax.Array:
-        """Steps of the times, int32 [times]."""
-        return jnp.asarray(np.ceil(self.times), jnp.int32)
+        """Steps of the times, int32 [times]; what is later than 32 bits count is the last step."""
+        return jnp.asarray(np.minimum(np.ceil(self.times), np.iinfo(np.int32).max), jnp.int32)
 
     def empty(self, value: Any) -> Any:
         """Series without values [times, ...], of a tree of arrays like `value` [...]."""

@@ -216,7 +216,7 @@ def _hidden(decoder: dense.Params, x: jax.Array) -> jax.Array:
 def _losses(
     system: GrokkingNetwork, goals: jax.Array, params: Params, sample: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Loss of each sample [S], and whether it is read right, bool [S]."""
+    """Loss of each sample [S], and whether it is read right, bool [S]; what is NaN is not."""
     h = _hidden(params.decoder, _inputs(system, params.embeddings, sample))
     w, b = params.decoder[-1]
     out = dense.from_units(w, h, "float32") + b[:, None]
@@ -224,10 +224,10 @@ def _losses(
     if system.loss == "classification":
         at_answer = jnp.take_along_axis(out, answers[None], axis=0)[0]
         loss = jax.nn.logsumexp(out, axis=0) - at_answer
-        return loss, jnp.argmax(out, axis=0) == answers
+        return loss, (jnp.argmax(out, axis=0) == answers) & jnp.isfinite(loss)
     near = jnp.sum(goals**2, axis=1)[:, None] - 2 * dense.from_units(goals, out, "float32")
     loss = jnp.mean((out - goals[answers].T) ** 2, axis=0)
-    return loss, jnp.argmin(near, axis=0) == answers
+    return loss, (jnp.argmin(near, axis=0) == answers) & jnp.isfinite(loss)
 
 
 def _gradient(
@@ -352,7 +352,8 @@ def _contrast(system: GrokkingNetwork, state: State) -> jax.Array:
 def _forced(system: GrokkingNetwork, order: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Give n_0 = p - rank A and the slowest rate lambda_3 of the effective theory.
 
-    `theory.laplacian` says how A^T A is summed.
+    `theory.laplacian` says how A^T A is summed.  A whole modular table leaves no line free, only
+    one point for all symbols: lambda_3 is then no rate of a representation, and NaN.
     """
     if system.task == "permutations":
         return jnp.float32(jnp.nan), jnp.float32(jnp.nan)
@@ -371,5 +372,8 @@ def _forced(system: GrokkingNetwork, order: jax.Array) -> tuple[jax.Array, jax.A
     values = jnp.linalg.eigvalsh(matrix)
     zero = values <= NULL * jnp.maximum(values[-1], 1)
     realized = jnp.sum(number * (number - 1)) / 2
+    null = jnp.sum(zero).astype(jnp.float32)
+    if system.task == "modular":
+        return null, jnp.float32(jnp.nan)
     slowest = jnp.where(zero[FREE], 0, values[FREE])
-    return jnp.sum(zero).astype(jnp.float32), 2 * slowest / (system.p * jnp.maximum(realized, 1))
+    return null, 2 * slowest / (system.p * jnp.maximum(realized, 1))

@@ -63,7 +63,7 @@ class GrokkingNetwork:
             Observable(
                 name="t_rqi",
                 unit="step",
-                doc="first look at which the representation is formed, RQI > 0.95",
+                doc="first look at which the representation is formed, RQI >= 0.95",
                 label=r"$t_\mathrm{RQI}$",
                 censored=True,
             ),
@@ -101,8 +101,8 @@ class GrokkingNetwork:
             ),
             Observable(
                 name="null_dimension",
-                doc="n_0 = p - rank A of the training set, as in grokking_theory; undefined for "
-                "permutations, which are no linear problem",
+                doc="n_0 = p - rank A of the training set, as in grokking_theory; at least 2 of "
+                "addition, 1 of modular; undefined for permutations, which are no linear problem",
                 label="dimension $n_0$",
                 undefined=True,
             ),
@@ -110,7 +110,7 @@ class GrokkingNetwork:
                 name="predicted_steps",
                 unit="step",
                 doc="1 / (lambda_3 eta_E) of the training set, as in grokking_theory; +inf where "
-                "something is never formed, undefined for permutations",
+                "something is never formed, undefined but for addition",
                 label=r"predicted steps $1/(\lambda_3\eta_E)$",
                 censored=True,
                 undefined=True,
