@@ -130,7 +130,7 @@ def chance(statistic: Statistic, a: np.ndarray, b: np.ndarray) -> float:
 def power(
     statistic: Statistic, pooled: np.ndarray, change: Callable[..., np.ndarray], networks: int
 ) -> float:
-    """Share of comparisons at 5 % that find a change of one of two samples of so many networks."""
+    """Share of single tests at 5 % that find a change of one of two samples of so many networks."""
     rng = np.random.default_rng(0)
 
     def simulated(changed: bool) -> float:

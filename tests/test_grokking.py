@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
 from criticality import Study, phase_diagram, run
@@ -252,6 +253,7 @@ def test_first_passages_are_those_of_the_curves():
             passing = time[looked & (out[f"{name}_curve"] >= np.float32(0.2))]
             assert seen[f"t_{name}"] == (passing[0] if len(passing) else np.inf)
     assert out["t_train"] < 190
+    assert out["lag"] == out["t_test"] - out["t_train"]
 
 
 def test_a_lag_is_known_of_what_was_learned():
@@ -385,6 +387,29 @@ def test_too_much_decay_confuses_and_a_fast_decoder_memorizes(tmp_path):
     every = [*(phase.name for phase in diagram.phases), "unresolved"]
     total = sum(diagram.cells[f"probability_{name}"] for name in every)
     assert_allclose(total, 1)
+
+
+def test_phases_are_those_of_single_realizations():
+    lags = [999.0, -50.0, 1000.0, np.inf, np.nan, np.nan]
+    learned = [1.0, 1.0, 1.0, 1.0, 0.0, np.nan]  # the last one diverged
+    at = {"decoder_rate": [1.0], "decoder_decay": [0.0], "realization": range(6)}
+    told = {o.name: (tuple(at), np.ones((1, 1, 6))) for o in GrokkingNetwork.card.observables}
+    ds = xr.Dataset(told, at).assign(
+        lag=(tuple(at), [[lags]]),
+        learned=(tuple(at), [[learned]]),
+        generalized=(tuple(at), [[[1.0, 1.0, 1.0, 0.0, 0.0, np.nan]]]),
+    )
+    cells = phase_diagram(ds, GrokkingNetwork).cells
+    found = {p.name: cells[f"probability_{p.name}"].item() for p in GrokkingNetwork.card.phases}
+    assert found == pytest.approx(
+        {"comprehension": 2 / 6, "grokking": 1 / 6, "memorization": 1 / 6, "confusion": 1 / 6}
+    )
+
+
+def test_a_network_that_diverged_is_in_no_phase():
+    out = trained(dataclasses.replace(SMALL, decoder_rate=1.0, decoder_decay=1000.0))
+    assert not np.isfinite(out["train_loss"])
+    assert np.isnan([out["learned"], out["generalized"]]).all()
 
 
 @pytest.mark.parametrize(

@@ -146,10 +146,11 @@ def observe(system: GrokkingNetwork, state: State, data: object) -> dict[str, ja
     sight = _sight(system, state.order, targets(system, state.key), state.params)
     t_train, t_test, t_rqi = state.passed
     null, rate = _forced(system, state.order)
+    diverged = ~jnp.isfinite(sight.train_loss)  # in no phase, and told as not finite
     train_curve, test_curve, rqi_curve = state.curves.T
     return {
-        "generalized": jnp.isfinite(t_test).astype(jnp.float32),
-        "learned": jnp.isfinite(t_train).astype(jnp.float32),
+        "generalized": jnp.where(diverged, jnp.nan, jnp.isfinite(t_test)),
+        "learned": jnp.where(diverged, jnp.nan, jnp.isfinite(t_train)),
         "t_train": t_train,
         "t_test": t_test,
         "t_rqi": t_rqi,

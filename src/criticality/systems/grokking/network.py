@@ -79,7 +79,7 @@ class GrokkingNetwork:
                 name="rqi",
                 doc="representation quality index at the end: share of pairs of samples with the "
                 "same answer whose inputs to the decoder, of standardised embeddings, differ by a "
-                "mean square below 0.01",
+                "mean square below 0.01; on Z_p no embedding on a line has all",
                 label="RQI",
             ),
             Observable(name="accuracy", doc="of the test samples, at the end"),
@@ -164,7 +164,7 @@ class GrokkingNetwork:
         symbol="$p$",
         unit="symbol",
         doc="symbols; 6 of permutations",
-        interval="[3, 512]",
+        interval="[3, 256]",
         static=True,
         label="symbols",
     )
