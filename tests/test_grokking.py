@@ -229,7 +229,7 @@ def test_what_is_tested_is_not_trained_on():
 
 def test_weight_decay_alone_shrinks_geometrically():
     value = {"w": jnp.array([3.0, -2.0])}
-    zero = fit.Moments(*[jax.tree.map(jnp.zeros_like, value)] * 2)
+    zero = fit.Moments.none(value)
     now, moments = value, zero
     for step in range(10):
         now, moments = fit.adamw(

@@ -24,6 +24,12 @@ class Moments(NamedTuple):
     mean: Tree
     square: Tree
 
+    @classmethod
+    def none(cls, params: Tree) -> Moments:
+        """Moments before the first step."""
+        zero = jax.tree.map(jnp.zeros_like, params)
+        return cls(zero, zero)
+
 
 def adam(
     params: Tree, moments: Moments, slope: Tree, rate: ArrayLike, step: jax.Array
@@ -105,7 +111,7 @@ def begin(params: Tree, rate: ArrayLike) -> FitState:
     zero = jnp.int32(0)
     return FitState(
         params=params,
-        moments=Moments(*[jax.tree.map(jnp.zeros_like, params)] * 2),
+        moments=Moments.none(params),
         best=params,
         best_loss=jnp.float32(jnp.inf),
         loss=jnp.float32(jnp.inf),

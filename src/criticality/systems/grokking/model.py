@@ -87,7 +87,7 @@ def begin(system: GrokkingNetwork, key: jax.Array, data: object) -> State:
         key,
         order,
         params,
-        (_nothing(embeddings), _nothing(decoder)),
+        (fit.Moments.none(embeddings), fit.Moments.none(decoder)),
         jnp.int32(0),
         never((PASSES,)),
         recorder.record(recorder.empty(seen.passes), 0, seen.passes),
@@ -171,10 +171,6 @@ def observe(system: GrokkingNetwork, state: State, data: object) -> dict[str, ja
 
 
 # --- the network -----------------------------------------------------------------------------
-
-
-def _nothing(params: dense.Params | jax.Array) -> fit.Moments:
-    return fit.Moments(*[jax.tree.map(jnp.zeros_like, params)] * 2)
 
 
 def _count(system: GrokkingNetwork) -> jax.Array:

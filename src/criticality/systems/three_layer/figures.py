@@ -46,7 +46,7 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
         return
     if line.sizes.get(told.size, 1) > 1:
         chosen = {d: line[d].item() for d in others if ds.sizes[d] > 1}
-        gamma_2 = float(line[horizontal]) if horizontal in line.coords else 0.0
+        gamma_2 = float(line[horizontal])
         diagram = source.diagram({d: v for d, v in chosen.items() if d != horizontal})
         exponents(diagram, gamma_2, book.page("exponents", 1, 6.0, [title])[0][0])
         row = book.page("sizes", 2, 12.0, [title])[0]
