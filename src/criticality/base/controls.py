@@ -7,12 +7,13 @@ import math
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from criticality.base.errors import InputError, unknown
 
 # of whole numbers and of others, and the least positive number, in 32 and in 64 bits
 RANGES = {32: (2**31 - 1, 3.0e38, 1.2e-38), 64: (2**63 - 1, 1.7e308, 2.3e-308)}
+Scale = Literal["linear", "log", "logit"]
 FILE = "file:"  # before the path of a user's own data set
 
 
@@ -42,6 +43,8 @@ class Axis:
         temperature.
     files
         Of a text: "file:PATH" is allowed beside the choices.
+    scale
+        In which steps of a number are alike: "logit", ln x/(1-x), is for shares between 0 and 1.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Axis:
     shared: bool = False
     files: bool = False
     label: str = ""
+    scale: Scale = "linear"
 
     def ends(self) -> tuple[float, float]:
         """Least and greatest value of the interval, allowed or not.
@@ -92,6 +96,7 @@ def control(
     shared: bool = False,
     files: bool = False,
     label: str = "",
+    scale: Scale = "linear",
 ) -> Any:
     """Declare a dataclass field that is a control parameter; arguments as in `Axis`.
 
@@ -116,6 +121,7 @@ def control(
         "shared": shared,
         "files": files,
         "label": label,
+        "scale": scale,
     }
     if not isinstance(default, bool | int | float | str | tuple):
         raise InputError(
@@ -128,6 +134,14 @@ def control(
         raise InputError(
             f'interval {interval!r}: expected two numbers in brackets, as "[0, 1)" or "(0, inf)".'
         ) from None
+    if scale not in get_args(Scale):
+        raise unknown("scale", scale, get_args(Scale), f"control({default!r})")
+    low, high = Axis(name="", **axis).ends()
+    if (scale != "linear" and low < 0) or (scale == "logit" and high > 1):
+        raise InputError(
+            f"control({default!r}): scale = {scale!r} with values in {interval}: a logarithm is of "
+            f"positive numbers, a logit of numbers between 0 and 1."
+        )
     if isinstance(default, tuple) and not inner:
         raise InputError(f"control({default!r}): a list is an inner axis; say inner=True.")
     if isinstance(default, tuple) and not (
