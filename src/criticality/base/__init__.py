@@ -6,6 +6,7 @@ from criticality.base.card import Card, Derived, Observable, Reference
 from criticality.base.controls import (
     FILE,
     Axis,
+    Scale,
     axes,
     canonical,
     coerced,
@@ -48,6 +49,7 @@ __all__ = [
     "Reference",
     "Rule",
     "RunError",
+    "Scale",
     "System",
     "Task",
     "axes",

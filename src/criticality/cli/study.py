@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import signal
@@ -249,8 +248,8 @@ def run(
 
 def _say_notes(plan: Study) -> None:
     """Say what the system notes about points of the study, each note once."""
-    swept = {name: values for name, values in plan.grid.items() if len(values) > 1}
-    total = math.prod(map(len, swept.values()))
+    swept = [name for name, values in plan.swept().items() if len(values) > 1]
+    total = len(plan.systems())
     for text, points in plan.notes().items():
         first = ", ".join(f"{name} = {getattr(points[0], name)}" for name in swept)
         where = f"  ({len(points)} of {total} points, first at {first})" if swept else ""
