@@ -161,8 +161,34 @@ class MeanVarianceField:
         }
 
     def _measured(self, branch: theory.Branch, rho: float, fresh: Array) -> dict[str, Any]:
+        """Everything of one point; NaN where nothing is bounded."""
         place = theory.place(rho)
         fields, weights, y, e = branch.at(place), branch.path(place), branch.y, branch.e
         if fields is None:
-            return self._nothing()
-        ...
+            nothing = dict.fromkeys((o.name for o in self.card.observables if o.dims[:2] == DIMS), math.nan)
+            return nothing | {"bounded": 0.0, "coverage": np.full(len(self.level), math.nan)}
+        at = sine.places(self.n, np), sine.places(TESTED, np)
+        precision = np.exp(fields.log_precision)
+        # minima are piecewise linear, and constant beyond the outermost targets
+        parts = {
+            name: measures.Predicted(
+                target, np.interp(x, at[0], fields.mean), np.interp(x, at[0], precision)
+            )
+            for name, target, x in zip(("train", "test"), (y, fresh), at, strict=True)
+        }
+        energies = theory.energies(fields, weights)
+        return measures.measured(parts, np.array(self.level), np, ndtr) | {
+            "mean_energy": energies[0],
+            "precision_energy": energies[1],
+            "bounded": 1.0,
+            "curvature": theory.curvature(fields, y, weights, e),
+            "free_energy": rho * theory.objective(*fields[:2], y, weights, e),
+            "residual": theory.residual(fields, y, weights, e),
+        }
+
+
+def _drawn(count: int, rng: np.random.Generator) -> Array:
+    """Draw a target at each of `count` places."""
+    x = sine.places(count, np)
+    found: Array = sine.mean(x, np) + sine.deviation(x, np) * rng.normal(size=count)
+    return found
