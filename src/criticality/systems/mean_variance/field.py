@@ -54,6 +54,9 @@ class MeanVarianceField:
                 "depends on it is then not defined",
             ),
             _told(
+                "log_precision", "mean of ln precision over the targets", r"mean of $\ln\Lambda$"
+            ),
+            _told(
                 "curvature",
                 "least eigenvalue of the Hessian in the Fisher metric diag(2 Lambda, 1) / n",
                 "least curvature",
@@ -149,9 +152,7 @@ class MeanVarianceField:
             for name in found[0][0]
         }
         largest = [branch.largest() for branch in branches.values()]
-        up, down = (
-            branches.get(s) or theory.follow(y, path, e, s) for s in (0.0, 1.0)
-        )
+        up, down = (branches.get(s) or theory.follow(y, path, e, s) for s in (0.0, 1.0))
         return point | {
             "spinodal": [theory.weight(branch.first()) for branch in branches.values()],
             "transition": [theory.weight(jump.place) for jump in largest],
@@ -165,7 +166,8 @@ class MeanVarianceField:
         place = theory.place(rho)
         fields, weights, y, e = branch.at(place), branch.path(place), branch.y, branch.e
         if fields is None:
-            nothing = dict.fromkeys((o.name for o in self.card.observables if o.dims[:2] == DIMS), math.nan)
+            names = [o.name for o in self.card.observables if o.dims[:2] == DIMS]
+            nothing = dict.fromkeys(names, math.nan)
             return nothing | {"bounded": 0.0, "coverage": np.full(len(self.level), math.nan)}
         at = sine.places(self.n, np), sine.places(TESTED, np)
         precision = np.exp(fields.log_precision)
@@ -181,6 +183,7 @@ class MeanVarianceField:
             "mean_energy": energies[0],
             "precision_energy": energies[1],
             "bounded": 1.0,
+            "log_precision": fields.log_precision.mean(),
             "curvature": theory.curvature(fields, y, weights, e),
             "free_energy": rho * theory.objective(*fields[:2], y, weights, e),
             "residual": theory.residual(fields, y, weights, e),

@@ -50,7 +50,9 @@ class Stiff(NamedTuple):
         grid = self._grid()
         sign = np.array([alpha * self.h(u) - 1 for u in grid]) > 0
         return [
-            float(brentq(lambda u: alpha * self.h(u) - 1, grid[i], grid[i + 1], xtol=1e-14 * grid[i]))
+            float(
+                brentq(lambda u: alpha * self.h(u) - 1, grid[i], grid[i + 1], xtol=1e-14 * grid[i])
+            )
             for i in np.flatnonzero(sign[1:] != sign[:-1])
         ]
 

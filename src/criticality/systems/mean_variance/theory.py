@@ -33,7 +33,7 @@ from criticality.base import RunError
 
 Array = NDArray[np.float64]
 
-FIRST, LAST, STEP = -16.0, 16.0, 0.25  # logit of rho: ends and nodes of a path
+FIRST, LAST, STEP = -16.0, 16.0, 0.5  # logit of rho: ends and nodes of a path
 ENDED = 1e-9  # of logit rho: a branch that cannot be followed so far has ended
 CONVERGED = 1e-10  # Newton step, in units of the Fisher metric
 FAR = 0.5  # first Newton step that may still lead along a branch
@@ -223,7 +223,10 @@ def curvature(fields: Fields, y: Array, weights: Weights, e: float) -> float:
 def _moved(fields: Fields, step: tuple[Array, ...], unit: Array) -> Fields:
     mean, log_precision, p, q = step
     return Fields(
-        fields.mean + mean / unit, fields.log_precision + log_precision, fields[2] + p, fields[3] + q
+        fields.mean + mean / unit,
+        fields.log_precision + log_precision,
+        fields[2] + p,
+        fields[3] + q,
     )
 
 
@@ -394,7 +397,8 @@ def equal(up: Branch, down: Branch) -> float:
     def excess(place: float) -> float:
         weights = up.path(place)
         values = [
-            math.nan if (found := branch.at(place)) is None
+            math.nan
+            if (found := branch.at(place)) is None
             else objective(*found[:2], up.y, weights, up.e)
             for branch in (up, down)
         ]
