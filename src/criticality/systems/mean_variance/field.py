@@ -20,7 +20,8 @@ __all__ = ["MeanVarianceField"]
 Array = NDArray[np.float64]
 DIMS = ("start", "rho")
 TESTED = 1000  # fresh targets, at as many equal parts of [0, 1]
-RHO = tuple(round(1 / (1 + math.exp(-place)), 6) for place in range(-9, 10))
+RARE = tuple(float(f"{theory.weight(-place):.3g}") for place in range(9, 0, -1))
+RHO = (*RARE, 0.5, *(round(1 - rho, 9) for rho in RARE[::-1]))  # steps of 1 in logit rho
 LINES = ("gamma", "rho = 1 - gamma")
 NODES = round((theory.LAST - theory.FIRST) / theory.STEP)
 

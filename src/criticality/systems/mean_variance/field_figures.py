@@ -18,6 +18,7 @@ from criticality.figures.parts import (
     COLOURS,
     MARKERS,
     assigned,
+    axes,
     by_realization,
     label,
     mean_and_error,
@@ -73,7 +74,7 @@ def phases(source: Source, ds: xr.Dataset, row: Sequence[Axes]) -> list[Any]:
     Lines are means of logit rho over realizations, of the largest jump.
     """
     diagrams = [source.diagram({"start": start}) for start, *_ in LEGS]
-    drawn = []
+    drawn: list[Any] = []
     for (_, sweep, _), diagram, ax in zip(LEGS, diagrams, row, strict=True):
         phase_map(diagram, ax, legend=False, borders=False)
         ax.set_title(f"{sweep} in " + symbol(ds, "rho"), fontsize="medium")
@@ -93,19 +94,19 @@ def phases(source: Source, ds: xr.Dataset, row: Sequence[Axes]) -> list[Any]:
     return [*phase_handles(diagrams), *drawn]
 
 
-def loop(ds: xr.Dataset, name: str, ax: Axes) -> Axes:
-    """Draw an observable along rho, up and down, a thin line each realization."""
+def loop(ds: xr.Dataset, name: str, ax: Axes | None = None) -> Axes:
+    """Draw an observable along rho, up and down; realizations but the first one are thin."""
+    ax = axes(ax)
     x = on_curve(ds["rho"])
+    first = ds.isel(realization=0)
     for number, ((start, sweep, what), style) in enumerate(zip(LEGS, STYLES, strict=True)):
-        one = ds.sel(start=start)
-        values = by_realization(one[name], "rho")
-        ax.plot(x, values.T, color=COLOURS[number], lw=0.5, ls=style, alpha=0.5)
-        middle = np.nanmedian(values, axis=0)
-        ax.plot(x, middle, color=COLOURS[number], lw=1.8, ls=style, label=f"{sweep}, median")
-        at = place(float(one["transition"].median()), ds["rho"])
-        ax.axvline(at, color=COLOURS[number], lw=1, ls=":", label=f"{what} ends, median")
-    same = place(float(ds["maxwell"].median()), ds["rho"])
-    ax.axvline(same, color="0.5", lw=1, label="equal $L$, median")
+        colour = COLOURS[number]
+        values = by_realization(ds[name].sel(start=start), "rho")
+        ax.plot(x, values[1:].T, color=colour, lw=0.5, ls=style, alpha=0.4)
+        ax.plot(x, values[0], color=colour, lw=1.8, ls=style, label=sweep)
+        at = place(float(first["transition"].sel(start=start)), ds["rho"])
+        ax.axvline(at, color=colour, lw=1, ls=":", label=f"{what} ends")
+    ax.axvline(place(float(first["maxwell"]), ds["rho"]), color="0.5", lw=1, label="equal $L$")
     scale(ds[[name]], "rho", ax.xaxis, x)
     ax.set_ylabel(label(ds, name))
     return ax
@@ -154,11 +155,11 @@ def widths(ds: xr.Dataset, ax: Axes) -> Axes:
     return ax
 
 
-def _logit(rho: xr.DataArray) -> xr.DataArray:
+def _logit(rho: Any) -> Any:
     return np.log(rho) - np.log1p(-rho)
 
 
-def _weight(logit: xr.DataArray) -> xr.DataArray:
+def _weight(logit: Any) -> Any:
     return 1 / (1 + np.exp(-logit))
 
 

@@ -57,7 +57,7 @@ class Stiff(NamedTuple):
         ]
 
     def ends(self) -> list[tuple[float, float]]:
-        """(u, alpha) where branches end, extrema of h: of the calibrated one, of the overfit one."""
+        """Give (u, alpha) where branches end, extrema of h: the calibrated one, the overfit one."""
         grid = self._grid()
         rising = np.diff([self.h(u) for u in grid]) > 0
         found = []
@@ -89,9 +89,10 @@ def _stiffness(n: int) -> Array:
 
 
 def noise_left(w: float) -> float:
-    """Share of white noise that a mean leaves, of many targets, w^2 = Lambda / (Lambda + 4 n^2 alpha).
+    """Share of white noise that a mean leaves, of many targets.
 
-    int_0^pi (dt / pi) [s / (s + u)]^2 with s = sin^2(t / 2) and u = w^2 / (1 - w^2).
+    int_0^pi (dt / pi) [s / (s + u)]^2 with s = sin^2(t / 2) and u = w^2 / (1 - w^2) = Lambda /
+    (4 n^2 alpha).
     """
     return (1 - w) ** 2 * (1 + w / 2)
 
@@ -125,11 +126,14 @@ def white(e: float = 0.0) -> tuple[float, float]:
 def weak(y: Array, weights: Weights, e: float = 0.0) -> tuple[Array, Array]:
     """Mean and precision to first order in 1/alpha and 1/beta, as rho goes to 0.
 
-    To order zero mu is the mean of y and Lambda = 1 / (variance + e^2).  With the pseudo-inverse G
-    of kappa, and <> the mean over targets, the first order is mu_1 = Lambda_0 G y / alpha + <Lambda_1
-    y> / Lambda_0, Lambda_1 = G (<y^2> - y^2) / (2 beta) + 2 Lambda_0^2 <y mu_1>, y less its mean;
-    the constants follow from sum_i Lambda_i (mu_i - y_i) = 0 and sum_i [(mu_i - y_i)^2 + e^2 - 1 /
-    Lambda_i] = 0, which hold exactly.
+    To order zero mu is the mean of y and Lambda_0 = 1 / (<y^2> + e^2), y less its mean and <> the
+    mean over targets.  With G the pseudo-inverse of kappa, the first order is
+
+        mu_1 = Lambda_0 G y / alpha + <Lambda_1 y> / Lambda_0,
+        Lambda_1 = G (<y^2> - y^2) / (2 beta) + 2 Lambda_0^2 <y mu_1>.
+
+    The constants follow from sum_i Lambda_i (mu_i - y_i) = 0 and sum_i [(mu_i - y_i)^2 + e^2 - 1 /
+    Lambda_i] = 0, which hold of every stationary point.
     """
     off = y - y.mean()
     variance = float(np.mean(off**2))

@@ -20,7 +20,7 @@ bound, where the Hessian of mu and ln Lambda alone has no digit left.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +40,7 @@ FAR = 0.5  # first Newton step that may still lead along a branch
 GONE = 60.0  # ln Lambda beyond which there is no bounded solution
 BAND = 2
 TRIALS = 2000
+MOST_JUMPS = 10  # a target
 NEAR = 1e-3  # a step at whose size Newton alone is tried
 ROUNDED = 1e-13  # share of F that is rounding
 
@@ -127,8 +128,10 @@ def residual(fields: Fields, y: Array, weights: Weights, e: float) -> float:
 
 
 def _divergence(flux: Array) -> Array:
-    """What flows out of each point less what flows in."""
-    found: Array = np.diff(flux, prepend=0.0, append=0.0)
+    """Give what flows out of each point less what flows in."""
+    found = np.zeros(len(flux) + 1)
+    found[:-1] = flux
+    found[1:] -= flux
     return found
 
 
@@ -155,7 +158,7 @@ class _Linear:
         ):
             ratio = stiff * level**2
             scale = np.sqrt(ratio / (1 + ratio)) / level
-            wrong = scale * (np.diff(value) - flux / stiff)
+            wrong = scale * (value[1:] - value[:-1] - flux / stiff)
             links.append((scale, slope, -1 / (1 + ratio), wrong))
         matrix = np.zeros((BAND + 1, 4 * n))  # diagonal, and the two above it
         matrix[0, 0::4] = 1 + shift
@@ -256,6 +259,11 @@ def descend(fields: Fields, y: Array, weights: Weights, e: float) -> Fields | No
 
     Levenberg: the Fisher metric, times a number that rises until F does not, is added to the
     Hessian.  (F need not fall by more than its rounding: beyond an end of a branch it is flat.)
+
+    Raises
+    ------
+    RunError
+        If it takes too long.
     """
     shift = 1.0
     value = objective(*fields[:2], y, weights, e)
@@ -303,6 +311,11 @@ def advance(
     """Follow a minimum along the path to another place, in as many steps as it takes.
 
     Where the branch ends the fields go down to another minimum, if there is one.
+
+    Raises
+    ------
+    RunError
+        If that takes too long.
     """
     jumps: list[Jump] = []
     here, fields = begin
@@ -321,6 +334,10 @@ def advance(
             after = math.nan if fields is None else training_error(fields, y)
             jumps.append(Jump(here, before, after))
             step = place - here
+            if len(jumps) > MOST_JUMPS * len(y):
+                raise RunError(
+                    f"{len(jumps)} jumps up to logit rho = {here:g}: no branch is found."
+                )
     return Solution(place, fields), jumps
 
 
