@@ -19,6 +19,7 @@ from criticality.base.controls import (
 from criticality.base.errors import DataError, InputError, RunError, reason, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
 from criticality.base.phases import UNRESOLVED, Phase, Rule, of_each, probability_name
+from criticality.base.search import Search
 from criticality.base.system import (
     STATE_MACHINE,
     System,
@@ -50,6 +51,7 @@ __all__ = [
     "Rule",
     "RunError",
     "Scale",
+    "Search",
     "System",
     "Task",
     "axes",

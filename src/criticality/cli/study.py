@@ -34,6 +34,26 @@ from criticality.cli.app import (
 )
 
 NARROW, WIDE = 60, 100  # columns of a table, whatever the terminal
+Workers = Annotated[int | None, typer.Option(help="Processes; default one a core.")]
+Width = Annotated[
+    int | None,
+    typer.Option(help="Realizations in a batch (1), or in lanes if vectorized (measured)."),
+]
+Vectorize = Annotated[
+    bool | None,
+    typer.Option("--vectorize/--serial", help="Advance many together; default on a GPU."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change seed, realizations or a control, as in --set width='[50, 100]'; "
+        "a list sweeps an outer control.",
+        metavar="KEY=VALUE",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
 if TYPE_CHECKING:
     from criticality.data import Shape
@@ -181,29 +201,13 @@ def run(
     study: Annotated[Path, typer.Argument(help="Study file (TOML).", show_default=False)],
     store: Annotated[Path, typer.Option(help="Directory of results; made or resumed.")],
     system: Own = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
-    width: Annotated[
-        int | None,
-        typer.Option(help="Realizations in a batch (1), or in lanes if vectorized (measured)."),
-    ] = None,
-    vectorize: Annotated[
-        bool | None,
-        typer.Option("--vectorize/--serial", help="Advance many together; default on a GPU."),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Change seed, realizations or a control, as in --set width='[50, 100]'; "
-            "a list sweeps an outer control.",
-            metavar="KEY=VALUE",
-        ),
-    ] = None,
+    workers: Workers = None,
+    width: Width = None,
+    vectorize: Vectorize = None,
+    changes: Changes = None,
     data_dir: DataDir = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what it would cost.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Compute what is missing of a study; interrupted, it goes on where it was."""
@@ -212,13 +216,41 @@ def run(
 
     kind = catalog.find(system) if system is not None else None
     plan = Study.from_toml(study, kind, changes or [])
+    if begin(plan, store, workers, width, dry_run, as_json):
+        compute(plan, store, workers, width, vectorize, data_dir, quiet)
+        _report_status(Store(store), as_json)
+
+
+def begin(
+    plan: Study,
+    store: Path,
+    workers: int | None,
+    width: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> bool:
+    """Check options and say what is to be known before; False if only that was wanted."""
+    from criticality.study import Store
+
     for option, value in (("--workers", workers), ("--width", width)):
         if value is not None and value < 1:
             raise InputError(f"{option} {value}: expected a whole number of 1 or more.")
     _say_notes(plan)
     if dry_run:
         _dry_run(plan, Store(store), workers, as_json)
-        return
+    return not dry_run
+
+
+def compute(
+    plan: Study,
+    store: Path,
+    workers: int | None,
+    width: int | None,
+    vectorize: bool | None,
+    data_dir: Path | None,
+    quiet: bool,
+) -> None:
+    """Compute what is missing, showing how far it is; an interruption ends the process."""
     from criticality.progress import Display
     from criticality.study import run as runner
 
@@ -243,7 +275,6 @@ def run(
             # A thread that is training cannot be stopped, and it holds nothing that is not in the
             # store or cheap to do again: do not wait for it.
             os._exit(130)
-    _report_status(Store(store), as_json)
 
 
 def _say_notes(plan: Study) -> None:
