@@ -135,8 +135,7 @@ BOWL = """
 from dataclasses import dataclass
 from typing import ClassVar
 
-from criticality import Card, Observable, control
-from criticality.base import Search
+from criticality import Card, Observable, Search, control
 
 A = (0.1, 0.2, 0.5, 0.8, 0.9)
 
