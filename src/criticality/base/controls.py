@@ -14,6 +14,7 @@ from criticality.base.errors import InputError, unknown
 # of whole numbers and of others, and the least positive number, in 32 and in 64 bits
 RANGES = {32: (2**31 - 1, 3.0e38, 1.2e-38), 64: (2**63 - 1, 1.7e308, 2.3e-308)}
 FILE = "file:"  # before the path of a user's own data set
+TABLE = "table:"  # before the path and the target column of a user's own table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class Axis:
         Of an outer axis: its points share their random numbers, as the same disorder at every
         temperature.
     files
-        Of a text: "file:PATH" is allowed beside the choices.
+        Of a text: "file:PATH" and "table:PATH#COLUMN" are allowed beside the choices.
     """
 
     name: str
@@ -205,9 +206,10 @@ def _coerce(axis: Axis, kind: type, value: Any, bits: int) -> Any:
         if not isinstance(value, kind):
             word = "true or false" if kind is bool else "a text"
             raise InputError(f"{axis.name} = {value!r}: expected {word}.")
-        own = axis.files and str(value).startswith(FILE)
+        own = axis.files and str(value).startswith((FILE, TABLE))
         if axis.choices and value not in axis.choices and not own:
-            choices = (*axis.choices, f"{FILE}PATH") if axis.files else axis.choices
+            files = (f"{FILE}PATH", f"{TABLE}PATH#COLUMN") if axis.files else ()
+            choices = (*axis.choices, *files)
             raise unknown(f"value for {axis.name}:", str(value), choices)
         return value
     word = "a whole number" if kind is int else "a number"
