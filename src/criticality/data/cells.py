@@ -31,7 +31,9 @@ def lines(path: Path, delimiter: str) -> tuple[list[str], list[str], dict[str, A
         if path.suffix.lower() == ".gz":
             content = gzip.decompress(content)
         text = content.decode("utf-8-sig")
-        first, *rows = (line for line in text.splitlines() if line.strip())
+        first, *rows = [line for line in text.splitlines() if line.strip()] or [""]
+        if not first:
+            raise ValueError("it is empty")
         if delimiter == "," and ";" in first and "," not in first:
             delimiter = ";"
         names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
@@ -45,6 +47,9 @@ def lines(path: Path, delimiter: str) -> tuple[list[str], list[str], dict[str, A
             f"{'tabs' if delimiter == TAB else 'commas'} between them."
         )
     check_distinct(path, names)
+    for number, row in enumerate(rows, start=1):
+        if row.count('"') % 2:  # joined with the next row, two numbers would become one
+            raise DataError(f"{path}: row {number} has a quotation mark that is not closed in it.")
     if not rows:
         raise DataError(f"{path}: no rows below the names of columns.")
     return names, rows, {"delimiter": delimiter, "quotechar": '"', "comments": None}
@@ -111,14 +116,14 @@ def wrong_cell(path: Path, first: Mapping[str, tuple[int, str]]) -> DataError:
     if bare in MISSING:
         hint = "A value is missing: fill it in, or leave out the row or the column."
     elif re.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", bare):
-        hint = "Decimals are written with a point."
+        hint = "Decimals are written with a point, thousands with nothing."
     else:
         hint = "Leave the column out, or write its text, dates or truth values as numbers."
     also = ", ".join(repr(other) for other, _ in others[:LISTED])
     more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
     return DataError(
         f"{path}: row {row} has {cell} in column {name!r}; expected a number. {hint}"
-        + (f" The same holds for {also}{more}." if others else "")
+        + (f" Other columns with such cells: {also}{more}." if others else "")
     )
 
 

@@ -1,9 +1,9 @@
 """A user's own data: "file:PATH" or "table:PATH#COLUMN", found, read, and known by their content.
 
-Of "file:", PATH is an `.npz`, a `.csv` or `.tsv`, or a folder of `.npy` (`readers` has the details).
+Of "file:", PATH is an `.npz`, a `.csv` or `.tsv`, or a folder of `.npy` (details in `readers`).
 Samples that are not split are split here: the last fifth, in the order of the file, is the test
-part.  Bytes are grey values and stay so; all other numbers become float32.  Of "table:", `table` has
-the details.
+part.  Bytes are grey values and stay so; all other numbers become float32.  Details of "table:" are
+in `table`.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def regression(values: Array, names: Sequence[str], target: str, where: Path) ->
         if not SPREADS[0] < spread < SPREADS[1] or spread < RESOLVED * max(abs(low), abs(high)):
             raise DataError(
                 f"{where}: column {name!r} goes from {low} to {high} with a deviation of "
-                f"{spread:.2g}; 32 bits hold 7 digits of a number. Change its unit, or subtract a "
+                f"{spread:.2g}, which would be lost in 32 bits. Change its unit, or subtract a "
                 f"constant from it."
             )
     at = list(names).index(target)
