@@ -5,6 +5,7 @@ from __future__ import annotations
 from criticality.base.card import Card, Derived, Observable, Reference
 from criticality.base.controls import (
     FILE,
+    OWN,
     TABLE,
     Axis,
     axes,
@@ -35,6 +36,7 @@ from criticality.base.task import Task, digest
 
 __all__ = [
     "FILE",
+    "OWN",
     "STATE_MACHINE",
     "TABLE",
     "UNRESOLVED",

@@ -15,6 +15,7 @@ from criticality.base.errors import InputError, unknown
 RANGES = {32: (2**31 - 1, 3.0e38, 1.2e-38), 64: (2**63 - 1, 1.7e308, 2.3e-308)}
 FILE = "file:"  # before the path of a user's own data set
 TABLE = "table:"  # before the path and the target column of a user's own table
+OWN = (f"{FILE}PATH", f"{TABLE}PATH#COLUMN")  # as people are told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,10 @@ class Axis:
         if self.interval[0] not in "[(" or self.interval[-1] not in "])" or not low <= high:
             raise ValueError(self.interval)
         return low, high
+
+    def allowed(self) -> tuple[str, ...]:
+        """Choices as people read them, with the forms of a user's own data."""
+        return (*self.choices, *(OWN if self.files else ()))
 
     def admits(self, value: float) -> bool:
         """Whether a number lies in the interval (NaN never does)."""
@@ -208,9 +213,7 @@ def _coerce(axis: Axis, kind: type, value: Any, bits: int) -> Any:
             raise InputError(f"{axis.name} = {value!r}: expected {word}.")
         own = axis.files and str(value).startswith((FILE, TABLE))
         if axis.choices and value not in axis.choices and not own:
-            files = (f"{FILE}PATH", f"{TABLE}PATH#COLUMN") if axis.files else ()
-            choices = (*axis.choices, *files)
-            raise unknown(f"value for {axis.name}:", str(value), choices)
+            raise unknown(f"value for {axis.name}:", str(value), axis.allowed())
         return value
     word = "a whole number" if kind is int else "a number"
     expected = InputError(f"{axis.name} = {value!r}: expected {word} in {axis.interval}.")

@@ -77,8 +77,7 @@ def list_systems(
         for axis in axes(kind).values():
             value = default(kind, axis.name)
             shown = f"{value[0]} ... {value[-1]}" if isinstance(value, tuple) else value
-            own = [*axis.choices, "file:PATH"] if axis.files else axis.choices
-            allowed = " | ".join(own) or axis.interval
+            allowed = " | ".join(axis.allowed()) or axis.interval
             allowed = "true | false" if isinstance(value, bool) else allowed
             kind_of = "inner" if axis.inner else "outer"
             text = "; ".join(part for part in (axis.doc, allowed) if part)

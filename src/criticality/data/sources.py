@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from criticality.base import FILE, TABLE, InputError, unknown
+from criticality.base import FILE, OWN, TABLE, InputError, unknown
 from criticality.data import download, own, synthetic, tables
 from criticality.data.dataset import Dataset, Shape
 from criticality.data.folders import Folder
@@ -33,8 +33,7 @@ def _kind(name: str) -> Kind:
     if name in TABLES:
         return tables
     if name not in NAMES:
-        own_forms = (f"{FILE}PATH", f"{TABLE}PATH#COLUMN")
-        raise unknown("data set", name, (*NAMES, *TABLES, *own_forms))
+        raise unknown("data set", name, (*NAMES, *TABLES, *OWN))
     return synthetic if name == synthetic.NAME else download
 
 

@@ -98,7 +98,7 @@ def _numbers(path: Path, names: Sequence[str], frame: Any) -> Array:
         kind = column.type
         number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
         if column.null_count:
-            empty = np.asarray(column.is_null(nan_is_null=True))
+            empty = np.asarray(column.is_null())
             wrong[name] = (1 + int(empty.argmax()), "null")
         elif not number:
             shown = str(column[0].as_py())

@@ -68,7 +68,7 @@ TABLES = {
     ),
     "auto-mpg": Table(
         title="Auto MPG, fuel consumption of cars (Quinlan 1993)",
-        licence=f"{UCI}; BSD-2-Clause (ISLP)",
+        licence=f"{UCI}; BSD-3-Clause (ISLP)",
         wheel=ISLP,
         member="ISLP/data/Auto.csv",
         sha256="387b35512e265608328881d7299f768f8010e21d27acd53e5a07456ea9ee3ff7",
@@ -109,7 +109,7 @@ TABLES = {
     ),
     "bikeshare": Table(
         title="Bike sharing, bicycles rented in each hour of 2011 (Fanaee-T and Gama 2014)",
-        licence=f"{UCI}; BSD-2-Clause (ISLP)",
+        licence=f"{UCI}; BSD-3-Clause (ISLP)",
         wheel=ISLP,
         member="ISLP/data/Bikeshare.csv",
         sha256="ac6950ae6f11efcc69c29d6bb13e8881c001e27d36434660d59444a1414f712c",
