@@ -5,6 +5,8 @@ from __future__ import annotations
 from criticality.base.card import Card, Derived, Observable, Reference
 from criticality.base.controls import (
     FILE,
+    OWN,
+    TABLE,
     Axis,
     Scale,
     axes,
@@ -36,7 +38,9 @@ from criticality.base.task import Task, digest
 
 __all__ = [
     "FILE",
+    "OWN",
     "STATE_MACHINE",
+    "TABLE",
     "UNRESOLVED",
     "Axis",
     "Card",

@@ -96,8 +96,7 @@ def list_systems(
         for axis in axes(kind).values():
             value = default(kind, axis.name)
             shown = f"{value[0]} ... {value[-1]}" if isinstance(value, tuple) else value
-            own = [*axis.choices, "file:PATH"] if axis.files else axis.choices
-            allowed = " | ".join(own) or axis.interval
+            allowed = " | ".join(axis.allowed()) or axis.interval
             allowed = "true | false" if isinstance(value, bool) else allowed
             kind_of = "inner" if axis.inner else "outer"
             text = "; ".join(part for part in (axis.doc, allowed) if part)
@@ -133,23 +132,24 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     from criticality import data
 
     rows = {}
-    for name in data.NAMES:
-        source = data.SOURCES.get("kmnist" if name == data.KMNIST_10K else name)
+    for name in (*data.NAMES, *data.TABLES):
         state, folder = data.state(name, data_dir)
+        title, licence = data.described(name)
         rows[name] = {
             "state": state,
             "folder": folder,
             **_sizes(data.shape(name)),
-            "title": source.title if source else "seeded synthetic patterns, not real data",
-            "licence": source.licence if source else "",
+            "title": title,
+            "licence": licence,
         }
     if as_json:
         write_json(rows)
         return
     for name, row in rows.items():
+        labels = f"{row['classes']} classes" if row["classes"] else "targets"
         _entry(
             f"{name:<14} {row['state']:<8} {row['training']:>6} + {row['test']:<6} "
-            f"{row['features']:>4} features {row['classes']} classes  ",
+            f"{row['features']:>4} features {labels:<10}  ",
             "; ".join(str(row[part]) for part in ("title", "licence", "folder") if row[part]),
         )
 
@@ -182,18 +182,21 @@ def _report_files(name: str, data_dir: Path | None, as_json: bool) -> None:
     from criticality import data
 
     paths, shape = data.verify(name, data_dir), data.shape(name, data_dir)
-    checksum = data.checksum(name, data_dir)
+    checksum, columns = data.checksum(name, data_dir), data.columns(name, data_dir)
     if as_json:
         files = {part: str(path) for part, path in paths.items()}
-        write_json({"name": name, "files": files, **_sizes(shape), "checksum": checksum})
+        table = {"columns": columns[0], "target": columns[1]} if columns else {}
+        write_json({"name": name, "files": files, **_sizes(shape), **table, "checksum": checksum})
         return
     for path in paths.values():
         write(f"ok  {path}")
     labels = f"{shape.classes} classes" if shape.classes else "targets of a regression"
-    write(
-        f"{name}: {'verified' if paths else 'made on the spot, no files'}; {shape.train} + "
-        f"{shape.test} samples of {shape.features} features, {labels}; sha256 {checksum[:12]}"
-    )
+    samples = f"{shape.train} + {shape.test} samples of {shape.features} features, {labels}"
+    if columns:
+        features = f"{shape.features} feature{'s' * (shape.features > 1)} {', '.join(columns[0])}"
+        samples = f"{shape.train} rows, not split; target {columns[1]}; {features}"
+    how = "verified" if paths else "made on the spot, no files"
+    write(f"{name}: {how}; {samples}; sha256 {checksum[:12]}")
 
 
 @app.command()
