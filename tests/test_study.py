@@ -53,7 +53,7 @@ def test_along_a_path_controls_change_together(tmp_path):
     )
     assert {t.key for t in study.tasks()} < {t.key for t in grid.tasks()}
     # a control that is set no longer changes, if no other changes with it
-    with pytest.raises(InputError, match=r"n_train changes along the .path.* together with"):
+    with pytest.raises(InputError, match=r"n_train changes along the path of .* together with"):
         read(tmp_path, text, "n_train=100")
     alone = text.replace("learning_rate = [0.1, 0.1, 0.2]\n", "")
     assert not read(tmp_path, alone, "n_train=100").path

@@ -5,6 +5,8 @@ from __future__ import annotations
 from criticality.base.card import Card, Derived, Observable, Reference
 from criticality.base.controls import (
     FILE,
+    OWN,
+    TABLE,
     Axis,
     Scale,
     axes,
@@ -19,6 +21,7 @@ from criticality.base.controls import (
 from criticality.base.errors import DataError, InputError, RunError, reason, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
 from criticality.base.phases import UNRESOLVED, Phase, Rule, of_each, probability_name
+from criticality.base.search import Search
 from criticality.base.system import (
     STATE_MACHINE,
     System,
@@ -35,7 +38,9 @@ from criticality.base.task import Task, digest
 
 __all__ = [
     "FILE",
+    "OWN",
     "STATE_MACHINE",
+    "TABLE",
     "UNRESOLVED",
     "Axis",
     "Card",
@@ -50,6 +55,7 @@ __all__ = [
     "Rule",
     "RunError",
     "Scale",
+    "Search",
     "System",
     "Task",
     "axes",

@@ -50,7 +50,7 @@ def phase_map(
     cells(shown, ax, cmap=ListedColormap(colours), norm=norm)
     for code in np.unique(shown):
         dark = np.dot(to_rgb(colours[code]), LUMINANCE) < DARK
-        where = (diagram.cells["phase"] == 0) & (shown == code)
+        where = (diagram.cells["phase"] == 0) & (shown == code) & diagram.measured
         hatch(where, ax, "0.75" if dark else "0.35")
     pairs = {border.between for border in diagram.boundaries}
     crowded = "likely" in diagram.cells and len(pairs) > 1
@@ -80,8 +80,11 @@ def phase_handles(diagrams: Sequence[PhaseDiagram]) -> list[Any]:
         for code in codes
         if code
     ]
-    if 0 in codes:
+    unresolved = [(_shown(one) == 0) & one.measured for one in diagrams]
+    if any(where.any() for where in unresolved):
         handles.append(Patch(facecolor="w", edgecolor="0.3", hatch=HATCH, label=UNRESOLVED.name))
+    if not all(one.measured.all() for one in diagrams):
+        handles.append(Patch(facecolor="w", edgecolor="0.3", label="not measured"))
     if any(((one.cells["phase"] == 0) & (_shown(one) != 0)).any() for one in diagrams):
         text = "not significant"
         handles.append(Patch(facecolor="0.85", edgecolor="0.3", hatch=HATCH, label=text))
@@ -163,7 +166,7 @@ def value_map(
 def doubted(diagram: PhaseDiagram, ax: Axes) -> Axes:
     """Cross the cells whose numbers are doubted, hatch those unresolved, draw the borders."""
     crosses(diagram, ax)
-    hatch(diagram.cells["phase"] == 0, ax)
+    hatch((diagram.cells["phase"] == 0) & diagram.measured, ax)
     draw_boundaries(diagram.cells, diagram.boundaries, ax)
     return ax
 

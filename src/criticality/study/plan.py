@@ -197,6 +197,39 @@ class Study:
             if key not in SECTIONS:
                 raise unknown("key", key, SECTIONS, str(path))
         kind = _kind(path, content.get("system"), system)
+        return cls._of(kind, content, changes, str(path))
+
+    @classmethod
+    def along(cls, system: type[System], changes: Sequence[str] = ()) -> Study:
+        """Study of the points that the card of a system searches.
+
+        Parameters
+        ----------
+        system
+            With a `Search` on its card.
+        changes
+            As in `from_toml`.
+
+        Raises
+        ------
+        InputError
+            As `from_toml`, or if the card has none.
+        """
+        told = card(system)
+        if told.search is None:
+            raise InputError(
+                f"{told.name}: its card has no Search, which says along which values good ones are "
+                f"looked for; run a study, and then `criticality best STORE --by OBSERVABLE`."
+            )
+        content: dict[str, Any] = {"realizations": told.search.realizations}
+        content["path"] = {name: list(values) for name, values in told.search.path.items()}
+        return cls._of(system, content, changes, told.name)
+
+    @classmethod
+    def _of(
+        cls, kind: type[System], content: Mapping[str, Any], changes: Sequence[str], path: str
+    ) -> Study:
+        """Study of what a file holds, with changes."""
         tables = {name: content.get(name, {}) for name in ("controls", "grid", "path")}
         for name, table in tables.items():
             if not isinstance(table, dict):
@@ -204,7 +237,7 @@ class Study:
         declared = axes(kind)
         for name in itertools.chain(*tables.values()):
             if name not in declared:
-                raise unknown("control", name, declared, str(path))
+                raise unknown("control", name, declared, path)
             there = [f"[{table}]" for table, content in tables.items() if name in content]
             if len(there) > 1:
                 raise InputError(f"{path}: {name} is both in {' and in '.join(there)}.")
@@ -225,9 +258,8 @@ class Study:
                 swept = isinstance(value, list) and not declared[name].inner
                 if name in along and len(along) > 1:
                     raise InputError(
-                        f"--set {change}: {name} changes along the [path] of {path} together "
-                        f"with {', '.join(other for other in along if other != name)}; change "
-                        f"the file."
+                        f"--set {change}: {name} changes along the path of {path} together "
+                        f"with {', '.join(other for other in along if other != name)}."
                     )
                 for table in tables.values():
                     table.pop(name, None)
