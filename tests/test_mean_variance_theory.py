@@ -13,8 +13,9 @@ from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
 from scipy.stats import norm
 
-from criticality import Study, phase_diagram, run
+from criticality import Study, base, phase_diagram, run
 from criticality.base import canonical
+from criticality.catalog import described
 from criticality.systems.mean_variance import field_figures, limits, scores, sine, theory
 from criticality.systems.mean_variance.field import MeanVarianceField
 from criticality.systems.mean_variance.theory import Fields, Weights
@@ -328,7 +329,7 @@ def test_a_sweep_passes_from_constant_to_calibrated_to_overfit(tmp_path):
         "calibrated",
         "overfit, flat",
     ]
-    ds = ds.squeeze("gamma")
+    ds = described(ds, system.card, base.axes(system), True).squeeze("gamma")
     assert (ds["bounded"] == 1).all()
     assert (ds["curvature"] > 0).all()
     assert (ds["residual"] < 1e-10).all()

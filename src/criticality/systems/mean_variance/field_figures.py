@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -114,13 +115,13 @@ def loop(ds: xr.Dataset, name: str, ax: Axes | None = None) -> Axes:
 
 def ends(ds: xr.Dataset, ax: Axes) -> Axes:
     """Draw alpha n^2 s^2 where branches end against n, and the limit of many targets."""
-    share = _noise()
+    share, gamma = _noise(), json.loads(ds.attrs["controls"])["gamma"]
     sizes = ds["n"].values
     for e, colour, marker in zip(ds["resolution"].values, *_styles(ds), strict=False):
         expected = limits.white(e / share**0.5)
         for (start, *_), style, limit in zip(LEGS, STYLES, expected, strict=True):
             one = ds["transition"].sel(start=start, resolution=e)
-            alpha = float(ds["gamma"]) * (1 - one) / one
+            alpha = gamma * (1 - one) / one
             values = by_realization(alpha * ds["n"] ** 2 * share, "n")
             mean, error = mean_and_error(np.where(np.isnan(values).any(axis=0), np.nan, values))
             text = f"{e:g}" if style == "-" else None
