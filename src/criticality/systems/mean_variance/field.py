@@ -105,7 +105,9 @@ class MeanVarianceField:
         interval="[0, 1]",
         inner=True,
     )
-    n: int = control(64, symbol="$n$", unit="sample", doc="targets", interval="[4, 65536]")
+    n: int = control(
+        64, symbol="$n$", doc="number of targets", interval="[4, 65536]", label="targets"
+    )
     resolution: float = control(
         0.01,
         symbol="$e$",

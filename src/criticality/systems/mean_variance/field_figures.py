@@ -25,6 +25,7 @@ from criticality.figures.parts import (
     mean_and_error,
     on_curve,
     outside_legend,
+    plain,
     scale,
     shades,
     symbol,
@@ -117,7 +118,8 @@ def ends(ds: xr.Dataset, ax: Axes) -> Axes:
     """Draw alpha n^2 s^2 where branches end against n, and the limit of many targets."""
     share, gamma = _noise(), json.loads(ds.attrs["controls"])["gamma"]
     sizes = ds["n"].values
-    for e, colour, marker in zip(ds["resolution"].values, *_styles(ds), strict=False):
+    bounded = [e for e in ds["resolution"].values if e / share**0.5 < limits.CRITICAL]
+    for e, colour, marker in zip(bounded, shades(len(bounded)), MARKERS, strict=False):
         expected = limits.white(e / share**0.5)
         for (start, *_), style, limit in zip(LEGS, STYLES, expected, strict=True):
             one = ds["transition"].sel(start=start, resolution=e)
@@ -130,6 +132,7 @@ def ends(ds: xr.Dataset, ax: Axes) -> Axes:
             )
             ax.plot(sizes[-1] * 1.25, limit, "<", color=colour, ms=6, clip_on=False)
     ax.set_yscale("log")
+    plain(ax.yaxis)
     size_axis(ax, sizes)
     ax.set(xlabel=label(ds, "n"), ylabel=r"end of the branch $\alpha n^2 s^2$")
     outside_legend(ax, "$e$")
@@ -151,6 +154,7 @@ def widths(ds: xr.Dataset, ax: Axes) -> Axes:
     ax.plot(line, [*np.log(pairs[:, 1] / pairs[:, 0]), 0.0], "k", lw=1.5, label=r"$\infty$")
     ax.plot(line[-1], 0, "k*", ms=12, clip_on=False)
     ax.set_xscale("log")
+    plain(ax.xaxis)
     ax.set(xlabel=label(ds, "resolution"), ylabel=r"width of the loop in logit $\rho$")
     outside_legend(ax, "$n$")
     return ax
@@ -162,10 +166,6 @@ def _logit(rho: Any) -> Any:
 
 def _weight(logit: Any) -> Any:
     return 1 / (1 + np.exp(-logit))
-
-
-def _styles(ds: xr.Dataset) -> tuple[list[Any], str]:
-    return shades(ds.sizes["resolution"]), MARKERS
 
 
 def _noise() -> float:
