@@ -205,6 +205,17 @@ def test_gamma_to_0_ends_where_one_precision_does():
     assert gamma * (1 - rho) / rho == pytest.approx(overfit, rel=1e-8)
 
 
+def test_the_line_is_that_of_rho_and_gamma_together():
+    for logit in (-5.0, 0.3, 4.0):
+        rho = theory.weight(logit)
+        np.testing.assert_allclose(theory.diagonal(logit), theory.at_share(1 - rho)(logit))
+    # near its end beta is so large beside alpha that one precision says where that is
+    y = drawn(128)
+    rho = theory.spinodal(y, theory.diagonal)
+    ((_, alpha),) = limits.stiff(y).ends()
+    assert (1 - rho) ** 2 / rho == pytest.approx(alpha, rel=1e-2)
+
+
 def test_stiff_precision_is_the_closed_form_on_both_branches():
     y = drawn()
     closed = limits.stiff(y, E)

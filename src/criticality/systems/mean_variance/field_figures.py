@@ -135,6 +135,8 @@ def ends(ds: xr.Dataset, ax: Axes) -> Axes:
     plain(ax.yaxis)
     size_axis(ax, sizes)
     ax.set(xlabel=label(ds, "n"), ylabel=r"end of the branch $\alpha n^2 s^2$")
+    words = [f"{line}: {what}" for line, (*_, what) in zip(("solid", "dashed"), LEGS, strict=True)]
+    ax.set_title(f"{', '.join(words)}, arrows: " + r"$n\to\infty$", fontsize="medium")
     outside_legend(ax, "$e$")
     return ax
 
@@ -147,12 +149,12 @@ def widths(ds: xr.Dataset, ax: Axes) -> Axes:
     for n, colour, marker in zip(ds["n"].values, shades(ds.sizes["n"]), MARKERS, strict=False):
         mean, error = mean_and_error(by_realization(apart.sel(n=n).fillna(0.0), "resolution"))
         ax.errorbar(
-            ds["resolution"], mean, error, color=colour, marker=marker, ms=4, lw=1, label=f"{n}"
+            ds["resolution"], mean, error, color=colour, marker=marker, ms=4, ls="", label=f"{n}"
         )
     line = np.geomspace(float(ds["resolution"].min()), limits.CRITICAL * share**0.5, 300)
     pairs = np.array([limits.white(e / share**0.5) for e in line[:-1]])
     ax.plot(line, [*np.log(pairs[:, 1] / pairs[:, 0]), 0.0], "k", lw=1.5, label=r"$\infty$")
-    ax.plot(line[-1], 0, "k*", ms=12, clip_on=False)
+    ax.plot(line[-1], 0, "k*", ms=12, ls="", label="critical")
     ax.set_xscale("log")
     plain(ax.xaxis)
     ax.set(xlabel=label(ds, "resolution"), ylabel=r"width of the loop in logit $\rho$")
