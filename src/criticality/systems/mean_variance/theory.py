@@ -219,7 +219,8 @@ def curvature(fields: Fields, y: Array, weights: Weights, e: float) -> float:
 
     operator = LinearOperator((2 * n, 2 * n), matvec=inverse, dtype=np.float64)
     begin = np.cos(np.arange(2 * n))  # anything, but always the same
-    largest = eigsh(operator, 1, which="LA", v0=begin, tol=1e-10, return_eigenvectors=False)
+    options = {"which": "LA", "v0": begin, "tol": 1e-9, "ncv": min(2 * n, 60)}
+    largest = eigsh(operator, 1, return_eigenvectors=False, **options)
     return float(1 / largest[0]) - shift
 
 
