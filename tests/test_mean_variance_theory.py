@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.scipy.special import ndtr as jax_ndtr
+from matplotlib.figure import Figure
 from scipy.fft import dct, idct
 from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
@@ -16,6 +17,8 @@ from scipy.stats import norm
 from criticality import Study, base, phase_diagram, run
 from criticality.base import canonical
 from criticality.catalog import described
+from criticality.cli.app import Results
+from criticality.figures.book import Book
 from criticality.systems.mean_variance import field_figures, limits, scores, sine, theory
 from criticality.systems.mean_variance.field import MeanVarianceField
 from criticality.systems.mean_variance.theory import Fields, Weights
@@ -363,6 +366,51 @@ def test_targets_are_those_of_the_realization_at_every_weight():
     # constants are all that is left at rho = 0, whatever gamma
     assert one["test_mse"][0, 0] == pytest.approx(other["test_mse"][0, 0], rel=0.02)
     assert one["coverage"].shape == (2, 3, 2)
+
+
+def test_pages_draw_both_ways_and_the_ends_that_were_measured(tmp_path):
+    study = Study(
+        system=canonical(MeanVarianceField.tiny(), rho=(0.05, 0.5, 0.99)),
+        grid={"gamma": [0.1, 0.5]},
+        realizations=3,
+    )
+    run(study, tmp_path / "plane", workers=1)
+    results = Results(tmp_path / "plane", None)
+    book = Book()
+    field_figures.pages(results, book, {"gamma": "0.5"})
+    assert set(book.pages) == {"theory", "hysteresis", "curves"}
+    up, down = book.pages["theory"].axes
+    ds = results.open()
+    for line, start in zip(up.get_lines()[:2], (0.0, 1.0), strict=True):
+        logit = np.log(ds["transition"]) - np.log1p(-ds["transition"])
+        expected = logit.sel(start=start).mean("realization")
+        inside = expected < 4  # the others stand at the edge of the map
+        assert inside.any()
+        np.testing.assert_allclose(line.get_ydata()[inside], expected[inside], atol=1e-6)
+    assert len(down.get_lines()) == 2
+
+
+def test_ends_over_n_stand_beside_their_limits(tmp_path):
+    study = Study(
+        system=canonical(MeanVarianceField.tiny(), rho=(0.5,), gamma=1e-4),
+        grid={"n": [12, 24], "resolution": [0.01, 0.2]},
+        realizations=3,
+    )
+    run(study, tmp_path / "sizes", workers=1)
+    ds = Results(tmp_path / "sizes", None).open()
+    assert (ds["jumps"].sel(resolution=0.2) == 0).all()
+    ax = field_figures.ends(ds, Figure().subplots())
+    drawn = [line.get_ydata() for line in ax.get_lines() if line.get_marker() == "<"]
+    share = (2.0625 / 4.0625) ** 0.5
+    np.testing.assert_allclose(np.ravel(drawn), limits.white(0.01 / share))
+    rho = ds["transition"].sel(n=24, start=0.0, resolution=0.01)
+    alpha = (1e-4 * (1 - rho) / rho).mean().item()
+    curves = [line.get_ydata() for line in ax.get_lines() if line.get_linestyle() == "-"]
+    assert curves[0][1] == pytest.approx(alpha * 24**2 * share**2)
+    assert curves[0][1] == pytest.approx(limits.white(0.01 / share)[0], rel=0.5)
+    ax = field_figures.widths(ds, Figure().subplots())
+    (limit,) = (line for line in ax.get_lines() if line.get_label() == r"$\infty$")
+    assert limit.get_xdata()[-1] == pytest.approx(limits.CRITICAL * share)
 
 
 # -- scores

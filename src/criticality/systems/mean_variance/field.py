@@ -129,6 +129,15 @@ class MeanVarianceField:
         """Give a preset that runs in a fifth of a second."""
         return cls(n=16, rho=(0.1, 0.9, 0.999), level=(0.3, 0.9))
 
+    def notes(self) -> tuple[str, ...]:
+        """Say where a path cannot begin."""
+        if self.resolution == 0 and max(self.start) > 0.5:
+            return (
+                f"start = {list(self.start)}: with resolution = 0 there is no overfit minimum for "
+                f"a path to begin with; use a resolution, or start = [0.0]",
+            )
+        return ()
+
     def inner(self) -> dict[str, Sequence[float]]:
         """Coordinates of the inner dimensions."""
         return {"start": self.start, "rho": self.rho, "level": self.level}
