@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from criticality.systems.dropout import DropoutNetwork
     from criticality.systems.grokking.network import GrokkingNetwork
     from criticality.systems.grokking.theory import EffectiveTheory
+    from criticality.systems.mean_variance.field import MeanVarianceField
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
     from criticality.systems.rbm import RBM
     from criticality.systems.rbm.replica import ReplicaSymmetric
@@ -20,6 +21,7 @@ BUILT_IN = {
     "topology": "criticality.systems.pruning:TopologyNetwork",
     "grokking": "criticality.systems.grokking.network:GrokkingNetwork",
     "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
+    "mean_variance_theory": "criticality.systems.mean_variance.field:MeanVarianceField",
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
     "three_layer": "criticality.systems.three_layer:ThreeLayer",
@@ -31,6 +33,7 @@ __all__ = [
     "DropoutNetwork",
     "EffectiveTheory",
     "GrokkingNetwork",
+    "MeanVarianceField",
     "PruningNetwork",
     "ReplicaSymmetric",
     "ThreeLayer",
