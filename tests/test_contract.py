@@ -32,6 +32,8 @@ GOLDEN_KEYS = {
     "dropout": "f8aba5a9d596713cac92d9829bee3452db3878195a1d88c9bf9c0b7dd03e161e",
     "grokking": "9958fc4ac96da5a8598b8c8e3237a3cfca062ca505d30d0493a50f3b6669d43d",
     "grokking_theory": "9f3530ff160e61a566be8e315706741e2127c97b436a130614540d87e6aa2464",
+    "mean_variance": "8b8d4db1549aee093d9a8e03e1d6ee808578ed95cb5d89f39c4d3fbadc19ded9",
+    "mean_variance_sweep": "670afdd787a0642740a1e1d432524c520d05d9e6a6057f40193a0a082adbd83e",
     "pruning": "5cc8ce70a5b475cff4348932bfb0611f6cc1bd10189247d6f3ef783d09850886",
     "rbm": "31be7dd42b96318ed81d40144846789e4ff1efa7815eeaf1fb2f17eadf5fb4fe",
     "rbm_theory": "be86fc492b25d7745fde0215788fa17a1b309ebd40bdd6a5fbb7cf400f0a5035",

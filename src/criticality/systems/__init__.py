@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from criticality.systems.dropout import DropoutNetwork
     from criticality.systems.grokking.network import GrokkingNetwork
     from criticality.systems.grokking.theory import EffectiveTheory
+    from criticality.systems.mean_variance.network import MeanVarianceNetwork
+    from criticality.systems.mean_variance.sweep import MeanVarianceSweep
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
     from criticality.systems.rbm import RBM
     from criticality.systems.rbm.replica import ReplicaSymmetric
@@ -20,6 +22,8 @@ BUILT_IN = {
     "topology": "criticality.systems.pruning:TopologyNetwork",
     "grokking": "criticality.systems.grokking.network:GrokkingNetwork",
     "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
+    "mean_variance": "criticality.systems.mean_variance.network:MeanVarianceNetwork",
+    "mean_variance_sweep": "criticality.systems.mean_variance.sweep:MeanVarianceSweep",
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
     "three_layer": "criticality.systems.three_layer:ThreeLayer",
@@ -31,6 +35,8 @@ __all__ = [
     "DropoutNetwork",
     "EffectiveTheory",
     "GrokkingNetwork",
+    "MeanVarianceNetwork",
+    "MeanVarianceSweep",
     "PruningNetwork",
     "ReplicaSymmetric",
     "ThreeLayer",
