@@ -259,7 +259,16 @@ class MeanVarianceNetwork(Networks):
     @classmethod
     def tiny(cls) -> MeanVarianceNetwork:
         """Give a preset that runs in a second."""
-        return cls(n_train=16, width=6, epochs=200, warmup=50, half_cycle=50, x=(0.0, 0.5, 1.0))
+        return cls(
+            rho=0.95,
+            n_train=16,
+            width=6,
+            depth=1,
+            epochs=120,
+            warmup=40,
+            level=(0.2, 0.8),
+            x=(0.0, 0.5, 1.0),
+        )
 
     def validate(self) -> None:
         """Raise `InputError` for data that cannot be used, or a warm-up beyond the end."""

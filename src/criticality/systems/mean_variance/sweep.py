@@ -91,7 +91,15 @@ class MeanVarianceSweep(Networks):
     @classmethod
     def tiny(cls) -> MeanVarianceSweep:
         """Give a preset that runs in a second."""
-        return cls(n_train=16, width=6, epochs=100, warmup=50, half_cycle=50, rho=(0.1, 0.9, 0.5))
+        return cls(
+            n_train=16,
+            width=6,
+            depth=1,
+            epochs=30,
+            warmup=20,
+            rho=(0.9, 0.98, 0.95),
+            level=(0.2, 0.8),
+        )
 
     def validate(self) -> None:
         """Raise `InputError` for a data set that cannot be used, or more than one turn."""

@@ -19,17 +19,31 @@ STRIDE = 100  # epochs of one advance
 
 
 class State(NamedTuple):
-    """Root key, epochs that are done, and the training."""
+    """State of one training.
+
+    Attributes
+    ----------
+    key
+        Root key.
+    parts
+        The samples.  They are not split anew in each advance: fused with the training, sums would
+        be rounded by the place in a batch of realizations.
+    epoch
+        Epochs that are done.
+    fit
+        The training.
+    """
 
     key: jax.Array
+    parts: Split
     epoch: jax.Array
     fit: networks.Fit
 
 
 def begin(system: MeanVarianceNetwork, key: jax.Array, data: Any) -> State:
-    """Initialise both networks."""
-    features = data["train_x"].shape[1] if system.requires() else 1
-    return State(key, jnp.int32(0), networks.start(system, key, features))
+    """Split the samples, and initialise both networks."""
+    parts = split(system, key, data)
+    return State(key, parts, jnp.int32(0), networks.start(system, key, len(parts.train.x)))
 
 
 def advance(system: MeanVarianceNetwork, state: State, data: Any) -> State:
@@ -39,12 +53,12 @@ def advance(system: MeanVarianceNetwork, state: State, data: Any) -> State:
         system,
         stream(state.key, "batches"),
         state.fit,
-        split(system, state.key, data).train,
+        state.parts.train,
         Weights(jnp.asarray(system.rho), jnp.asarray(system.gamma)),
         (state.epoch, last),
         system.warmup,
     )
-    return State(state.key, last, fit)
+    return state._replace(epoch=last, fit=fit)
 
 
 def finished(system: MeanVarianceNetwork, state: State) -> jax.Array:
@@ -54,7 +68,7 @@ def finished(system: MeanVarianceNetwork, state: State) -> jax.Array:
 
 def observe(system: MeanVarianceNetwork, state: State, data: Any) -> dict[str, jax.Array]:
     """Give what is measured, and the fitted functions of the sine problem."""
-    parts = split(system, state.key, data)
+    parts = state.parts
     weights = Weights(jnp.asarray(system.rho), jnp.asarray(system.gamma))
     params = state.fit.params
     return {

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from criticality.nn.streams import stream
 from criticality.systems.mean_variance.model import STRIDE, measure, networks
 from criticality.systems.mean_variance.model.networks import Weights
-from criticality.systems.mean_variance.model.parts import split
+from criticality.systems.mean_variance.model.parts import Split, split
 from criticality.systems.mean_variance.sweep import MeanVarianceSweep
 
 
@@ -19,8 +19,8 @@ class State(NamedTuple):
 
     Attributes
     ----------
-    key
-        Root key.
+    key, parts
+        Root key, and the samples.
     place, epoch
         Value of rho, by number, and epochs that are done at it.
     fit
@@ -30,6 +30,7 @@ class State(NamedTuple):
     """
 
     key: jax.Array
+    parts: Split
     place: jax.Array
     epoch: jax.Array
     fit: networks.Fit
@@ -37,10 +38,11 @@ class State(NamedTuple):
 
 
 def begin(system: MeanVarianceSweep, key: jax.Array, data: Any) -> State:
-    """Initialise both networks."""
-    features = data["train_x"].shape[1] if system.requires() else 1
-    state = State(key, jnp.int32(0), jnp.int32(0), networks.start(system, key, features), {})
-    kinds = jax.eval_shape(lambda: _measure(system, state, data))
+    """Split the samples, and initialise both networks."""
+    parts = split(system, key, data)
+    fit = networks.start(system, key, len(parts.train.x))
+    state = State(key, parts, jnp.int32(0), jnp.int32(0), fit, {})
+    kinds = jax.eval_shape(lambda: _measure(system, state))
     empty = {name: jnp.zeros((len(system.rho), *of.shape), of.dtype) for name, of in kinds.items()}
     return state._replace(found=empty)
 
@@ -54,7 +56,7 @@ def advance(system: MeanVarianceSweep, state: State, data: Any) -> State:
         system,
         stream(jax.random.fold_in(state.key, state.place), "batches"),
         state.fit,
-        split(system, state.key, data).train,
+        state.parts.train,
         _weights(system, state.place),
         (state.epoch, last),
         warmup,
@@ -62,13 +64,14 @@ def advance(system: MeanVarianceSweep, state: State, data: Any) -> State:
     trained = state._replace(epoch=last, fit=fit)
 
     def measured() -> State:
-        now = _measure(system, trained, data)
-        return State(
-            state.key,
-            state.place + 1,
-            jnp.int32(0),
-            networks.fresh(fit.params, fit.skipped),
-            {name: state.found[name].at[state.place].set(value) for name, value in now.items()},
+        now = _measure(system, trained)
+        return state._replace(
+            place=state.place + 1,
+            epoch=jnp.int32(0),
+            fit=networks.fresh(fit.params, fit.skipped),
+            found={
+                name: state.found[name].at[state.place].set(value) for name, value in now.items()
+            },
         )
 
     after: State = jax.lax.cond(last >= epochs, measured, lambda: trained)
@@ -90,7 +93,7 @@ def _weights(system: MeanVarianceSweep, place: jax.Array) -> Weights:
     return Weights(rho, 1 - rho if system.tied else jnp.asarray(system.gamma))
 
 
-def _measure(system: MeanVarianceSweep, state: State, data: Any) -> dict[str, jax.Array]:
-    parts, params = split(system, state.key, data), state.fit.params
+def _measure(system: MeanVarianceSweep, state: State) -> dict[str, jax.Array]:
+    parts, params = state.parts, state.fit.params
     loss = networks.loss(system, params, parts.train, None, _weights(system, state.place))
     return {**measure(system, params, parts), "loss": loss}
