@@ -6,6 +6,7 @@ twice as fast as separate networks of separate layers.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from criticality.nn import dense, fit, samples
+from criticality.nn import fit, samples
 from criticality.nn.streams import stream
 from criticality.systems.mean_variance.model.parts import Part
 from criticality.systems.mean_variance.network import Networks
@@ -58,12 +59,12 @@ def shapes(system: Networks, features: int) -> list[tuple[int, int]]:
 
 
 def start(system: Networks, key: jax.Array, features: int) -> Fit:
-    """Random networks."""
-    rows = []
-    for net in NETS:
-        layers = dense.initialize(stream(key, net), shapes(system, features), scheme="he")
-        rows.append(jnp.concatenate([x.ravel() for layer in layers for x in layer]))
-    return fresh(system.gain * jnp.stack(rows), jnp.int32(0))
+    """Random networks: weights as He et al. (2015) have them, times the gain; biases 0."""
+    sizes = shapes(system, features)
+    deviation = [[math.sqrt(2 / into)] * (out * into) + [0.0] * out for out, into in sizes]
+    each = jnp.concatenate([jnp.asarray(layer) for layer in deviation])
+    noise = jax.random.normal(stream(key, "networks"), (len(NETS), len(each)))
+    return fresh(system.gain * each * noise, jnp.int32(0))
 
 
 def fresh(params: jax.Array, skipped: jax.Array) -> Fit:
@@ -73,10 +74,13 @@ def fresh(params: jax.Array, skipped: jax.Array) -> Fit:
 
 
 def outputs(system: Networks, params: jax.Array, x: jax.Array) -> jax.Array:
-    """Give the outputs of the last layers [nets, samples] for x [features, samples]."""
+    """Give the outputs of the last layers [nets, samples].
+
+    For x [features, samples], or [nets, features, samples] if each network has its own.
+    """
     nets, at = len(params), 0
-    h = jnp.broadcast_to(x, (nets, *x.shape))
-    layers = shapes(system, len(x))
+    h = jnp.broadcast_to(x, (nets, *x.shape[-2:]))
+    layers = shapes(system, x.shape[-2])
     for number, (out, into) in enumerate(layers):
         w = params[:, at : at + out * into].reshape(nets, out, into)
         at += out * into
@@ -198,8 +202,9 @@ def _epoch(
 def energies(system: Networks, params: jax.Array, x: jax.Array) -> jax.Array:
     """Mean over samples of the squared gradients of mean and precision by x, [2]."""
 
-    def total(net: int, x: jax.Array) -> jax.Array:
-        return predict(system, params, x)[net].sum()  # of which a sample's x moves its own term
+    def total(x: jax.Array) -> jax.Array:
+        mean, precision = predict(system, params, x)
+        return (mean + precision).sum()  # each x moves one term alone
 
-    gradients = (jax.grad(lambda x, net=net: total(net, x))(x) for net in range(len(NETS)))
-    return jnp.stack([jnp.mean(jnp.sum(slope**2, axis=0)) for slope in gradients])
+    slope = jax.grad(total)(jnp.stack([x] * len(NETS)))
+    return jnp.mean(jnp.sum(slope**2, axis=1), axis=1)

@@ -49,15 +49,14 @@ def split(system: Networks, key: jax.Array, data: Any) -> Split:
 
 def _sine(system: Networks, key: jax.Array) -> list[Part]:
     """Equidistant training points; all others are uniform on [0, 1]."""
-    parts = []
-    for name, count in system.counts()._asdict().items():
-        if name == "train":
-            x = sine.places(count, jnp)
-        else:
-            x = jax.random.uniform(stream(key, f"places of {name}"), (count,))
-        noise = jax.random.normal(stream(key, f"noise of {name}"), (count,))
-        parts.append(Part(x[None], sine.mean(x, jnp) + sine.deviation(x, jnp) * noise))
-    return parts
+    train, validation, test = system.counts()
+    others = jax.random.uniform(stream(key, "places"), (validation + test,))
+    x = jnp.concatenate([sine.places(train, jnp), others])
+    noise = jax.random.normal(stream(key, "noise"), x.shape)
+    y = sine.mean(x, jnp) + sine.deviation(x, jnp) * noise
+    ends = (train, train + validation)
+    parts = zip(jnp.split(x[None], ends, axis=1), jnp.split(y, ends), strict=True)
+    return [Part(*part) for part in parts]
 
 
 def _table(system: Networks, key: jax.Array, data: Any) -> list[Part]:
