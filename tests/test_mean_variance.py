@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import stats
+from scipy import optimize, stats
 
 from criticality import data
 from criticality.base import InputError, Task, canonical
 from criticality.engine.templates import split as templates
 from criticality.systems import MeanVarianceNetwork, MeanVarianceSweep
-from criticality.systems.mean_variance import measures, model, scores, sine, sweep
+from criticality.systems.mean_variance import measures, model, scores, sine, stability, sweep
 from criticality.systems.mean_variance.model import networks, parts
 from criticality.systems.mean_variance.model import sweep as sweeping
 
@@ -184,16 +184,16 @@ def plain_network(params, x, width=5, depth=2):
     return outs[-1][0], backward
 
 
-def plain_loss(params, x, y, rho, gamma, divisor=1):
+def plain_loss(params, x, y, rho, gamma, divisor=1, width=5, depth=2):
     """Loss and gradient, written out, float64; at precision 1 if there is one network."""
-    mean, to_mean = plain_network(params[0], x)
+    mean, to_mean = plain_network(params[0], x, width, depth)
     squares = [gamma * params[0] @ params[0] / divisor]
     decays = [2 * gamma * params[0] / divisor]
     if len(params) == 1:
         likelihood = np.mean((y - mean) ** 2)
         slopes = [to_mean(2 * (mean - y) / len(y))]
     else:
-        raw, to_precision = plain_network(params[1], x)
+        raw, to_precision = plain_network(params[1], x, width, depth)
         precision = np.log1p(np.exp(raw)) + 1e-8
         likelihood = np.mean(precision * (y - mean) ** 2 - np.log(precision))
         inside = ((y - mean) ** 2 - 1 / precision) / (1 + np.exp(-raw))
@@ -450,11 +450,65 @@ def test_a_known_law_of_the_variance_is_recovered(tmp_path):
     assert np.std(ratio) < 0.2
     assert abs(np.mean(ratio)) < 0.07
     wrong = ((mean * unit + zero - 5) / 3 - true_mean) / true_deviation
-    assert np.mean(wrong**2) < 0.2  # in units of the law; 3.5 without any mean
+    assert np.mean(wrong**2) < 0.2  # in units of the law; 3.2 without any mean
     assert_allclose(found["coverage"], measures.LEVELS, atol=0.03)  # 2667 samples
     assert found["test_ece"] < 0.03
     assert_allclose(found["test_chi2"], 1, atol=0.2)
     assert np.isnan(found["mean_curve"]).all()
+
+
+# --- constants: stable or not -----------------------------------------------------------------
+
+
+def nearby(net, x, y, rho, gamma, depth, length=1e-3):
+    """Least change of the loss, over length^2, among networks of one unit near the constant one."""
+    rng = np.random.default_rng(3)
+    bias, _ = stability.constant(y, rho, gamma)
+    constant = np.zeros((2, 4 if depth == 1 else 6))
+    constant[1, -1] = bias
+    if depth == 1:  # all directions inwards, and outwards a weight of the same length
+        angle = np.arange(0, 2 * np.pi, 0.05)
+        inward = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        directions = [[*w, sign] for w in inward for sign in (-1, 1)]
+    else:
+        directions = rng.normal(size=(400, 5))
+    before, _ = plain_loss(constant, x, y, rho, gamma, 1, 1, depth)
+    change = []
+    for direction in directions:
+        moved = constant.copy()
+        moved[net, :-1] = length * np.array(direction)
+        change.append(plain_loss(moved, x, y, rho, gamma, 1, 1, depth)[0] - before)
+    return min(change) / length**2
+
+
+@pytest.mark.parametrize("net", [0, 1])
+def test_constants_are_unstable_with_one_hidden_layer_from_a_margin_of_1_on(net):
+    rng = np.random.default_rng(4)
+    x = np.linspace(-1.7, 1.7, 20)
+    y = (np.sin(2 * x) + 0.3 * x) + rng.normal(size=20) * np.exp(x / 2)
+    x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
+    gamma = 0.4
+    critical = optimize.brentq(
+        lambda rho: stability.margins(x, y, rho, gamma)[net] - 1, 0.01, 0.999
+    )
+    odds = critical / (1 - critical)
+    below, above = (odds * factor / (1 + odds * factor) for factor in (0.97, 1.03))
+    assert nearby(net, x[None], y, below, gamma, 1) > 0
+    assert nearby(net, x[None], y, above, gamma, 1) < 0
+    # with two hidden layers never, at this distance
+    assert nearby(net, x[None], y, 0.99, gamma, 1) < 0 < nearby(net, x[None], y, 0.99, gamma, 2)
+
+
+def test_trained_constants_are_left_where_they_are_unstable():
+    shallow = dataclasses.replace(SMALL, depth=1, epochs=8000, warmup=1000, half_cycle=500)
+    part = call(model.begin, shallow, key(), {}).parts.train
+    x, y = (np.asarray(a, float) for a in (part.x[0], part.y))
+    critical = optimize.brentq(lambda rho: stability.margins(x, y, rho, 1 - rho)[0] - 1, 0.1, 0.99)
+    for shift, grown in ((-0.03, False), (0.03, True)):
+        rho = critical + shift
+        found = observed(dataclasses.replace(shallow, rho=rho, gamma=1 - rho))
+        assert (found["mean_energy"] > 1e-4) == grown
+        assert 0.9 < found["train_mse"] < 1.0001  # no jump
 
 
 # --- sweeps ----------------------------------------------------------------------------------

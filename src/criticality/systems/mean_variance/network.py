@@ -18,6 +18,7 @@ __all__ = ["MeanVarianceNetwork"]
 
 SINE = "sine"
 SINE_TRAIN, SINE_TEST = 64, 1000  # samples of the sine problem: the paper's number, and ours
+SLOPE = 0.01  # of the leaky ReLU below 0
 PLACES = tuple(i / 50 for i in range(51))
 
 

@@ -22,23 +22,8 @@ from criticality.systems.mean_variance.network import SKIPPED, Networks
 __all__ = ["MeanVarianceSweep"]
 
 LEG = (
-    0.1,
-    0.2,
-    0.3,
-    0.4,
-    0.5,
-    0.6,
-    0.7,
-    0.8,
-    0.86,
-    0.9,
-    0.93,
-    0.95,
-    0.97,
-    0.98,
-    0.99,
-    0.995,
-    0.999,
+    *(0.4, 0.5, 0.55, 0.6, 0.64, 0.68, 0.72, 0.76, 0.8, 0.84, 0.88),
+    *(0.91, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.999),
 )
 HERE = "criticality.systems.mean_variance.sweep"
 

@@ -17,10 +17,9 @@ from jax.typing import ArrayLike
 from criticality.nn import fit, samples
 from criticality.nn.streams import stream
 from criticality.systems.mean_variance.model.parts import Part
-from criticality.systems.mean_variance.network import Networks
+from criticality.systems.mean_variance.network import SLOPE, Networks
 
 NETS = ("mean", "precision")
-SLOPE = 0.01  # of the leaky ReLU below 0
 FLOOR = 1e-8  # of the precision
 
 
