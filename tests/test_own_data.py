@@ -449,6 +449,7 @@ def test_arrays_that_cannot_be_used_are_refused(tmp_path, monkeypatch, arrays, w
         ("a,y\n1,0\n2,\n", "row 2 has '' in column 'y'"),
         ("a,y\n" + "1,0\n2,1\n" * 5 + "nan,1\n", "x[10, 0] is nan"),
         ("a,y\n" + "1,0\n2,-1\n" * 5, "from -1 to 0"),
+        ('a,y\n"1\n2",0\n', "row 1 has a quotation mark that is not closed"),
         ("a,y\n" + "1,0\n1e999,1\n" * 5, "x[1, 0] is inf"),
         ("a,y\n1," + "9" * 4300 + "\n", "expected finite numbers"),
     ],

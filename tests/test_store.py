@@ -184,6 +184,27 @@ def test_overlapping_extensions_count_what_was_asked_for(tiny_study, tmp_path):
     assert int(np.isnan(store.open()["epochs"]).sum()) == 3 * 2 * 3 - 14
 
 
+def test_a_path_asks_for_its_points_and_may_be_extended_to_the_plane(tiny_study, tmp_path):
+    grid = with_grid(tiny_study, p_train=[0.0, 0.5], n_train=[50, 60])
+    path = dataclasses.replace(grid, grid={}, path={"p_train": (0.0, 0.5), "n_train": (60, 50)})
+    run(path, tmp_path / "s")
+    store, n = Store(tmp_path / "s"), path.realizations
+    assert store.total() == len(store.entries()[0]) == 2 * n
+    opened = store.open(observables=["epochs"])["epochs"]
+    there = np.isfinite(opened).all("realization")
+    assert [there.sel(p_train=p, n_train=m).item() for p, m in ((0, 60), (0.5, 50))] == [True] * 2
+    assert there.sum() == 2
+    before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "s/results").iterdir()}
+    run(grid, tmp_path / "s")
+    assert store.total() == len(store.entries()[0]) == 4 * n
+    after = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "s/results").iterdir()}
+    assert before.items() < after.items()
+    # of a store that has more, a path opens as its own points
+    again = np.isfinite(store.open(path.plan(), ["epochs"])["epochs"]).all("realization")
+    assert again.equals(there)
+    assert np.isfinite(store.open(observables=["epochs"])["epochs"]).all()
+
+
 @pytest.mark.parametrize("there", [False, True], ids=["new store", "old store"])
 def test_runs_that_begin_at_once_lose_nothing(tiny_study, tmp_path, monkeypatch, there):
     studies = [dataclasses.replace(tiny_study, realizations=1 + i) for i in range(4)]

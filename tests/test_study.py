@@ -37,6 +37,45 @@ def test_a_study_is_the_product_of_its_grid_and_realizations(tmp_path):
     assert len({t.key for t in study.tasks()}) == 8
 
 
+def test_along_a_path_controls_change_together(tmp_path):
+    text = STUDY.replace("n_train = [100, 200]", "width = [12, 14]").replace("width = 12\n", "")
+    text += "[path]\nn_train = [300, 100, 200]\nlearning_rate = [0.1, 0.1, 0.2]\n"
+    study = read(tmp_path, text)
+    names = ("p_train", "width", "n_train", "learning_rate")
+    points = [tuple(getattr(s, name) for name in names) for s in study.systems()]
+    along = [(100, 0.1), (200, 0.2), (300, 0.1)]
+    assert points == [(p, w, *a) for p in (0, 0.5) for w in (12, 14) for a in along]
+    assert study.swept()["learning_rate"] == (0.1, 0.2)
+    assert pickle.loads(pickle.dumps(study)) == study
+    # points have the keys that they have in a grid
+    grid = read(
+        tmp_path, text.replace("[path]", ""), "learning_rate=[0.1, 0.2]", "n_train=[100, 200, 300]"
+    )
+    assert {t.key for t in study.tasks()} < {t.key for t in grid.tasks()}
+    # a control that is set no longer changes, if no other changes with it
+    with pytest.raises(InputError, match=r"n_train changes along the path of .* together with"):
+        read(tmp_path, text, "n_train=100")
+    alone = text.replace("learning_rate = [0.1, 0.1, 0.2]\n", "")
+    assert not read(tmp_path, alone, "n_train=100").path
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("n_train = [100, 200]\nlearning_rate = [0.1]", "path: 2 of n_train, 1 of learning_rate"),
+        ("n_train = [100, 100]\nlearning_rate = [0.1, 0.1]", "no point twice"),
+        ("p_train = [0.1, 0.2]", "p_train is both in .grid. and in .path."),
+        ("p_eval = [0.1, 0.2]", "path.p_eval: an inner axis"),
+        ("n_train = []", "path.n_train: the list is empty"),
+        ("n_train = 100", "path.n_train = 100: expected a list"),
+        ("n_trian = [100]", "n_trian.*did you mean|n_trian.*n_train"),
+    ],
+)
+def test_what_is_no_path_is_refused(tmp_path, path, words):
+    with pytest.raises(InputError, match=words):
+        read(tmp_path, STUDY.replace("n_train = [100, 200]", "") + f"[path]\n{path}\n")
+
+
 def test_zero_and_zero_point_zero_are_the_same_task(tmp_path):
     whole = read(tmp_path, STUDY, "p_train=[0, 0.5]", "learning_rate=1")
     point = read(tmp_path, STUDY, "p_train=[0.0, 0.5]", "learning_rate=1.0")

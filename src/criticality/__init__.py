@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Phase,
         Rule,
         RunError,
+        Search,
         control,
         system,
     )
@@ -48,6 +49,7 @@ _HOME = {
     "control": "base",
     "Rule": "base",
     "Phase": "base",
+    "Search": "base",
     "Observable": "base",
     "Flag": "base",
     "Estimate": "base",
@@ -84,6 +86,7 @@ __all__ = [
     "Rule",
     "RunError",
     "ScalingData",
+    "Search",
     "Store",
     "Study",
     "collapse",

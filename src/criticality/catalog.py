@@ -297,7 +297,7 @@ def card_of(store: Any, place: str | None = None) -> tuple[Card, dict[str, Axis]
 
 
 def described(ds: Any, told: Card, declared: Mapping[str, Axis], here: bool) -> Any:
-    """Add to a data set the derived quantities of a card, where they can be had, and its labels."""
+    """Add to a data set derived quantities of a card, where they can be had, labels and scales."""
     for derived in told.derived if here else ():
         values = resolve(derived.function)(ds)
         if REALIZATION not in getattr(values, "dims", ()):
@@ -311,7 +311,9 @@ def described(ds: Any, told: Card, declared: Mapping[str, Axis], here: bool) -> 
     labels = {name: axis.label for name, axis in declared.items()}
     labels |= {observable.name: observable.label for observable in told.observables}
     labels |= {derived.name: derived.label for derived in told.derived}
-    for name, label in labels.items():
-        if label and name in ds.variables:
-            ds[name].attrs["label"] = label
+    scales = {name: axis.scale for name, axis in declared.items() if axis.scale != "linear"}
+    for attribute, texts in (("label", labels), ("scale", scales)):
+        for name, text in texts.items():
+            if text and name in ds.variables:
+                ds[name].attrs[attribute] = text
     return ds

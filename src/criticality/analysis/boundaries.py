@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from criticality.analysis import stats
+from criticality.analysis.scales import scale_of, scaled, unscaled
 from criticality.analysis.stats import Array
-from criticality.base import Estimate, Flag, InputError, flagged, unknown
+from criticality.base import Estimate, Flag, InputError, Scale, flagged, unknown
 
 Direction = Literal["up", "down", "either"]
 
@@ -106,6 +107,7 @@ def zero_crossing(
     n: int = 0,
     name: str = "y",
     threshold: str = "0",
+    scale: Scale = "linear",
 ) -> tuple[Estimate, tuple[Flag, ...]]:
     """Where y(x) passes through zero, with the interval of Fieller.
 
@@ -140,6 +142,8 @@ def zero_crossing(
         Realizations, for the record.
     name, threshold
         For the texts of the flags.
+    scale
+        On which the line is drawn through the points.
 
     Returns
     -------
@@ -163,6 +167,7 @@ def zero_crossing(
     x, y, error, dof = x[there], y[there], error[there], dof[there]
     if not (np.diff(x) > 0).all():
         raise InputError(f"a crossing needs ascending values of its axis, not {list(x)}.")
+    x = scaled(x, scale)
     nothing = Estimate(value=math.nan, level=level, n=n, method=METHOD)
     if len(x) < 2:
         return nothing, (Flag("no error", name, "no error: fewer than two realizations or sizes"),)
@@ -205,11 +210,13 @@ def zero_crossing(
         if math.isfinite(bare) and right - left > COARSE * bare:
             text = "most of its error is interpolation: refine the grid"
             flags.append(Flag("coarse grid", name, text))
+    found, ends = unscaled(found, scale), unscaled([low, high, left, right], scale)
+    low, high, left, right = (float(end) for end in ends)
     estimate = Estimate(
         value=float(found[0]) if len(found) else math.nan,
-        error=float(right - left) / 2 if np.isfinite([left, right]).all() else math.inf,
-        low=float(low),
-        high=float(high),
+        error=(right - left) / 2 if np.isfinite([left, right]).all() else math.inf,
+        low=low,
+        high=high,
         level=level,
         n=n,
         method=METHOD,
@@ -349,6 +356,7 @@ def boundaries(
             n=n,
             name=name or quantity,
             threshold=f"{threshold:g}",
+            scale=scale_of(plane[along]),
         )
         at = {d: plane[d].values[i].item() for d, i in zip(others, index, strict=True)}
         found.append(

@@ -48,6 +48,17 @@ class PhaseDiagram:
         """Give the phase behind a code."""
         return (UNRESOLVED, *self.phases)[code]
 
+    @property
+    def measured(self) -> xr.DataArray:
+        """Whether a cell has any number: a study along a path asks for few cells of a plane."""
+        if "realizations" in self.cells:
+            return self.cells["realizations"] > 0
+        phase, found = self.cells["phase"], self.cells["phase"] != 0
+        for array in self.cells.values():
+            if array.dtype.kind == "f" and array.dims == phase.dims:
+                found = found | array.notnull()
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """Give plain data: a row for every cell, the borders, and how it was made."""
         dims = [str(dim) for dim in self.cells["phase"].dims]

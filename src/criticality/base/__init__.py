@@ -5,7 +5,10 @@ from __future__ import annotations
 from criticality.base.card import Card, Derived, Observable, Reference
 from criticality.base.controls import (
     FILE,
+    OWN,
+    TABLE,
     Axis,
+    Scale,
     axes,
     canonical,
     coerced,
@@ -18,6 +21,7 @@ from criticality.base.controls import (
 from criticality.base.errors import DataError, InputError, RunError, reason, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
 from criticality.base.phases import UNRESOLVED, Phase, Rule, of_each, probability_name
+from criticality.base.search import Search
 from criticality.base.system import (
     STATE_MACHINE,
     System,
@@ -34,7 +38,9 @@ from criticality.base.task import Task, digest
 
 __all__ = [
     "FILE",
+    "OWN",
     "STATE_MACHINE",
+    "TABLE",
     "UNRESOLVED",
     "Axis",
     "Card",
@@ -48,6 +54,8 @@ __all__ = [
     "Reference",
     "Rule",
     "RunError",
+    "Scale",
+    "Search",
     "System",
     "Task",
     "axes",

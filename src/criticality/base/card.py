@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from criticality.base.errors import InputError, expect_texts, expect_tuples, unknown
 from criticality.base.phases import UNRESOLVED, Phase, Rule, of_each, probability_name
+from criticality.base.search import Search
 
 Reference = str | Callable[..., Any]  # "package.module:name", or the thing itself
 Precision = Literal["float32", "float64"]
@@ -126,6 +127,8 @@ class Card:
         `figures.book.Source`, `analysis.thresholds.Options` and `.CriticalPoints`.
     derived
         Further quantities.
+    search
+        How good values of controls are looked for.
     pages
         Figure pages of its own: (source, book, at) -> None, see `figures.book`.
     precision
@@ -148,6 +151,7 @@ class Card:
     classify: Reference = ""
     threshold: Reference = ""
     derived: tuple[Derived, ...] = ()
+    search: Search | None = None
     pages: Reference = ""
     precision: Precision = "float32"
     deterministic: bool = False
@@ -184,7 +188,8 @@ class Card:
         for dim in self.repeated:
             if dim not in dims:
                 raise unknown("dimension", dim, dims, f"repeated of {self.name}")
-        for name in (*self.order, *(rule.quantity for rule in self.rules)):
+        sought = (self.search.minimise, *self.search.show) if self.search else ()
+        for name in (*self.order, *(rule.quantity for rule in self.rules), *sought):
             if name not in quantities:
                 raise unknown("observable", name, quantities, f"card of {self.name}")
         phases = [phase.name for phase in self.phases]
@@ -228,6 +233,8 @@ class Card:
         plain["derived"] = [vars(d) | {"function": _named(d.function)} for d in self.derived]
         for name in ("observables", "phases", "rules"):
             plain[name] = [dataclasses.asdict(part) for part in plain[name]]
+        if self.search:
+            plain["search"] = vars(self.search) | {"path": dict(self.search.path)}
         return plain
 
     @classmethod
@@ -240,6 +247,8 @@ class Card:
             content[name] = tuple(_of(kind, part) for part in parts)
         for name in ("plane", "order", "repeated"):
             content[name] = tuple(content.get(name, ()))
+        if content.get("search"):
+            content["search"] = _of(Search, content["search"])
         return cls(**content)
 
 
@@ -259,6 +268,7 @@ def _named(function: Reference) -> str:
 def _of(kind: type[Any], plain: Mapping[str, Any]) -> Any:
     known = {f.name for f in dataclasses.fields(kind)}
     content = {name: value for name, value in plain.items() if name in known}
-    if "dims" in content:
-        content["dims"] = tuple(content["dims"])
+    for name in ("dims", "show"):
+        if name in content:
+            content[name] = tuple(content[name])
     return kind(**content)

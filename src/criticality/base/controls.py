@@ -15,6 +15,8 @@ from criticality.base.errors import InputError, unknown
 RANGES = {32: (2**31 - 1, 3.0e38, 1.2e-38), 64: (2**63 - 1, 1.7e308, 2.3e-308)}
 Scale = Literal["linear", "log", "logit"]
 FILE = "file:"  # before the path of a user's own data set
+TABLE = "table:"  # before the path and the target column of a user's own table
+OWN = (f"{FILE}PATH", f"{TABLE}PATH#COLUMN")  # as people are told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ class Axis:
         Of an outer axis: its points share their random numbers, as the same disorder at every
         temperature.
     files
-        Of a text: "file:PATH" is allowed beside the choices.
+        Of a text: "file:PATH" and "table:PATH#COLUMN" are allowed beside the choices.
     scale
         In which steps of a number are alike: "logit", ln x/(1-x), is for shares between 0 and 1.
     """
@@ -73,6 +75,10 @@ class Axis:
         if self.interval[0] not in "[(" or self.interval[-1] not in "])" or not low <= high:
             raise ValueError(self.interval)
         return low, high
+
+    def allowed(self) -> tuple[str, ...]:
+        """Choices as people read them, with the forms of a user's own data."""
+        return (*self.choices, *(OWN if self.files else ()))
 
     def admits(self, value: float) -> bool:
         """Whether a number lies in the interval (NaN never does)."""
@@ -219,10 +225,9 @@ def _coerce(axis: Axis, kind: type, value: Any, bits: int) -> Any:
         if not isinstance(value, kind):
             word = "true or false" if kind is bool else "a text"
             raise InputError(f"{axis.name} = {value!r}: expected {word}.")
-        own = axis.files and str(value).startswith(FILE)
+        own = axis.files and str(value).startswith((FILE, TABLE))
         if axis.choices and value not in axis.choices and not own:
-            choices = (*axis.choices, f"{FILE}PATH") if axis.files else axis.choices
-            raise unknown(f"value for {axis.name}:", str(value), choices)
+            raise unknown(f"value for {axis.name}:", str(value), axis.allowed())
         return value
     word = "a whole number" if kind is int else "a number"
     expected = InputError(f"{axis.name} = {value!r}: expected {word} in {axis.interval}.")

@@ -8,8 +8,9 @@ need themselves, so that `--help` answers at once.
 from criticality.cli import study  # isort: skip
 from criticality.cli import phases  # isort: skip
 from criticality.cli import threshold  # isort: skip
+from criticality.cli import search  # isort: skip
 from criticality.cli import figures  # isort: skip
 from criticality.cli import scaling  # isort: skip
 from criticality.cli.app import main
 
-__all__ = ["figures", "main", "phases", "scaling", "study", "threshold"]
+__all__ = ["figures", "main", "phases", "scaling", "search", "study", "threshold"]

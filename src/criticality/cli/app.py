@@ -45,7 +45,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
-        help="Folder of data: published files, and what file:PATH means; looked in first.",
+        help="Folder of data: published files, and what file: and table: mean; looked in first.",
         envvar="CRITICALITY_DATA",
         callback=_looking_in,
     ),

@@ -27,6 +27,7 @@ from criticality.cli.app import (
 )
 
 MOST = 24  # tables
+NOTHING = "."  # stands for a cell that was not measured
 SMALL = 0.01  # below it, three decimals say too little
 
 if TYPE_CHECKING:
@@ -94,6 +95,9 @@ def _found(results: Results, options: dict[str, Any]) -> list[tuple[dict[str, An
 def _table(diagram: PhaseDiagram) -> None:
     """Write a letter for every cell, the first axis along the row."""
     names = [f"{p.letter} {p.name}" for p in (*diagram.phases, diagram.phase(0))]
+    measured = diagram.measured.values
+    if not measured.all():
+        names.append(f"{NOTHING} not measured")
     write(f"phase of every cell: {', '.join(names)}")
     cells = diagram.cells
     x = str(cells["phase"].dims[0])
@@ -113,6 +117,7 @@ def _table(diagram: PhaseDiagram) -> None:
     codes = cells["phase"].values.reshape(len(heads), -1)
     shown = codes if likely is None else likely.values.reshape(codes.shape)
     doubts = None if doubted is None else doubted.values.reshape(codes.shape)
+    there = measured.reshape(codes.shape)
     for j in reversed(range(len(rows))):
         letters = [
             diagram.phase(int(code)).letter + "?" * bool(code and not sure)
@@ -121,6 +126,8 @@ def _table(diagram: PhaseDiagram) -> None:
         if doubts is not None:
             pairs = zip(letters, doubts[:, j], strict=True)
             letters = [letter.lower() if doubt else letter for letter, doubt in pairs]
+        pairs = zip(letters, there[:, j], strict=True)
+        letters = [letter if known else NOTHING for letter, known in pairs]
         write(f"{rows[j]:>{first}}" + "".join(f"{letter:>{width}}" for letter in letters))
 
 
@@ -132,13 +139,13 @@ def _probabilities(diagram: PhaseDiagram) -> None:
     rows = [(*dims, "phase of most", "probability", f"{percent} % interval", "realizations")]
     for i in range(table.sizes["cell"]):
         one = table.isel(cell=i)
+        if not one["realizations"]:
+            continue
         most = diagram.phase(int(one["likely"])).name
         name = probability_name(most)
         share, low, high = (float(one[f"{name}{end}"]) for end in ("", "_low", "_high"))
         doubt = " (not significant)" if one["likely"] and not one["phase"] else ""
         numbers = (f"{share:.2f}", f"[{low:.2f}, {high:.2f}]")
-        if not one["realizations"]:
-            numbers = ("", "")
         at = [_short(one[dim].item()) for dim in dims]
         rows.append((*at, most + doubt, *numbers, str(int(one["realizations"]))))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -178,8 +185,10 @@ def _place(border: Boundary) -> str:
 
 
 def _number(value: float) -> str:
-    """Three decimals, of small numbers three digits."""
-    return f"{value:.3f}" if abs(value) >= SMALL or not value else f"{value:.3g}"
+    """Three decimals, of small numbers three digits, and of those near 1 what is missing to it."""
+    if abs(value) < SMALL and value:
+        return f"{value:.3g}"
+    return f"{value:.3f}" if abs(1 - value) >= SMALL else f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _short(value: Any) -> str:

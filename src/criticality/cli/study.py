@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import signal
@@ -35,6 +34,26 @@ from criticality.cli.app import (
 )
 
 NARROW, WIDE = 60, 100  # columns of a table, whatever the terminal
+Workers = Annotated[int | None, typer.Option(help="Processes; default one a core.")]
+Width = Annotated[
+    int | None,
+    typer.Option(help="Realizations in a batch (1), or in lanes if vectorized (measured)."),
+]
+Vectorize = Annotated[
+    bool | None,
+    typer.Option("--vectorize/--serial", help="Advance many together; default on a GPU."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change seed, realizations or a control, as in --set width='[50, 100]'; "
+        "a list sweeps an outer control.",
+        metavar="KEY=VALUE",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
 if TYPE_CHECKING:
     from criticality.data import Shape
@@ -77,8 +96,7 @@ def list_systems(
         for axis in axes(kind).values():
             value = default(kind, axis.name)
             shown = f"{value[0]} ... {value[-1]}" if isinstance(value, tuple) else value
-            own = [*axis.choices, "file:PATH"] if axis.files else axis.choices
-            allowed = " | ".join(own) or axis.interval
+            allowed = " | ".join(axis.allowed()) or axis.interval
             allowed = "true | false" if isinstance(value, bool) else allowed
             kind_of = "inner" if axis.inner else "outer"
             text = "; ".join(part for part in (axis.doc, allowed) if part)
@@ -114,23 +132,24 @@ def data_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     from criticality import data
 
     rows = {}
-    for name in data.NAMES:
-        source = data.SOURCES.get("kmnist" if name == data.KMNIST_10K else name)
+    for name in (*data.NAMES, *data.TABLES):
         state, folder = data.state(name, data_dir)
+        title, licence = data.described(name)
         rows[name] = {
             "state": state,
             "folder": folder,
             **_sizes(data.shape(name)),
-            "title": source.title if source else "seeded synthetic patterns, not real data",
-            "licence": source.licence if source else "",
+            "title": title,
+            "licence": licence,
         }
     if as_json:
         write_json(rows)
         return
     for name, row in rows.items():
+        labels = f"{row['classes']} classes" if row["classes"] else "targets"
         _entry(
             f"{name:<14} {row['state']:<8} {row['training']:>6} + {row['test']:<6} "
-            f"{row['features']:>4} features {row['classes']} classes  ",
+            f"{row['features']:>4} features {labels:<10}  ",
             "; ".join(str(row[part]) for part in ("title", "licence", "folder") if row[part]),
         )
 
@@ -163,18 +182,21 @@ def _report_files(name: str, data_dir: Path | None, as_json: bool) -> None:
     from criticality import data
 
     paths, shape = data.verify(name, data_dir), data.shape(name, data_dir)
-    checksum = data.checksum(name, data_dir)
+    checksum, columns = data.checksum(name, data_dir), data.columns(name, data_dir)
     if as_json:
         files = {part: str(path) for part, path in paths.items()}
-        write_json({"name": name, "files": files, **_sizes(shape), "checksum": checksum})
+        table = {"columns": columns[0], "target": columns[1]} if columns else {}
+        write_json({"name": name, "files": files, **_sizes(shape), **table, "checksum": checksum})
         return
     for path in paths.values():
         write(f"ok  {path}")
     labels = f"{shape.classes} classes" if shape.classes else "targets of a regression"
-    write(
-        f"{name}: {'verified' if paths else 'made on the spot, no files'}; {shape.train} + "
-        f"{shape.test} samples of {shape.features} features, {labels}; sha256 {checksum[:12]}"
-    )
+    samples = f"{shape.train} + {shape.test} samples of {shape.features} features, {labels}"
+    if columns:
+        features = f"{shape.features} feature{'s' * (shape.features > 1)} {', '.join(columns[0])}"
+        samples = f"{shape.train} rows, not split; target {columns[1]}; {features}"
+    how = "verified" if paths else "made on the spot, no files"
+    write(f"{name}: {how}; {samples}; sha256 {checksum[:12]}")
 
 
 @app.command()
@@ -182,29 +204,13 @@ def run(
     study: Annotated[Path, typer.Argument(help="Study file (TOML).", show_default=False)],
     store: Annotated[Path, typer.Option(help="Directory of results; made or resumed.")],
     system: Own = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
-    width: Annotated[
-        int | None,
-        typer.Option(help="Realizations in a batch (1), or in lanes if vectorized (measured)."),
-    ] = None,
-    vectorize: Annotated[
-        bool | None,
-        typer.Option("--vectorize/--serial", help="Advance many together; default on a GPU."),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Change seed, realizations or a control, as in --set width='[50, 100]'; "
-            "a list sweeps an outer control.",
-            metavar="KEY=VALUE",
-        ),
-    ] = None,
+    workers: Workers = None,
+    width: Width = None,
+    vectorize: Vectorize = None,
+    changes: Changes = None,
     data_dir: DataDir = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what it would cost.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Compute what is missing of a study; interrupted, it goes on where it was."""
@@ -213,13 +219,41 @@ def run(
 
     kind = catalog.find(system) if system is not None else None
     plan = Study.from_toml(study, kind, changes or [])
+    if begin(plan, store, workers, width, dry_run, as_json):
+        compute(plan, store, workers, width, vectorize, data_dir, quiet)
+        _report_status(Store(store), as_json)
+
+
+def begin(
+    plan: Study,
+    store: Path,
+    workers: int | None,
+    width: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> bool:
+    """Check options and say what is to be known before; False if only that was wanted."""
+    from criticality.study import Store
+
     for option, value in (("--workers", workers), ("--width", width)):
         if value is not None and value < 1:
             raise InputError(f"{option} {value}: expected a whole number of 1 or more.")
     _say_notes(plan)
     if dry_run:
         _dry_run(plan, Store(store), workers, as_json)
-        return
+    return not dry_run
+
+
+def compute(
+    plan: Study,
+    store: Path,
+    workers: int | None,
+    width: int | None,
+    vectorize: bool | None,
+    data_dir: Path | None,
+    quiet: bool,
+) -> None:
+    """Compute what is missing, showing how far it is; an interruption ends the process."""
     from criticality.progress import Display
     from criticality.study import run as runner
 
@@ -244,13 +278,12 @@ def run(
             # A thread that is training cannot be stopped, and it holds nothing that is not in the
             # store or cheap to do again: do not wait for it.
             os._exit(130)
-    _report_status(Store(store), as_json)
 
 
 def _say_notes(plan: Study) -> None:
     """Say what the system notes about points of the study, each note once."""
-    swept = {name: values for name, values in plan.grid.items() if len(values) > 1}
-    total = math.prod(map(len, swept.values()))
+    swept = [name for name, values in plan.swept().items() if len(values) > 1]
+    total = len(plan.systems())
     for text, points in plan.notes().items():
         first = ", ".join(f"{name} = {getattr(points[0], name)}" for name in swept)
         where = f"  ({len(points)} of {total} points, first at {first})" if swept else ""

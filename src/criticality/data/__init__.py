@@ -1,6 +1,7 @@
 """Data sets: where they come from, what their checksums are, and verified loading.
 
-A source is a text: one of `NAMES`, or "file:PATH" for a user's own.
+A source is a text: one of `NAMES` (labels are classes) or `TABLES` (targets of a regression), or a
+user's own: "file:PATH" or "table:PATH#COLUMN".
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from criticality.data.folders import cache_folder, looking_in
 from criticality.data.published import KMNIST_10K, SOURCES, Source
 from criticality.data.sources import (
     NAMES,
+    TABLES,
     checksum,
     classification,
+    columns,
+    described,
     fetch,
     load,
     places,
@@ -24,12 +28,15 @@ __all__ = [
     "KMNIST_10K",
     "NAMES",
     "SOURCES",
+    "TABLES",
     "Dataset",
     "Shape",
     "Source",
     "cache_folder",
     "checksum",
     "classification",
+    "columns",
+    "described",
     "fetch",
     "load",
     "looking_in",

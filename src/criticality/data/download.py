@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.client
-import tempfile
 import urllib.request
 import zlib
 from functools import lru_cache
@@ -20,7 +19,7 @@ import numpy as np
 
 from criticality.base import DataError
 from criticality.data.dataset import Array, Dataset, Shape
-from criticality.data.folders import Folder, cache_folder, user_folder
+from criticality.data.folders import Folder, cache_folder, keep, user_folder
 from criticality.data.published import KMNIST_10K, KMNIST_10K_SHAPE, PARTS, SOURCES
 
 TIMEOUT_S = 20
@@ -88,16 +87,7 @@ def _download(address: str) -> bytes:
 
 
 def _keep(name: str, part: str, packed: bytes) -> Path:
-    """Put a verified file in the cache: temporary file, then rename."""
-    target = cache_folder() / name / _file_name(part)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-            file.write(packed)
-        Path(file.name).replace(target)
-    except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error}).") from error
-    return target
+    return keep(cache_folder() / name / _file_name(part), packed)
 
 
 def fetch(name: str, folder: Folder) -> dict[str, Path]:

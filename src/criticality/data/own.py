@@ -1,8 +1,9 @@
-"""A user's own data: "file:PATH", found, read, checked and known by their content.
+"""A user's own data: "file:PATH" or "table:PATH#COLUMN", found, read, and known by their content.
 
-PATH is an `.npz`, a `.csv` or `.tsv`, or a folder of `.npy` (`readers` has the details).  Samples
-that are not split are split here: the last fifth, in the order of the file, is the test part.
-Bytes are grey values and stay so; all other numbers become float32.
+Of "file:", PATH is an `.npz`, a `.csv` or `.tsv`, or a folder of `.npy` (details in `readers`).
+Samples that are not split are split here: the last fifth, in the order of the file, is the test
+part.  Bytes are grey values and stay so; all other numbers become float32.  Details of "table:" are
+in `table`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from criticality.base import FILE, DataError, InputError
-from criticality.data import readers
+from criticality.base import FILE, TABLE, DataError, InputError
+from criticality.data import readers, table
 from criticality.data.dataset import Array, Dataset, Shape, content_hash
 from criticality.data.folders import Folder, user_folder
 
@@ -34,16 +35,24 @@ Stamp = tuple[Any, ...]
 
 def named(name: str) -> bool:
     """Whether a source is a file."""
-    return name.startswith(FILE)
+    return name.startswith((FILE, TABLE))
 
 
 # --- finding ---------------------------------------------------------------------------------
 
 
+def _asked(name: str) -> tuple[str, str | None]:
+    """Path that is meant and, of a table, its target column: "" if none is named."""
+    if name.startswith(TABLE):
+        return table.parts(name.removeprefix(TABLE))
+    return name.removeprefix(FILE), None
+
+
 def _candidates(name: str, folder: Folder) -> list[Path]:
-    given = name.removeprefix(FILE)
+    given, column = _asked(name)
     if not given.strip() or "\0" in given:
-        raise InputError(f"{name!r}: names no file; expected {FILE}PATH.")
+        form = f"{FILE}PATH" if column is None else f"{TABLE}PATH#COLUMN"
+        raise InputError(f"{name!r}: names no file; expected {form}.")
     path = Path(given)
     with contextlib.suppress(RuntimeError):  # no such user: then it is a name like others
         path = path.expanduser()
@@ -212,7 +221,9 @@ def _inside(folder: str | os.PathLike[str]) -> Iterator[tuple[str, os.stat_resul
 
 
 @lru_cache(maxsize=2)
-def _read(path: Path, stamp: Stamp) -> Dataset:
+def _read(path: Path, column: str | None, stamp: Stamp) -> Dataset:
+    if column is not None:
+        return table.read(path, column)[2]
     if path.is_dir():
         return _dataset(readers.tree(path), path)
     if path.suffix not in READERS or not path.is_file():
@@ -224,28 +235,34 @@ def _read(path: Path, stamp: Stamp) -> Dataset:
 
 
 @lru_cache(maxsize=256)
-def _known(path: Path, stamp: Stamp) -> tuple[Shape, str]:
+def _known(path: Path, column: str | None, stamp: Stamp) -> tuple[Shape, str]:
     """Shape and checksum; small, so that they outlive the arrays."""
-    dataset = _read(path, stamp)
+    dataset = _read(path, column, stamp)
     return dataset.shape, dataset.checksum
 
 
 def load(name: str, folder: Folder) -> Dataset:
     """Read and check it."""
     path = _found(name, folder)
-    return _read(path, _stamp(path))
+    return _read(path, _asked(name)[1], _stamp(path))
 
 
 def shape(name: str, folder: Folder) -> Shape:
     """Sizes, from the file."""
     path = _found(name, folder)
-    return _known(path, _stamp(path))[0]
+    return _known(path, _asked(name)[1], _stamp(path))[0]
 
 
 def checksum(name: str, folder: Folder) -> str:
     """sha256 of the arrays, however they are packed and wherever they are."""
     path = _found(name, folder)
-    return _known(path, _stamp(path))[1]
+    return _known(path, _asked(name)[1], _stamp(path))[1]
+
+
+def columns(name: str, folder: Folder) -> tuple[list[str], str] | None:
+    """Names of a table's features and of its target."""
+    column = _asked(name)[1]
+    return None if column is None else table.read(_found(name, folder), column)[:2]
 
 
 def verify(name: str, folder: Folder) -> dict[str, Path]:

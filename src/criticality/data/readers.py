@@ -7,14 +7,12 @@ where they are not yet split.  Nothing is ever unpickled.
 from __future__ import annotations
 
 import contextlib
-import csv
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from criticality.base import DataError
+from criticality.data.cells import lines, numbers, unreadable
 from criticality.data.dataset import ARRAYS, Array
 
 WHOLE = ("x", "y")
@@ -34,7 +32,7 @@ def archive(path: Path) -> dict[str, Array]:
                     wanted = names
             arrays = {name: packed[name] for name in wanted}
     except Exception as error:  # of many kinds, where a file is damaged or made to do damage
-        raise _unreadable(path, error, "an .npz of arrays") from None
+        raise unreadable(path, error, "an .npz of arrays") from None
     if not wanted:
         raise DataError(
             f"{path}: holds {', '.join(sorted(held)) or 'nothing'}; expected either "
@@ -48,65 +46,20 @@ def table(path: Path, delimiter: str) -> dict[str, Array]:
 
     Labels that are all written as whole numbers are classes, others are targets.
     """
-    try:
-        first, *rows = (line for line in path.read_text("utf-8-sig").splitlines() if line.strip())
-        names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
-    except (OSError, ValueError, csv.Error) as error:
-        raise _unreadable(path, error, "a text in UTF-8 with the names of columns") from None
-    if all(_number(name) for name in names):
-        raise DataError(f"{path}: the first line holds numbers; it has to name the columns.")
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise DataError(
-            f"{path}: its columns are {', '.join(names)}; expected distinct names, at least 2."
-        )
-    if not rows:
-        raise DataError(f"{path}: no rows below the names of columns.")
+    names, rows, form = lines(path, delimiter)
     named = [i for i, name in enumerate(names) if name in LABELS]
     if len(named) > 1:
         raise DataError(
             f"{path}: {' and '.join(names[i] for i in named)} may each be the label; rename one."
         )
     label = named[0] if named else len(names) - 1
-    form: dict[str, Any] = {"delimiter": delimiter, "quotechar": '"', "comments": None}
-    try:
-        numbers = np.loadtxt(rows, ndmin=2, **form)
-        if numbers.shape[1] != len(names):
-            raise ValueError(f"{numbers.shape[1]} cells in every row")
-    except ValueError as error:
-        raise _wrong_cell(path, csv.reader(rows, delimiter=delimiter), names, error) from None
-    y = numbers[:, label]
+    values = numbers(path, names, rows, form)
+    y = values[:, label]
     if np.all(y == np.rint(y)):  # but 3.0 is a target
         written = np.loadtxt(rows, dtype=str, usecols=label, ndmin=1, **form)
         with contextlib.suppress(ValueError, OverflowError):
             y = written.astype(np.int64)
-    return {"x": np.delete(numbers, label, axis=1), "y": y}
-
-
-def _number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _wrong_cell(
-    path: Path, rows: Iterable[list[str]], names: list[str], error: ValueError
-) -> DataError:
-    """Say which cell of a table is none."""
-    with contextlib.suppress(csv.Error):
-        for number, row in enumerate(rows, start=1):
-            where = f"{path}: row {number}"
-            if len(row) != len(names):
-                return DataError(
-                    f"{where} has {len(row)} cells below {len(names)} names of columns."
-                )
-            for name, cell in zip(names, row, strict=True):
-                if not _number(cell):
-                    return DataError(
-                        f"{where} has {cell[:40]!r} in column {name!r}; expected a number."
-                    )
-    return _unreadable(path, error, "numbers")
+    return {"x": np.delete(values, label, axis=1), "y": y}
 
 
 def tree(path: Path) -> dict[str, Array]:
@@ -142,7 +95,7 @@ def _visible(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise _unreadable(folder, error, "train/CLASS/*.npy and test/CLASS/*.npy") from None
+        raise unreadable(folder, error, "train/CLASS/*.npy and test/CLASS/*.npy") from None
 
 
 def _sample(file: Path) -> Array:
@@ -154,10 +107,5 @@ def _sample(file: Path) -> Array:
     try:
         array: Array = np.load(file, allow_pickle=False)
     except Exception as error:
-        raise _unreadable(file, error, "an .npy array") from None
+        raise unreadable(file, error, "an .npy array") from None
     return array
-
-
-def _unreadable(path: Path, error: BaseException, expected: str) -> DataError:
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    return DataError(f"{path}: cannot be read ({reason[0]}); expected {expected}.")

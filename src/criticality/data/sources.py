@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from criticality.base import FILE, InputError, unknown
-from criticality.data import download, own, synthetic
+from criticality.base import FILE, OWN, TABLE, InputError, unknown
+from criticality.data import download, own, synthetic, tables
 from criticality.data.dataset import Dataset, Shape
 from criticality.data.folders import Folder
 from criticality.data.published import KMNIST_10K, SOURCES
 
-NAMES = (*SOURCES, KMNIST_10K, synthetic.NAME)
+NAMES = (*SOURCES, KMNIST_10K, synthetic.NAME)  # of classes
+TABLES = tuple(tables.TABLES)  # of targets
 
 
 class Kind(Protocol):
-    """What the modules `download`, `synthetic` and `own` each do for their sources."""
+    """What the modules `download`, `tables`, `synthetic` and `own` each do for their sources."""
 
     def load(self, name: str, folder: Folder) -> Dataset: ...  # noqa: D102
     def shape(self, name: str, folder: Folder) -> Shape: ...  # noqa: D102
@@ -29,8 +30,10 @@ class Kind(Protocol):
 def _kind(name: str) -> Kind:
     if own.named(name):
         return own
+    if name in TABLES:
+        return tables
     if name not in NAMES:
-        raise unknown("data set", name, (*NAMES, f"{FILE}PATH"))
+        raise unknown("data set", name, (*NAMES, *TABLES, *OWN))
     return synthetic if name == synthetic.NAME else download
 
 
@@ -40,7 +43,7 @@ def load(name: str, folder: Folder = None) -> Dataset:
     Parameters
     ----------
     name
-        One of `NAMES`, or "file:PATH".
+        One of `NAMES` or `TABLES`, "file:PATH", or "table:PATH#COLUMN".
     folder
         Looked in first: published files, and what a relative PATH means; default
         $CRITICALITY_DATA.
@@ -78,10 +81,10 @@ def classification(name: str, folder: Folder = None) -> Shape:
     """
     sizes = shape(name, folder)
     if sizes.kind != "classes":
-        raise InputError(
-            f"data set {name!r}: its labels have a floating type and are taken for targets of a "
-            f"regression; expected classes, whole numbers from 0."
-        )
+        why = "its labels have a floating type and are taken for targets of a regression"
+        if name in TABLES or name.startswith(TABLE):
+            why = f"a table has targets of a regression, {FILE}PATH may have classes"
+        raise InputError(f"data set {name!r}: {why}; expected classes, whole numbers from 0.")
     return sizes
 
 
@@ -98,6 +101,35 @@ def checksum(name: str, folder: Folder = None) -> str:
         As `load`.
     """
     return _kind(name).checksum(name, folder)
+
+
+def columns(name: str, folder: Folder = None) -> tuple[list[str], str] | None:
+    """Names of a table's features and of its target; None for what is no table.
+
+    Raises
+    ------
+    InputError, DataError
+        As `load`, for a user's own table.
+    """
+    if name in TABLES:
+        return tables.columns(name)
+    return own.columns(name, folder) if own.named(name) else None
+
+
+def described(name: str) -> tuple[str, str]:
+    """Title and licence of a data set, as far as they are known.
+
+    Raises
+    ------
+    InputError
+        For an unknown set.
+    """
+    if own.named(name):
+        return "your own", ""
+    if _kind(name) is synthetic:
+        return "seeded synthetic patterns, not real data", ""
+    known = tables.TABLES.get(name) or SOURCES["kmnist" if name == KMNIST_10K else name]
+    return known.title, known.licence
 
 
 def places(name: str, folder: Folder = None) -> list[Path]:

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 import xarray as xr
 
 from criticality.analysis.classify import PhaseDiagram
-from criticality.base import UNRESOLVED, InputError, probability_name
+from criticality.analysis.search import REALIZATION, best
+from criticality.base import UNRESOLVED, InputError, Search, probability_name
 from criticality.figures.book import Book, Source, all_used, at_point
 from criticality.figures.panels import phase_panels
 from criticality.figures.parts import assigned
 from criticality.figures.plane import doubted, phase_map, probability_maps, value_map
+from criticality.figures.search import search_curve
 from criticality.figures.sizes import against, against_size
 
 log = logging.getLogger("criticality")
@@ -38,6 +40,8 @@ def generic_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     control = plane[-1] if plane else _control(ds, names, keep)
     if told.plane and told.phases and (told.rules or (told.classify and source.here)):
         _phases(source, book)
+    if told.search:
+        _search(source, told.search, ds, book)
     shown = ds[names]
     sizes = 1 if told.size == control else shown.sizes.get(told.size, 1)
     by = told.size if sizes > 1 else ""
@@ -63,6 +67,24 @@ def _control(ds: xr.Dataset, names: list[str], keep: set[str]) -> str:
             if dim not in keep and ds.sizes[dim] > 1 and ds[dim].dtype.kind in "iuf":
                 return dim
     return ""
+
+
+def _search(source: Source, search: Search, ds: xr.Dataset, book: Book) -> None:
+    """Draw what is minimised, and what is shown, along the path of the system's search."""
+    if not search.path or not set(search.path) <= set(ds.dims):
+        return
+    axes = [name for name, axis in source.axes.items() if not axis.inner]
+    names = [search.minimise, *(n for n in search.show if set(ds[n].dims) <= {*axes, REALIZATION})]
+    try:
+        found = {n: best(ds, n, (), search.path, axes=axes) for n in names[:MOST]}
+    except InputError as error:  # as where the study has no point of the path, or sweeps more
+        log.warning("no page of the search: %s", error)
+        return
+    chosen, along = found[search.minimise], next(iter(search.path))
+    row = book.page("search", len(found), 4.8 * len(found))[0]
+    for ax, (name, one) in zip(row, found.items(), strict=True):
+        search_curve(ds, name, one, chosen, along, ax)
+    row[0].legend(fontsize="small", frameon=False)
 
 
 def _phases(source: Source, book: Book) -> None:

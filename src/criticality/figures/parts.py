@@ -13,6 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
+from criticality.analysis.scales import scale_of, scaled
 from criticality.analysis.stats import Array
 
 MARKERS = "osD^vP*Xh<>d"
@@ -59,42 +60,55 @@ def label(ds: xr.Dataset, name: str) -> str:
     return " ".join(parts)
 
 
-def positions(values: Array) -> tuple[Array, Array]:
+def positions(coordinate: xr.DataArray) -> tuple[Array, Array]:
     """Where measured values stand on an axis, and the edges of their cells.
 
-    To scale, with edges half-way between, if no step is more than `UNEVEN` times another.  Others
-    stand one cell apart, so that a fine part of the grid stays visible; the axis then says that it
-    is not to scale.
+    On the scale of the axis, with edges half-way between, if no step is more than `UNEVEN` times
+    another.  Others stand one cell apart, so that a fine part of the grid stays visible; the axis
+    then says that it is not to scale.
     """
-    numbers = values.dtype.kind in "iuf" and len(values) > 1
-    steps = np.abs(np.diff(values.astype(float))) if numbers else np.zeros(1)
-    if not numbers or steps.max() > UNEVEN * steps.min():
-        centres = np.arange(len(values), dtype=float)
-    else:
-        centres = np.asarray(values, float)
+    centres = _on_scale(coordinate)
+    if centres is None:
+        centres = np.arange(coordinate.size, dtype=float)
     half = np.diff(centres) / 2 if len(centres) > 1 else np.array([0.5])
     edges = centres + np.append(half, half[-1])[: len(centres)]
     return centres, np.append(centres[0] - half[0], edges)
 
 
-def on_curve(values: Array) -> Array:
+def _on_scale(coordinate: xr.DataArray) -> Array | None:
+    """Values on their scale, if they can be drawn so."""
+    if coordinate.dtype.kind not in "iuf" or coordinate.size < 2:
+        return None
+    found: Array = scaled(coordinate.values, scale_of(coordinate))
+    steps = np.abs(np.diff(found))
+    return found if steps.max() <= UNEVEN * steps.min() else None
+
+
+def on_curve(coordinate: xr.DataArray) -> Array:
     """Where points of a curve stand: as in `positions`, but what turns back does so to scale."""
-    if values.dtype.kind in "iuf":
-        steps = np.diff(values)
+    if coordinate.dtype.kind in "iuf":
+        steps = np.diff(coordinate.values)
         if not ((steps > 0).all() or (steps < 0).all()):
-            return values.astype(float)
-    return positions(values)[0]
+            found: Array = scaled(coordinate.values, scale_of(coordinate))
+            return found
+    return positions(coordinate)[0]
 
 
 def scale(ds: xr.Dataset, name: str, axis: Axis, centres: Array | None = None) -> None:
     """Label an axis on which values stand at `centres`, by default as `positions` says."""
     values = ds[name].values
-    centres = positions(values)[0] if centres is None else centres
+    centres = positions(ds[name])[0] if centres is None else centres
     numbers = values.dtype.kind in "iuf"
-    to_scale = numbers and np.array_equal(centres, values)
-    uneven = numbers and len(values) > 1 and not to_scale
+    linear = numbers and np.array_equal(centres, values)
+    even = _on_scale(ds[name])
+    uneven = (
+        numbers
+        and len(values) > 1
+        and not linear
+        and (even is None or not np.array_equal(centres, even))
+    )
     axis.set_label_text(label(ds, name) + " (not to scale)" * uneven)
-    if to_scale and not 2 <= len(set(values)) <= FEW_TICKS:
+    if linear and not 2 <= len(set(values)) <= FEW_TICKS:
         return
     shown = [f"{v:g}" if isinstance(v, float | np.floating) else str(v) for v in values]
     beside = sum(len(text) + 1 for text in shown)  # so many that they do not run together

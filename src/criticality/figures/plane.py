@@ -18,6 +18,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from criticality.analysis.boundaries import Boundary
 from criticality.analysis.classify import PhaseDiagram
+from criticality.analysis.scales import scale_of, scaled
 from criticality.analysis.stats import Array
 from criticality.base import UNRESOLVED, InputError, probability_name
 from criticality.figures.parts import COLOURS, DRAWN, axes, label, positions, scale, starred
@@ -49,7 +50,7 @@ def phase_map(
     cells(shown, ax, cmap=ListedColormap(colours), norm=norm)
     for code in np.unique(shown):
         dark = np.dot(to_rgb(colours[code]), LUMINANCE) < DARK
-        where = (diagram.cells["phase"] == 0) & (shown == code)
+        where = (diagram.cells["phase"] == 0) & (shown == code) & diagram.measured
         hatch(where, ax, "0.75" if dark else "0.35")
     pairs = {border.between for border in diagram.boundaries}
     crowded = "likely" in diagram.cells and len(pairs) > 1
@@ -79,8 +80,11 @@ def phase_handles(diagrams: Sequence[PhaseDiagram]) -> list[Any]:
         for code in codes
         if code
     ]
-    if 0 in codes:
+    unresolved = [(_shown(one) == 0) & one.measured for one in diagrams]
+    if any(where.any() for where in unresolved):
         handles.append(Patch(facecolor="w", edgecolor="0.3", hatch=HATCH, label=UNRESOLVED.name))
+    if not all(one.measured.all() for one in diagrams):
+        handles.append(Patch(facecolor="w", edgecolor="0.3", label="not measured"))
     if any(((one.cells["phase"] == 0) & (_shown(one) != 0)).any() for one in diagrams):
         text = "not significant"
         handles.append(Patch(facecolor="0.85", edgecolor="0.3", hatch=HATCH, label=text))
@@ -162,7 +166,7 @@ def value_map(
 def doubted(diagram: PhaseDiagram, ax: Axes) -> Axes:
     """Cross the cells whose numbers are doubted, hatch those unresolved, draw the borders."""
     crosses(diagram, ax)
-    hatch(diagram.cells["phase"] == 0, ax)
+    hatch((diagram.cells["phase"] == 0) & diagram.measured, ax)
     draw_boundaries(diagram.cells, diagram.boundaries, ax)
     return ax
 
@@ -179,8 +183,8 @@ def crosses(diagram: PhaseDiagram, ax: Axes, name: str = "") -> None:
 
 def cells(array: xr.DataArray, ax: Axes, **options: Any) -> Any:
     """Draw an array over one axis or two as one flat cell a point."""
-    x = positions(array[array.dims[0]].values)[1]
-    y = positions(array[array.dims[1]].values)[1] if array.ndim == 2 else np.array([-0.5, 0.5])
+    x = positions(array[array.dims[0]])[1]
+    y = positions(array[array.dims[1]])[1] if array.ndim == 2 else np.array([-0.5, 0.5])
     table = _table(array).astype(float)
     mesh = ax.pcolormesh(
         x, y, np.ma.masked_invalid(table).T, shading="flat", rasterized=True, **options
@@ -196,8 +200,8 @@ def cells(array: xr.DataArray, ax: Axes, **options: Any) -> Any:
 
 def hatch(where: xr.DataArray, ax: Axes, colour: str = "0.35") -> None:
     """Hatch cells."""
-    x = positions(where[where.dims[0]].values)[1]
-    y = positions(where[where.dims[1]].values)[1] if where.ndim == 2 else np.array([-0.5, 0.5])
+    x = positions(where[where.dims[0]])[1]
+    y = positions(where[where.dims[1]])[1] if where.ndim == 2 else np.array([-0.5, 0.5])
     for i, j in np.argwhere(_table(where)):
         corner, width, height = (x[i], y[j]), x[i + 1] - x[i], y[j + 1] - y[j]
         ax.add_patch(
@@ -205,11 +209,14 @@ def hatch(where: xr.DataArray, ax: Axes, colour: str = "0.35") -> None:
         )
 
 
-def place(value: float, values: Array) -> float:
+def place(value: float, coordinate: xr.DataArray) -> float:
     """Where a value stands on a drawn axis; an open end at its edge."""
-    centres, edges = positions(values)
+    centres, edges = positions(coordinate)
+    on = scale_of(coordinate)
+    values = scaled(coordinate.values, on)
     order = np.argsort(values)
-    return float(np.interp(value, values[order], centres[order], edges[0], edges[-1]))
+    at = value if math.isinf(value) else scaled(value, on)
+    return float(np.interp(at, values[order], centres[order], edges[0], edges[-1]))
 
 
 def draw_boundaries(plane: xr.Dataset, boundaries: Sequence[Boundary], ax: Axes) -> list[Any]:
@@ -226,10 +233,10 @@ def draw_boundaries(plane: xr.Dataset, boundaries: Sequence[Boundary], ax: Axes)
     handles: dict[str, Any] = {}
     for (along, _), members in families.items():
         vertical = len(dims) == 2 and along == dims[1]
-        values = plane[along].values.astype(float)
+        values = plane[along]
         rows = []
         for border in members:
-            others = [plane[d].values for d in dims if d != along]
+            others = [plane[d] for d in dims if d != along]
             across = place(next(iter(border.at.values())), others[0]) if others else 0.0
             ends = border.estimate.value, border.estimate.low, border.estimate.high
             middle, low, high = (place(v, values) if not math.isnan(v) else v for v in ends)
@@ -256,7 +263,7 @@ def draw_boundaries(plane: xr.Dataset, boundaries: Sequence[Boundary], ax: Axes)
 
 def mark(plane: xr.Dataset, border: Boundary, ax: Axes) -> None:
     """Mark a border and its interval on the horizontal axis along which it lies."""
-    values = plane[border.along].values.astype(float)
+    values = plane[border.along]
     if math.isnan(border.estimate.value):
         return
     left, right = ax.get_xlim()
@@ -276,8 +283,8 @@ def mark(plane: xr.Dataset, border: Boundary, ax: Axes) -> None:
 
 
 def _centres(array: xr.DataArray) -> tuple[Array, Array]:
-    x = positions(array[array.dims[0]].values)[0]
-    return x, positions(array[array.dims[1]].values)[0] if array.ndim == 2 else np.zeros(1)
+    x = positions(array[array.dims[0]])[0]
+    return x, positions(array[array.dims[1]])[0] if array.ndim == 2 else np.zeros(1)
 
 
 def _table(array: xr.DataArray) -> np.ndarray[Any, Any]:

@@ -45,7 +45,7 @@ def against(
     ax = axes(ax)
     holder = array.to_dataset(name=str(array.name))
     values = array[by].values if by else [None]
-    x = on_curve(array[along].values)
+    x = on_curve(array[along])
     styles = zip(values, shades(len(values)), itertools.cycle(MARKERS), strict=False)
     for number, (value, colour, marker) in enumerate(styles):
         one = array if value is None else array.isel({by: number})

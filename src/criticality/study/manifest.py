@@ -61,6 +61,7 @@ def read(folder: Path) -> Plan:
             and ask["realizations"] >= 1
             and isinstance(ask.get("grid"), dict)
             and all(map(_is_axis, ask["grid"].values()))
+            and _is_path(ask.get("path", {}))
         ):
             shown = (
                 {n: ask.get(n) for n in ("realizations", "grid")} if isinstance(ask, dict) else ask
@@ -86,6 +87,15 @@ def _is_axis(values: Any) -> bool:
     )
 
 
+def _is_path(values: Any) -> bool:
+    """Whether these are values of axes that change together."""
+    return (
+        isinstance(values, dict)
+        and all(map(_is_axis, values.values()))
+        and len({len(column) for column in values.values()}) < 2
+    )
+
+
 def _results(folder: Path) -> bool:
     return any((folder / "results").glob("*.nc"))
 
@@ -98,7 +108,9 @@ def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
     InputError
         If the store belongs to another study, or the folder holds something else.
     """
-    ask = {"grid": plan["grid"], "realizations": plan["realizations"]}
+    plan = dict(plan)
+    path = {"path": plan.pop("path")} if "path" in plan else {}
+    ask = {"grid": plan["grid"], "realizations": plan["realizations"], **path}
     new = {"format": FORMAT, **plan, "asked": [ask]}
     if not folder.exists():
         return new
@@ -155,7 +167,13 @@ def asked_points(plan: Mapping[str, Any]) -> set[tuple[Any, ...]]:
     for ask in plan["asked"]:
         each = {name: values({**plan, **ask}, name) for name in plan["grid"]}
         each["realization"] = list(range(ask["realizations"]))
-        points.update(itertools.product(*(each[name] for name in names)))
+        path = ask.get("path", {})
+        free = [name for name in names if name not in path]
+        for along in zip(*path.values(), strict=True) if path else [()]:
+            together = dict(zip(path, along, strict=True))
+            for point in itertools.product(*(each[name] for name in free)):
+                here = together | dict(zip(free, point, strict=True))
+                points.add(tuple(here[name] for name in names))
     return points
 
 

@@ -29,13 +29,13 @@ from criticality.base import (
     unknown,
 )
 
-SECTIONS = ("system", "seed", "realizations", "controls", "grid")
+SECTIONS = ("system", "seed", "realizations", "controls", "grid", "path")
 MOST = 1_000_000  # tasks of a study
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A frozen plan: every point of an outer grid, realized several times.
+    """A frozen plan: every point of an outer grid, or along a path, realized several times.
 
     Attributes
     ----------
@@ -43,6 +43,9 @@ class Study:
         Holds the value of every control that is not swept.
     grid
         Outer axes to sweep: name -> values.  Empty for a single point.
+    path
+        Outer axes that change together: name -> values, as many of each, one point after another.
+        With a grid, every point of the one with every point of the other.
     realizations
         Independent realizations of each point.
     seed
@@ -51,17 +54,18 @@ class Study:
     Raises
     ------
     InputError
-        If any point of the grid is not allowed, or there are too many.
+        If any point is not allowed, or there are too many.
     """
 
     system: System
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    path: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     realizations: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Bring every value to its canonical form and check every point of the grid."""
-        told, declared = card(self.system), axes(self.system)
+        """Bring every value to its canonical form and check every point."""
+        told = card(self.system)
         for name, least in (("realizations", 1), ("seed", 0)):
             object.__setattr__(self, name, _whole(name, getattr(self, name), least))
         if told.deterministic and self.realizations > 1:
@@ -69,44 +73,71 @@ class Study:
                 f"realizations = {self.realizations}: {told.name} is deterministic, all of them "
                 f"would be the same; use realizations = 1."
             )
-        grid: dict[str, tuple[Any, ...]] = {}
-        for name, values in self.grid.items():
-            if name not in declared:
-                raise unknown("control", name, declared, f"grid of {told.name}")
-            if declared[name].inner:
-                raise InputError(
-                    f"grid.{name}: an inner axis, swept inside every realization; "
-                    f"put its list among the controls."
-                )
-            if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
-                raise InputError(f"grid.{name} = {values!r}: expected a list of values.")
-            listed = list(values)
-            if not listed:
-                raise InputError(f"grid.{name}: the list is empty; one value is the least.")
-            grid[name] = tuple(sorted(coerced(self.system, name, value) for value in listed))
-            if len(set(grid[name])) < len(grid[name]):
-                raise InputError(f"grid.{name} = {listed}: a value occurs twice.")
-        check_size(grid, self.realizations)
-        base = canonical(self.system, **{name: values[0] for name, values in grid.items()})
+        grid = {
+            name: tuple(sorted(self._swept("grid", name, values)))
+            for name, values in self.grid.items()
+        }
+        for name, values in grid.items():
+            if len(set(values)) < len(values):
+                raise InputError(f"grid.{name} = {list(self.grid[name])}: a value occurs twice.")
+        path = {name: self._swept("path", name, values) for name, values in self.path.items()}
+        for name in path:
+            if name in grid:
+                raise InputError(f"{name} is both in the grid and in the path.")
+        points = sorted({*zip(*path.values(), strict=False)})
+        lengths = {name: len(values) for name, values in path.items()}
+        if any(length != len(points) for length in lengths.values()):
+            said = ", ".join(f"{length} of {name}" for name, length in lengths.items())
+            raise InputError(f"path: {said}; expected as many values of each, and no point twice.")
+        path = dict(zip(path, zip(*points, strict=True), strict=True)) if path else {}
+        check_size({**grid, "": points or [()]}, self.realizations)
+        first = {name: values[0] for name, values in (grid | path).items()}
+        base = canonical(self.system, **first)
         for observable in told.observables:
             for dim in observable.dims:
                 if dim not in inner(base):
                     raise unknown("dimension", dim, inner(base), f"{told.name}: {observable.name}")
         object.__setattr__(self, "system", base)
         object.__setattr__(self, "grid", MappingProxyType(grid))
+        object.__setattr__(self, "path", MappingProxyType(path))
         for point in self.systems():
             canonical(point)  # checks it
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by what it was made of."""
-        return _remade, (self.system, dict(self.grid), self.realizations, self.seed)
+        parts = dict(self.grid), dict(self.path)
+        return _remade, (self.system, *parts, self.realizations, self.seed)
+
+    def _swept(self, table: str, name: str, values: Any) -> tuple[Any, ...]:
+        """Give checked values of an outer axis."""
+        declared = axes(self.system)
+        if name not in declared:
+            raise unknown("control", name, declared, f"{table} of {card(self.system).name}")
+        if declared[name].inner:
+            raise InputError(
+                f"{table}.{name}: an inner axis, swept inside every realization; "
+                f"put its list among the controls."
+            )
+        if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+            raise InputError(f"{table}.{name} = {values!r}: expected a list of values.")
+        found = tuple(coerced(self.system, name, value) for value in values)
+        if not found:
+            raise InputError(f"{table}.{name}: the list is empty; one value is the least.")
+        return found
+
+    def swept(self) -> dict[str, tuple[Any, ...]]:
+        """All values of every axis of the grid and of the path."""
+        every = (*self.grid.items(), *self.path.items())
+        return {name: tuple(sorted({*values})) for name, values in every}
 
     def systems(self) -> list[System]:
-        """Points of the grid, the last axis varying fastest."""
-        points = itertools.product(*self.grid.values())
+        """Points of the grid, the last axis varying fastest; of each, those of the path."""
+        along = list(zip(*self.path.values(), strict=True)) if self.path else [()]
+        names = (*self.grid, *self.path)
         return [
-            dataclasses.replace(self.system, **dict(zip(self.grid, values, strict=True)))
-            for values in points
+            dataclasses.replace(self.system, **dict(zip(names, (*values, *point), strict=True)))
+            for values in itertools.product(*self.grid.values())
+            for point in along
         ]
 
     def tasks(self) -> list[Task]:
@@ -134,8 +165,8 @@ class Study:
             "seed": self.seed,
             "realizations": self.realizations,
             "controls": _plain(controls(self.system)),
-            "grid": _plain(self.grid),
-        }
+            "grid": _plain(self.swept()),
+        } | ({"path": _plain(self.path)} if self.path else {})
 
     @classmethod
     def from_toml(
@@ -149,7 +180,8 @@ class Study:
         Parameters
         ----------
         path
-            TOML with `system`, and optionally `seed`, `realizations`, `[controls]`, `[grid]`.
+            TOML with `system`, and optionally `seed`, `realizations`, `[controls]`, `[grid]`,
+            `[path]`.
         system
             The system, where it is one's own; by default the installed one that the file names.
         changes
@@ -165,16 +197,51 @@ class Study:
             if key not in SECTIONS:
                 raise unknown("key", key, SECTIONS, str(path))
         kind = _kind(path, content.get("system"), system)
-        fixed, grid = content.get("controls", {}), content.get("grid", {})
-        for name, table in (("controls", fixed), ("grid", grid)):
+        return cls._of(kind, content, changes, str(path))
+
+    @classmethod
+    def along(cls, system: type[System], changes: Sequence[str] = ()) -> Study:
+        """Study of the points that the card of a system searches.
+
+        Parameters
+        ----------
+        system
+            With a `Search` on its card.
+        changes
+            As in `from_toml`.
+
+        Raises
+        ------
+        InputError
+            As `from_toml`, or if the card has none.
+        """
+        told = card(system)
+        if told.search is None:
+            raise InputError(
+                f"{told.name}: its card has no Search, which says along which values good ones are "
+                f"looked for; run a study, and then `criticality best STORE --by OBSERVABLE`."
+            )
+        content: dict[str, Any] = {"realizations": told.search.realizations}
+        content["path"] = {name: list(values) for name, values in told.search.path.items()}
+        return cls._of(system, content, changes, told.name)
+
+    @classmethod
+    def _of(
+        cls, kind: type[System], content: Mapping[str, Any], changes: Sequence[str], path: str
+    ) -> Study:
+        """Study of what a file holds, with changes."""
+        tables = {name: content.get(name, {}) for name in ("controls", "grid", "path")}
+        for name, table in tables.items():
             if not isinstance(table, dict):
                 raise InputError(f"{path}: [{name}] must be a table of control = value.")
         declared = axes(kind)
-        for name in (*fixed, *grid):
+        for name in itertools.chain(*tables.values()):
             if name not in declared:
-                raise unknown("control", name, declared, str(path))
-        for name in set(fixed) & set(grid):
-            raise InputError(f"{path}: {name} is both in [controls] and in [grid].")
+                raise unknown("control", name, declared, path)
+            there = [f"[{table}]" for table, content in tables.items() if name in content]
+            if len(there) > 1:
+                raise InputError(f"{path}: {name} is both in {' and in '.join(there)}.")
+        fixed, grid, along = tables.values()
         plan = {"seed": content.get("seed", 0), "realizations": content.get("realizations", 1)}
         for change in changes:
             name, value = _parse_change(change)
@@ -189,22 +256,30 @@ class Study:
                 raise unknown("control", name, [*plan, *declared], "--set")
             else:
                 swept = isinstance(value, list) and not declared[name].inner
-                fixed.pop(name, None)
-                grid.pop(name, None)
+                if name in along and len(along) > 1:
+                    raise InputError(
+                        f"--set {change}: {name} changes along the path of {path} together "
+                        f"with {', '.join(other for other in along if other != name)}."
+                    )
+                for table in tables.values():
+                    table.pop(name, None)
                 (grid if swept else fixed)[name] = value
         try:
             first = {
                 name: values[0]
-                for name, values in grid.items()
+                for name, values in (grid | along).items()
                 if isinstance(values, list) and values and not declared[name].inner
             }
-            return cls(system=canonical(kind(), **fixed, **first), grid=grid, **plan)
+            start = canonical(kind(), **fixed, **first)
+            return cls(system=start, grid=grid, path=along, **plan)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
 
-def _remade(system: System, grid: dict[str, Any], realizations: int, seed: int) -> Study:
-    return Study(system=system, grid=grid, realizations=realizations, seed=seed)
+def _remade(
+    system: System, grid: dict[str, Any], path: dict[str, Any], realizations: int, seed: int
+) -> Study:
+    return Study(system=system, grid=grid, path=path, realizations=realizations, seed=seed)
 
 
 def _whole(name: str, value: Any, least: int) -> int:

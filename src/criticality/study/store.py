@@ -272,6 +272,8 @@ class Store:
         swept = {name: set(values) for name, values in plan["grid"].items()}
         fixed = {name: value for name, value in plan["controls"].items() if name not in swept}
         same = {name: plan[name] for name in ("system", "version", "seed")}
+        tied = plan.get("path", {})
+        along = {*zip(*tied.values(), strict=True)}
         seen: set[tuple[Any, ...]] = set()
         for path in sorted((self.path / "results").glob("*.nc")):
             try:
@@ -286,6 +288,7 @@ class Store:
                 and all(attributes[name] == value for name, value in same.items())
                 and all(point.get(name) in values for name, values in swept.items())
                 and all(point.get(name) == value for name, value in fixed.items())
+                and (not tied or tuple(point[name] for name in tied) in along)
             ):
                 where = {name: point[name] for name in swept} | {"realization": number}
                 # the first edition told -0.0 from 0.0

@@ -88,9 +88,9 @@ def _scalars(ds: xr.Dataset) -> dict[str, Any]:
 
 def _line(ax: Axes, loads: Array, temperatures: Array, plane: xr.Dataset, number: int) -> None:
     """Draw a line of the theory within the plane, whose axes may not be to scale."""
-    load, temperature = (plane[name].values for name in RBM.card.plane)
-    inside = (temperatures >= temperature.min()) & (temperatures <= temperature.max())
-    known = inside & ~np.isnan(loads) & (loads >= load.min())
+    load, temperature = (plane[name] for name in RBM.card.plane)
+    inside = (temperatures >= temperature.values.min()) & (temperatures <= temperature.values.max())
+    known = inside & ~np.isnan(loads) & (loads >= load.values.min())
     if not known.any():
         return
     x, y = loads[known], temperatures[known]

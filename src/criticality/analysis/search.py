@@ -1,0 +1,299 @@
+"""The best of the points that were measured, and what looking at fewer of them loses."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from criticality.analysis.stats import Array
+from criticality.base import Estimate, Flag, InputError, unknown
+
+REALIZATION = "realization"
+METHOD = "mean over realizations; interval by Student's distribution"
+OF_OWN = (
+    "mean over realizations, each at the point that it finds best by itself; Student's interval"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The best of some points.
+
+    Attributes
+    ----------
+    minimised
+        What is smallest there.
+    points, scores
+        Values of the axes of each point, and its mean of what is minimised.
+    place
+        Of the best among the points.
+    alike
+        Places of those that are not significantly worse: the interval of the paired difference,
+        realization by realization, holds zero.
+    shown
+        Name -> what is reported of the best point.
+    own
+        The same where every realization is at the point that it alone finds best: what somebody
+        with one realization gets.
+    flags
+        "at an end" (of an axis of numbers: better values may lie beyond), "few realizations",
+        "not finite" (points left out since some realization of theirs has no finite score).
+    """
+
+    minimised: str
+    points: tuple[dict[str, Any], ...]
+    scores: tuple[Estimate, ...]
+    place: int
+    alike: tuple[int, ...]
+    shown: dict[str, Estimate]
+    own: dict[str, Estimate]
+    flags: tuple[Flag, ...] = ()
+
+    @property
+    def point(self) -> dict[str, Any]:
+        """Where it is."""
+        return self.points[self.place]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        return {
+            "minimised": self.minimised,
+            "best": self.point,
+            "points": [
+                {"at": at, "score": score.to_dict(), "alike": number in self.alike}
+                for number, (at, score) in enumerate(zip(self.points, self.scores, strict=True))
+            ],
+            "shown": {name: found.to_dict() for name, found in self.shown.items()},
+            "own": {name: found.to_dict() for name, found in self.own.items()},
+            "flags": [flag.to_dict() for flag in self.flags],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What a search of fewer points loses against one of all.
+
+    Attributes
+    ----------
+    points, of
+        How many points each looks at.
+    differences
+        Name -> mean over realizations of (chosen among the fewer) - (chosen among all), where each
+        realization chooses by itself.
+    """
+
+    points: int
+    of: int
+    differences: dict[str, Estimate]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        found = {name: one.to_dict() for name, one in self.differences.items()}
+        return {"points": self.points, "of": self.of, "differences": found}
+
+
+def best(
+    ds: xr.Dataset,
+    minimise: str,
+    show: Sequence[str] = (),
+    path: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    axes: Sequence[str] | None = None,
+    level: float = 0.95,
+) -> Best:
+    """Find where the mean over realizations of an observable is smallest.
+
+    Parameters
+    ----------
+    ds
+        Observables over axes and realizations.
+    minimise, show
+        What is minimised, and what else is reported; inner dimensions of the latter are reported
+        value by value.
+    path
+        Controls that change together, name -> values: only points on it are looked at.
+    axes
+        Whose values make a point; by default the dimensions of what is minimised.
+    level
+        Of intervals.
+
+    Raises
+    ------
+    InputError
+        For an unknown observable, one to be minimised that has inner dimensions, or no point with
+        finite scores.
+    """
+    table = _Table(ds, minimise, show, axes)
+    places = table.on(path)
+    scores = table.scores[places]
+    usable = np.flatnonzero(np.isfinite(scores).all(axis=1))
+    flags = []
+    if len(usable) < len(scores):
+        text = f"{len(scores) - len(usable)} points with a score that is not finite are left out"
+        flags.append(Flag("not finite", minimise, text))
+    if not len(usable):
+        raise InputError(
+            f"{minimise}: no point has finite scores in all realizations; is the study finished?"
+        )
+    places, scores = places[usable], scores[usable]
+    place = int(scores.mean(axis=1).argmin())
+    apart = [_estimate(score - scores[place], level) for score in scores]
+    if scores.shape[1] < 2:
+        text = "one realization: no errors, and no point is known to be worse"
+        flags.append(Flag("few realizations", "", text))
+    points = [table.points[i] for i in places]
+    flags += _ends(points, place)
+    own = places[scores.argmin(axis=0)]
+    each = np.arange(scores.shape[1])
+    return Best(
+        minimised=minimise,
+        points=tuple(points),
+        scores=tuple(_estimate(score, level) for score in scores),
+        place=place,
+        alike=tuple(i for i, one in enumerate(apart) if not one.low > 0),
+        shown={name: _estimate(of[places[place]], level) for name, of in table.shown.items()},
+        own={name: _estimate(of[own, each], level, OF_OWN) for name, of in table.shown.items()},
+        flags=tuple(flags),
+    )
+
+
+def loss(
+    ds: xr.Dataset,
+    minimise: str,
+    show: Sequence[str],
+    path: Mapping[str, Sequence[Any]],
+    *,
+    axes: Sequence[str] | None = None,
+    level: float = 0.95,
+) -> Loss:
+    """Compare a search along a path with one of all points; arguments as in `best`.
+
+    Every realization chooses by itself what is smallest in it, along the path and among all
+    points, and the difference of what it then has is averaged.  Where realizations are splits of
+    one data set they are not independent, and errors for new data are larger [Nadeau and Bengio
+    2003]: by sqrt(1 + n s / (1 - s)) for n splits with a test part of the share s.
+
+    Raises
+    ------
+    InputError
+        As `best`.
+    """
+    table = _Table(ds, minimise, show, axes)
+    places = table.on(path)
+    along, every = table.scores[places], table.scores
+    there = np.isfinite(along).any(axis=0)
+    if not there.any():
+        raise InputError(f"{minimise}: no realization has a finite score along the path.")
+    each = np.flatnonzero(there)
+    few = places[np.where(np.isfinite(along), along, np.inf).argmin(axis=0)[each]]
+    all_ = np.where(np.isfinite(every), every, np.inf).argmin(axis=0)[each]
+    of = {minimise: table.scores, **table.shown}
+    return Loss(
+        points=len(places),
+        of=int(np.isfinite(every).any(axis=1).sum()),
+        differences={
+            name: _estimate(values[few, each] - values[all_, each], level, OF_OWN)
+            for name, values in of.items()
+        },
+    )
+
+
+class _Table:
+    """Points of some axes as rows: scores [points, realizations], and of what is shown the same."""
+
+    def __init__(
+        self, ds: xr.Dataset, minimise: str, show: Sequence[str], axes: Sequence[str] | None
+    ) -> None:
+        for name in (minimise, *show):
+            if name not in ds:
+                raise unknown("observable", name, [str(n) for n in ds], "search")
+        score = ds[minimise]
+        dims = [str(d) for d in score.dims if d != REALIZATION]
+        self.axes = dims if axes is None else [d for d in dims if d in axes]
+        if left := [d for d in dims if d not in self.axes]:
+            raise InputError(
+                f"{minimise}: has a value for each {', '.join(left)}; choose one, with --select "
+                f"{left[0]}=VALUE or ds.sel({left[0]}=VALUE)."
+            )
+        coordinates = [ds[axis].values.tolist() for axis in self.axes]
+        self.points = [
+            dict(zip(self.axes, values, strict=True)) for values in itertools.product(*coordinates)
+        ]
+        self.scores = self._rows(score)
+        self.shown: dict[str, Array] = {}
+        for name in show:
+            array = ds[name]
+            inner = [str(d) for d in array.dims if d not in (*self.axes, REALIZATION)]
+            for values in itertools.product(*(ds[d].values.tolist() for d in inner)):
+                at = dict(zip(inner, values, strict=True))
+                said = ", ".join(f"{d} {value:g}" for d, value in at.items())
+                text = f"{name} ({said})" if at else name
+                self.shown[text] = self._rows(array.sel(at).broadcast_like(score))
+
+    def _rows(self, array: xr.DataArray) -> Array:
+        table = array.transpose(*self.axes, REALIZATION).values.astype(float)
+        return table.reshape(-1, table.shape[-1])
+
+    def on(self, path: Mapping[str, Sequence[Any]] | None) -> NDArray[np.intp]:
+        """Places of the points on a path, or of all that were measured."""
+        if not path:
+            return np.flatnonzero(~np.isnan(self.scores).all(axis=1))
+        along = [
+            dict(zip(path, values, strict=True)) for values in zip(*path.values(), strict=True)
+        ]
+        found = [
+            place
+            for place, point in enumerate(self.points)
+            if any(all(_same(point.get(n, v), v) for n, v in one.items()) for one in along)
+        ]
+        if not found:
+            raise InputError(f"no point was measured on the path of {', '.join(path)}.")
+        return np.array(found)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, str) or isinstance(b, str):
+        return bool(a == b)
+    return math.isclose(a, b, rel_tol=1e-9)
+
+
+def _estimate(values: Array, level: float, method: str = METHOD) -> Estimate:
+    """Mean of independent values and its interval."""
+    n = len(values)
+    mean = float(np.mean(values))
+    if n < 2:
+        return Estimate(value=mean, level=level, n=n, method=method)
+    error = float(np.std(values, ddof=1) / math.sqrt(n))
+    wide = error * float(student.ppf((1 + level) / 2, n - 1))
+    return Estimate(
+        value=mean,
+        error=error,
+        low=mean - wide,
+        high=mean + wide,
+        level=level,
+        n=n,
+        method=method,
+    )
+
+
+def _ends(points: Sequence[dict[str, Any]], place: int) -> list[Flag]:
+    """Say which axes of numbers the best point is at the end of."""
+    flags = []
+    for axis, value in points[place].items():
+        values = [point[axis] for point in points]
+        if (
+            isinstance(value, int | float)
+            and len({*values}) > 2
+            and value in (min(values), max(values))
+        ):
+            text = f"the best {axis} is the {'least' if value == min(values) else 'greatest'} tried"
+            flags.append(Flag("at an end", axis, text))
+    return flags
