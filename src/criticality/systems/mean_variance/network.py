@@ -38,7 +38,7 @@ class Networks:
         SINE,
         symbol="data",
         doc="the sine problem, or samples of a data set that has targets",
-        choices=(SINE,),
+        choices=(SINE, *data.TABLES),
         files=True,
         static=True,
     )

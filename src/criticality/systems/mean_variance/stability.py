@@ -43,7 +43,7 @@ def constant(y: Array, rho: float, gamma: float) -> tuple[float, float]:
 
 
 def margins(x: Array, y: Array, rho: float, gamma: float) -> tuple[float, float]:
-    """Give rho D / 2 k of mean and precision, with one hidden layer: above 1 constants are unstable.
+    """Give rho D / 2 k of mean and precision, of one hidden layer: above 1 they are not constant.
 
     Parameters
     ----------
