@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from criticality import data
-from criticality.base import Card, InputError, Observable, control
+from criticality.base import Card, InputError, Observable, Search, control
 from criticality.systems.mean_variance import measures
 
 __all__ = ["MeanVarianceNetwork"]
@@ -19,6 +19,8 @@ __all__ = ["MeanVarianceNetwork"]
 SINE = "sine"
 SINE_TRAIN, SINE_TEST = 64, 1000  # samples of the sine problem: the paper's number, and ours
 SLOPE = 0.01  # of the leaky ReLU below 0
+# rho of the search along rho = 1 - gamma
+LINE = (0.3, 0.5, 0.7, 0.8, 0.88, 0.93, 0.96, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999)
 PLACES = tuple(i / 50 for i in range(51))
 
 
@@ -245,6 +247,11 @@ class MeanVarianceNetwork(Networks):
         order=("train_mse", "precision_spread", "test_ece"),
         phases=measures.PHASES,
         rules=measures.rules(),
+        search=Search(
+            minimise="validation_nll",
+            path={"rho": LINE, "gamma": tuple(round(1 - rho, 9) for rho in LINE)},
+            show=("test_nll", "test_crps", "test_ece", "test_chi2", "test_mse"),
+        ),
     )
 
     rho: float = measures.rho_control()
