@@ -247,6 +247,7 @@ class MeanVarianceNetwork(Networks):
         order=("train_mse", "precision_spread", "test_ece"),
         phases=measures.PHASES,
         rules=measures.rules(),
+        pages="criticality.systems.mean_variance.figures:pages",
         search=Search(
             minimise="validation_nll",
             path={"rho": LINE, "gamma": tuple(round(1 - rho, 9) for rho in LINE)},

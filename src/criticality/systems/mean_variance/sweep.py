@@ -50,17 +50,18 @@ class MeanVarianceSweep(Networks):
                 function=f"{HERE}:loop_area",
                 doc="training MSE on the leg up less that on the leg down, integrated over "
                 "ln rho/(1-rho); 0 without hysteresis",
-                label="area of the loop",
+                label=r"area of the loop in $\ln\rho/(1-\rho)$",
             ),
             Derived(
                 name="loop_width",
                 function=f"{HERE}:loop_width",
                 doc=f"ln rho/(1-rho) at which the training MSE passes {measures.UNDERFIT:g}, on "
                 "the leg up less on the leg down; undefined if one does not pass it",
-                label="width of the loop",
+                label=r"width of the loop in $\ln\rho/(1-\rho)$",
             ),
         ),
         order=("train_mse", "precision_spread"),
+        pages="criticality.systems.mean_variance.figures:loops",
     )
 
     epochs: int = like(Networks, "epochs", 2_000, doc="of training at each rho, after the warm-up")
