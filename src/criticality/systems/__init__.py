@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from criticality.systems.grokking.network import GrokkingNetwork
     from criticality.systems.grokking.theory import EffectiveTheory
     from criticality.systems.mean_variance.field import MeanVarianceField
+    from criticality.systems.mean_variance.network import MeanVarianceNetwork
+    from criticality.systems.mean_variance.sweep import MeanVarianceSweep
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
     from criticality.systems.rbm import RBM
     from criticality.systems.rbm.replica import ReplicaSymmetric
@@ -21,6 +23,8 @@ BUILT_IN = {
     "topology": "criticality.systems.pruning:TopologyNetwork",
     "grokking": "criticality.systems.grokking.network:GrokkingNetwork",
     "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
+    "mean_variance": "criticality.systems.mean_variance.network:MeanVarianceNetwork",
+    "mean_variance_sweep": "criticality.systems.mean_variance.sweep:MeanVarianceSweep",
     "mean_variance_theory": "criticality.systems.mean_variance.field:MeanVarianceField",
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
@@ -34,6 +38,8 @@ __all__ = [
     "EffectiveTheory",
     "GrokkingNetwork",
     "MeanVarianceField",
+    "MeanVarianceNetwork",
+    "MeanVarianceSweep",
     "PruningNetwork",
     "ReplicaSymmetric",
     "ThreeLayer",
