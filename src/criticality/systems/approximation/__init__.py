@@ -1,4 +1,4 @@
-"""How fast networks approximate functions as they grow: constructions, and what training reaches."""
+"""How fast networks approximate functions as they grow: written down, and trained."""
 
 from criticality.systems.approximation.constructions import ApproximatingNetwork, LookupNetwork
 

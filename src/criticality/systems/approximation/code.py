@@ -1,16 +1,16 @@
 """Networks of ReLUs that interpolate, between values that codes of many digits hold.
 
-Straight lines join the values of f on N groups of M steps each, 1/n wide.  Between the ends of a
-group, values are multiples of n^-r, whose second differences are -2, ..., 2: M - 1 digits of base 5
-in one weight.  One decoder of depth ~ M serves all groups.  With M = 1 there is no code, and weights
-are continuous in f.
+Straight lines join the values of f on N groups of M steps each, 1/n wide.  If M > 1, values are
+multiples of n^-r, whose second differences are -2, ..., 2: those of a group are M - 1 digits of
+base 5 in one weight, and one decoder of depth ~ M serves all groups.  With M = 1 there is no code, and
+weights are continuous in f.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -43,8 +43,8 @@ class Assignment(NamedTuple):
     """What depends on f: first value, changes of the slope between groups, and codes."""
 
     first: Number
-    slopes: list[Number]
-    codes: list[int]
+    slopes: Sequence[Number]
+    codes: Sequence[int]
 
 
 def plan(space: Space, rate: float, weights: int) -> Plan:
@@ -54,7 +54,7 @@ def plan(space: Space, rate: float, weights: int) -> Plan:
     """
     copies = space.dimension  # of the network along a line
     half = weights / 2 / PER_DIGIT / copies
-    digits = 1 if rate == 1 else 1 + max(1, min(round(half ** (rate - 1)), int(half)))
+    digits = 1 if rate == 1 else max(2, round(half ** (rate - 1)))
     most = weights if digits == 1 else weights // 2
 
     def fits(groups: int, n: int) -> bool:
@@ -219,13 +219,15 @@ def _between_lines(net: Builder, space: Space, chosen: Plan, given: Assignment) 
 
 def moved(one: Assignment, other: Assignment) -> float:
     """Largest change of a weight, over its size, or over 1 where that is more."""
-    most = Fraction(0)
-    steps = [[b - a for a, b in itertools.pairwise(given.codes)] for given in (one, other)]
-    for before, after in zip(
-        [one.first, *one.slopes, *one.codes[:1], *steps[0]],
-        [other.first, *other.slopes, *other.codes[:1], *steps[1]],
-        strict=True,
-    ):
+    most = 0.0
+    for before, after in zip(_weights(one), _weights(other), strict=True):
         if before != after:
-            most = max(most, Fraction(abs(before - after), max(abs(before), abs(after), 1)))
-    return float(most)
+            size = max(abs(before), abs(after), Fraction(1))
+            most = max(most, float(abs(before - after) / size))
+    return most
+
+
+def _weights(given: Assignment) -> list[Fraction]:
+    """Weights that depend on f, but for the common factor of the changes of codes."""
+    steps = [after - before for before, after in itertools.pairwise(given.codes)]
+    return [Fraction(w) for w in (given.first, *given.slopes, *given.codes[:1], *steps)]

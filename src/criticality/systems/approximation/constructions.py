@@ -155,10 +155,10 @@ class ApproximatingNetwork:
         _check_ratio(self.ratio)
         space = SPACES[self.ratio]
         steps = code.plan(space, self.rate, self.weights).n * space.dimension
-        if steps > MOST:
+        if self.function == "random" and steps > MOST:
             raise InputError(
                 f"weights = {self.weights} at rate = {self.rate:g}: {steps} steps are finer than "
-                f"functions are known, {MOST}; use fewer weights."
+                f"random functions are known, {MOST}; use fewer weights."
             )
 
     def work(self) -> float:
@@ -205,7 +205,7 @@ class LookupNetwork:
     )
 
     ratio: float = like(ApproximatingNetwork, "ratio", 1.0)
-    weights: int = like(ApproximatingNetwork, "weights", 1000, interval="[650, 1000000]")
+    weights: int = like(ApproximatingNetwork, "weights", 1000, interval="[100, 1000000]")
     function: str = like(ApproximatingNetwork, "function", "random")
     once: bool = control(
         False,
@@ -223,7 +223,13 @@ class LookupNetwork:
         """Raise `InputError` for classes that are none, or weights of too many bits."""
         _check_ratio(self.ratio)
         space = SPACES[self.ratio]
-        address = lookup.plan(space, self.weights, self.once).level * space.dimension
+        chosen = lookup.plan(space, self.weights, self.once)
+        least = lookup.weights_of(space, chosen)
+        if least > self.weights:
+            raise InputError(
+                f"weights = {self.weights}: expected {least} or more for r/d = {self.ratio:g}."
+            )
+        address = chosen.level * space.dimension
         if address > lookup.MOST:
             raise InputError(
                 f"weights = {self.weights}: a weight would hold 2^{address} bits; this is for "

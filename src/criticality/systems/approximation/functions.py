@@ -103,7 +103,7 @@ class Path:
         place = x[0] * 2**LEVELS
         left = min(int(place), 2**LEVELS - 1)
         low, high = int(self.values[left]), int(self.values[left + 1])
-        return (low + (high - low) * (place - left)) / 2**STEPS
+        return (low + (high - low) * (place - left)) / (1 << STEPS)
 
     def knots(self, n: int) -> Values:
         """Values at k/n."""
@@ -140,7 +140,8 @@ class Integral:
         left = min(int(place), 2**LEVELS - 1)
         low, high, rest = int(self.slopes[left]), int(self.slopes[left + 1]), place - left
         whole = 2 * self.slopes[:left].sum() - self.slopes[0] + low if left else 0
-        return (int(whole) + 2 * low * rest + (high - low) * rest**2) / 2 ** (STEPS + LEVELS + 1)
+        curved = 2 * low * rest + (high - low) * rest * rest
+        return (int(whole) + curved) / (1 << (STEPS + LEVELS + 1))
 
     def knots(self, n: int) -> Values:
         """Values at k/n."""
@@ -151,7 +152,7 @@ class Integral:
         return Values(whole * n**2 + within, n**2 * 2 ** (STEPS + LEVELS + 1))
 
     def distance(self, n: int, values: Values) -> Fraction:
-        """Rounding, and 1/8 of the spacing squared: the class allows no more between knots."""
+        """Bound: rounding, and spacing^2 / 8, since the class allows no more between knots."""
         return rounding(self.knots(n), values) + Fraction(1, 8 * n**2)
 
 
@@ -174,7 +175,7 @@ class Ridges:
         return Values(total, first.denominator)
 
     def distance(self, n: int, values: Values) -> Fraction:
-        """Rounding, and what each of the two broken lines has between knots."""
+        """Bound: rounding, and what each of the two broken lines has between knots."""
         between = (part.distance(2 * n, part.knots(2 * n)) for part in (self.first, self.second))
         return rounding(self.knots(n), values) + sum(between)
 
@@ -203,7 +204,7 @@ class Cone:
         return Values((self.dimension - 1) * n - apart, 2 * n * self.n)
 
     def distance(self, n: int, values: Values) -> Fraction:
-        """Rounding, and half the spacing: the class allows no more between knots."""
+        """Bound: rounding, and half the spacing, since the class allows no more between knots."""
         return rounding(self.knots(n), values) + Fraction(1, 2 * n)
 
 
@@ -227,5 +228,5 @@ class Parabola:
         return Values(n**2 - self.n**2 * k**2 + self.n * n * k, 2 * (self.n * n) ** 2)
 
     def distance(self, n: int, values: Values) -> Fraction:
-        """Rounding, and 1/8 of the spacing squared."""
+        """Bound: rounding, and spacing^2 / 8, since the class allows no more between knots."""
         return rounding(self.knots(n), values) + Fraction(1, 8 * n**2)

@@ -20,7 +20,7 @@ from criticality.systems.approximation.network import Affine, Builder, Network, 
 
 STEP = 8  # of the numbers that hold bits; the wave then is beyond 4/7 or below -4/7
 SPARE = 10  # binary digits by which zones of wrong bits are too small to matter
-MOST = 16  # binary digits of a number of a bit: weights then have 100 thousand bits
+MOST = 18  # binary digits of the number of a bit; weights then have 3/2 x 2^18 bits
 Parity = tuple[int, ...]
 
 
@@ -33,7 +33,7 @@ class Plan(NamedTuple):
 
 
 def plan(space: Space, weights: int, once: bool) -> Plan:
-    """Give the finest architecture of at most so many weights."""
+    """Give the finest architecture of at most so many weights; the coarsest has level 2."""
     level = 2
     while weights_of(space, _plan(space, level + 1, once)) <= weights:
         level += 1
@@ -48,7 +48,7 @@ def weights_of(space: Space, chosen: Plan) -> int:
     """Count the weights."""
     level, digits, once = chosen
     address = level * space.dimension
-    copies = 2**space.dimension
+    copies = 1 << space.dimension
     power = (6 * address - 3) * (1 if once else digits)
     tents = 2 if space.dimension == 1 else 6  # inputs of products, in all copies
     copy = 7 * address + 3 * (space.dimension - 1) + 9 * digits + power
@@ -61,7 +61,7 @@ def error(space: Space, chosen: Plan, f: Function) -> Fraction:
     Between knots of a line as `Function.distance`; in two dimensions f and what interpolates on
     triangles differ by at most the spacing.  Where bits are wrong, f is next to a knot.
     """
-    n = 2**chosen.level
+    n = 1 << chosen.level
     values = rounded(f.knots(n), n, space.smoothness)
     if space.dimension == 2:
         return rounding(f.knots(n), values) + Fraction(1, n)
@@ -71,7 +71,7 @@ def error(space: Space, chosen: Plan, f: Function) -> Fraction:
 
 def stored(space: Space, chosen: Plan, f: Function) -> tuple[int, NDArray[np.int64]]:
     """Least of the rounded values, and what they are above it, in units of n^-r on the grid."""
-    n = 2**chosen.level
+    n = 1 << chosen.level
     values = rounded(f.knots(n), n, space.smoothness)
     whole = (values.numerators // (values.denominator // n**space.smoothness)).astype(np.int64)
     least = int(whole.min())
@@ -105,14 +105,12 @@ def network(space: Space, chosen: Plan, f: Function) -> Network:
 
 
 def _held(held: list[int]) -> Fraction:
-    """Number that holds bits: sum over j of (bit/2 + 1/4) / 8^j.
+    """Hold bits in a number, sum over j of (bit/2 + 1/4) / 8^j.
 
     Times 8^j, its fractional part is between 2/7 and 5/14 if the bit is 0, and 1/2 more else.
     """
-    total = 0
-    for bit in held:
-        total = total * STEP + 2 * bit + 1
-    return Fraction(total, 4 * STEP ** (len(held) - 1))
+    octal = "".join("13"[bit] for bit in held)
+    return Fraction(int(octal, STEP), 4 * STEP ** (len(held) - 1))
 
 
 def _tent(net: Builder, parity: Parity, level: int) -> Affine:
@@ -160,4 +158,3 @@ def _power(net: Builder, address: list[list[Affine]], strides: list[int]) -> Aff
             most *= factor
     assert result is not None
     return result
-

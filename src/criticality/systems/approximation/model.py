@@ -88,7 +88,7 @@ def observe(system: TrainedApproximation, state: State, data: object) -> dict[st
 
 
 def outputs(params: dense.Params, x: jax.Array) -> jax.Array:
-    """Outputs float32 [samples] at places x float32 [samples, 1]."""
+    """Give outputs float32 [samples] at places x float32 [samples, 1]."""
     return dense.logits(params, dense.preactivations(params, x, PRECISION), None, PRECISION)[0]
 
 

@@ -6,7 +6,7 @@ may be skipped, as in the theory of Yarotsky.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
@@ -94,7 +94,7 @@ class Affine:
         return self + other * -1
 
 
-def combine(weights: list[Number], parts: list[Affine]) -> Affine:
+def combine(weights: Sequence[Number], parts: Sequence[Affine]) -> Affine:
     """Weighted sum of many parts, in linear time."""
     terms: dict[int, Number] = {}
     constant: Number | None = None

@@ -1,4 +1,4 @@
-"""Phases by the rate p at which an error falls as W^-p, for functions of smoothness r in d dimensions.
+"""Phases by the rate p at which errors fall as W^-p: functions of smoothness r in d dimensions.
 
 In units of r/d: up to 1 weights may be continuous in the function (DeVore, Howard and Micchelli);
 up to 2 they are not, and networks of ReLUs are deep; beyond 2 there are none, since their VC

@@ -1,4 +1,4 @@
-"""Networks of the same kind that are trained, not written down: what of a rate can be learned?"""
+"""Networks of ReLUs that are trained, not written down: which rate can be learned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INPUTS = 2  # weights of a neuron of the first layer: one input and a bias
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedApproximation:
-    """Fully-connected ReLU networks of constant width, trained by Adam on a function of one variable.
+    """ReLU networks of constant width, trained by Adam on a function of one variable.
 
     The function is a random one with Lipschitz constant 1 (r = d = 1), as those of `approximation`
     but with 2^levels pieces; it is the same for all budgets and times.  Of several trainings from
@@ -119,4 +119,4 @@ class TrainedApproximation:
     def work(self) -> float:
         """FLOP of one realization: three products a layer, step, sample and training."""
         products = self.depth * 2.0 * self.width**2
-        return 3 * products * (2**self.levels + 1) * self.steps * self.attempts
+        return 3 * products * (2.0**self.levels + 1) * self.steps * self.attempts
