@@ -2,8 +2,8 @@
 
 Straight lines join the values of f on N groups of M steps each, 1/n wide.  If M > 1, values are
 multiples of n^-r, whose second differences are -2, ..., 2: those of a group are M - 1 digits of
-base 5 in one weight, and one decoder of depth ~ M serves all groups.  With M = 1 there is no code, and
-weights are continuous in f.
+base 5 in one weight, and one decoder of depth ~ M serves all groups.  With M = 1 there is no code,
+and weights are continuous in f.
 """
 
 from __future__ import annotations

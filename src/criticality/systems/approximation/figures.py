@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,9 @@ from matplotlib.patches import Patch
 
 from criticality.analysis.classify import values
 from criticality.analysis.exponents import exponents
-from criticality.base import Card, with_error
+from criticality.base import Card, Estimate, with_error
 from criticality.figures.book import Book, Source, all_used, at_point
-from criticality.figures.parts import COLOURS, MARKERS, STYLES, axes, label, plain, shades, symbol
+from criticality.figures.parts import COLOURS, MARKERS, STYLES, axes, label, plain, shades
 from criticality.systems.approximation import code
 from criticality.systems.approximation.decay import LAWS, decay
 from criticality.systems.approximation.functions import SPACES
@@ -132,6 +133,12 @@ def jumps(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def _number(found: Estimate) -> str:
+    """Write a number with its error, or with three digits if there is nearly none."""
+    exact = found.error < 1e-4 * abs(found.value)
+    return f"{found.value:.3g}" if exact else with_error(found.value, found.error)
+
+
 def lookup_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     """Draw errors against sqrt(W), where exp(-c sqrt W) is straight, and where a power law is.
 
@@ -142,7 +149,8 @@ def lookup_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     all_used(at, *others)
     ds, _ = at_point(ds, others, at, 0)
     ds = ds if "ratio" in ds.dims else ds.expand_dims("ratio")
-    ds = ds if "once" in ds.dims else ds.expand_dims("once")
+    if "once" not in ds.dims:
+        ds = ds.expand_dims(once=[json.loads(ds.attrs["controls"]).get("once", False)])
     if ds.sizes.get(SIZE, 1) < 3:
         return
     names = {False: "powers for each bit", True: "powers computed once"}
@@ -162,9 +170,9 @@ def decays(ds: xr.Dataset, law: str, ax: Axes | None = None) -> Axes:
         used = one["weights_used"].isel(realization=0).values
         error = values(one, "error")["error"].values
         fit = decay(used, error, law)
-        found = with_error(fit.rate.value, fit.rate.error)
+        found = _number(fit.rate)
         name = {"power": "$p$", "root": "$c$", "linear": "$c$"}[law]
-        text = f"$r/d$ = {ratio:g}: {name} = {found}, residual {fit.residual:.2f}"
+        text = f"$r/d$ = {ratio:g}: {name} = {found}, residual {fit.residual:.3f}"
         x = LAWS[law](used.astype(float))
         shown = used if law == "power" else x
         ax.plot(shown, error, marker, color=colour, ms=5, label=text)
@@ -235,9 +243,8 @@ def spread(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
         middle = np.median(every, axis=1)
         ax.plot(w * by, middle, f"{marker}-", ms=6, color=colour, lw=1, label=text)
     _logarithmic(ds, ax, "error")
-    ax.legend(
-        frameon=False, fontsize="small", title=f"of the trainings of {int(ds['steps'])} steps"
-    )
+    title = f"of the trainings of {int(ds['steps'])} steps"
+    ax.legend(frameon=False, fontsize="small", title=title, loc="lower left")
     return ax
 
 
@@ -263,7 +270,7 @@ def _against(ds: xr.Dataset, name: str, ax: Axes, fits: xr.Dataset | None = None
         slope = float(fit["exponent"]) * (-1 if name == "error" else 1)
         power = with_error(slope, float(fit["exponent_error"]))
         sign = "p" if name == "error" else "W"
-        text = f"{symbol(ds, 'rate')} = {rate:g}: "
+        text = f"made for {rate:g} $r/d$: "
         text += f"$p$ = {power}" if sign == "p" else f"$\\sim W^{{{slope:.2f}}}$"
         ax.errorbar(
             w,

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from criticality import keys
 
 Integers = NDArray[Any]  # int64, or Python's own where these do not suffice
-LEVELS = 20  # random functions have 2^LEVELS pieces
-STEPS = 24  # and values that are multiples of 2^-STEPS
-MOST = 2**18  # intervals of a network, so that all that is computed fits into 64 bits
+LEVELS, STEPS = 20, 24
+PIECES = 1 << LEVELS  # of random functions
+UNITS = 1 << STEPS  # their values are multiples of 1/UNITS
+MOST = 1 << 18  # intervals of a network, so that all that is computed fits into 64 bits
 
 
 class Space(NamedTuple):
@@ -69,7 +70,7 @@ def element(space: Space, name: str, n: int, rng: np.random.Generator) -> Functi
 
 
 def path(rng: np.random.Generator) -> Integers:
-    """Draw a random function with Lipschitz constant 1 that is 0 at both ends, x 2^STEPS.
+    """Draw a random function with Lipschitz constant 1 that is 0 at both ends, x UNITS.
 
     Values half-way between known ones are uniform where the constant allows them, scale by scale:
     so there are steep and flat parts on all scales.
@@ -94,31 +95,31 @@ def rounding(values: Values, other: Values) -> Fraction:
 
 @dataclass(frozen=True)
 class Path:
-    """A broken line through values [2^LEVELS + 1] / 2^STEPS."""
+    """A broken line through values [PIECES + 1] / UNITS."""
 
     values: Integers
 
     def __call__(self, *x: Fraction) -> Fraction:
         """Value between two of the grid."""
-        place = x[0] * 2**LEVELS
-        left = min(int(place), 2**LEVELS - 1)
+        place = x[0] * PIECES
+        left = min(int(place), PIECES - 1)
         low, high = int(self.values[left]), int(self.values[left + 1])
-        return (low + (high - low) * (place - left)) / (1 << STEPS)
+        return (low + (high - low) * (place - left)) / UNITS
 
     def knots(self, n: int) -> Values:
         """Values at k/n."""
-        place, rest = _places(np.arange(n + 1), 2**LEVELS, n)
+        place, rest = _places(np.arange(n + 1), PIECES, n)
         left = self.values[place]
-        return Values(left * n + (self.values[place + 1] - left) * rest, n * 2**STEPS)
+        return Values(left * n + (self.values[place + 1] - left) * rest, n * UNITS)
 
     def distance(self, n: int, values: Values) -> Fraction:
         """Exact: both are broken lines, so the largest is at a break of one of them."""
-        place, rest = _places(np.arange(2**LEVELS + 1), n, 2**LEVELS)
+        place, rest = _places(np.arange(PIECES + 1), n, PIECES)
         g = values.numerators
-        assert values.denominator == n * 2**STEPS  # so all is below 2^62
-        line = g[place] * 2**LEVELS + (g[place + 1] - g[place]) * rest
-        apart = int(np.abs(self.values * (n * 2**LEVELS) - line).max())
-        of_breaks = Fraction(apart, n * 2 ** (STEPS + LEVELS))
+        assert values.denominator == n * UNITS  # so all is below 2^62
+        line = g[place] * PIECES + (g[place + 1] - g[place]) * rest
+        apart = int(np.abs(self.values * (n * PIECES) - line).max())
+        of_breaks = Fraction(apart, n * UNITS * PIECES)
         return max(of_breaks, rounding(self.knots(n), values))
 
 
@@ -136,20 +137,20 @@ class Integral:
 
     def __call__(self, *x: Fraction) -> Fraction:
         """Value of the parabola between two places of the grid."""
-        place = x[0] * 2**LEVELS
-        left = min(int(place), 2**LEVELS - 1)
+        place = x[0] * PIECES
+        left = min(int(place), PIECES - 1)
         low, high, rest = int(self.slopes[left]), int(self.slopes[left + 1]), place - left
         whole = 2 * self.slopes[:left].sum() - self.slopes[0] + low if left else 0
         curved = 2 * low * rest + (high - low) * rest * rest
-        return (int(whole) + curved) / (1 << (STEPS + LEVELS + 1))
+        return (int(whole) + curved) / (2 * UNITS * PIECES)
 
     def knots(self, n: int) -> Values:
         """Values at k/n."""
-        place, rest = _places(np.arange(n + 1), 2**LEVELS, n)
+        place, rest = _places(np.arange(n + 1), PIECES, n)
         whole = np.append(0, np.cumsum(self.slopes[1:] + self.slopes[:-1]))[place].astype(object)
         left = self.slopes[place]
         within = 2 * left * rest * n + (self.slopes[place + 1] - left) * rest**2
-        return Values(whole * n**2 + within, n**2 * 2 ** (STEPS + LEVELS + 1))
+        return Values(whole * n**2 + within, n**2 * 2 * UNITS * PIECES)
 
     def distance(self, n: int, values: Values) -> Fraction:
         """Bound: rounding, and spacing^2 / 8, since the class allows no more between knots."""

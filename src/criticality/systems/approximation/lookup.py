@@ -66,7 +66,7 @@ def error(space: Space, chosen: Plan, f: Function) -> Fraction:
     if space.dimension == 2:
         return rounding(f.knots(n), values) + Fraction(1, n)
     zone = Fraction(1, 2) + Fraction(2, 2**SPARE)
-    return max(f.distance(n, values), zone / n**space.smoothness)
+    return max(f.distance(n, values), Fraction(zone, n**space.smoothness))
 
 
 def stored(space: Space, chosen: Plan, f: Function) -> tuple[int, NDArray[np.int64]]:
