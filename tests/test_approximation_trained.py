@@ -17,13 +17,14 @@ from criticality.systems.approximation.trained import TrainedApproximation
 
 
 def test_functions_have_lipschitz_constant_one_and_are_those_of_the_exact_ensemble():
-    every = [np.asarray(model.path(jax.random.key(k), 10), float) for k in range(20)]
+    paths = jax.jit(jax.vmap(lambda number: model.path(jax.random.key(number), 7)))
+    every = np.asarray(paths(jnp.arange(50)), float)
     for values in every:
         assert values[0] == values[-1] == 0
-        assert np.abs(np.diff(values)).max() <= 2**-10 * (1 + 1e-3)
-    middle = np.array([values[512] for values in every])
+        assert np.abs(np.diff(values)).max() <= 2**-7 * (1 + 1e-3)
+    middle = every[:, 64]
     assert np.abs(middle).max() <= 0.5
-    assert 0.15 < middle.std() < 0.45  # uniform between -1/2 and 1/2: 0.29
+    assert 0.23 < middle.std() < 0.35  # uniform between -1/2 and 1/2: 0.29
 
 
 def test_what_is_measured_is_the_distance_to_the_function():
@@ -47,7 +48,7 @@ def test_what_is_measured_is_the_distance_to_the_function():
 
 def test_all_budgets_and_times_are_given_the_same_function():
     seen = set()
-    for changes in ({}, {"weights": 260}, {"steps": 7}, {"attempts": 1}):
+    for changes in ({}, {"weights": 141}, {"steps": 7}, {"attempts": 1}):
         system = canonical(TrainedApproximation.tiny(), **changes)
         seen.add(Task(system=system, seed=0, realization=3, checksum="").lineage)
     assert len(seen) == 1
@@ -55,7 +56,7 @@ def test_all_budgets_and_times_are_given_the_same_function():
 
 def test_training_brings_the_error_down():
     errors = []
-    for steps in (1, 300):
+    for steps in (1, 500):
         system = canonical(TrainedApproximation.tiny(), steps=steps)
         tasks = [Task(system=system, seed=0, realization=r, checksum="") for r in range(2)]
         errors.append([float(one["error"]) for one in ensemble.realize(tasks, {})])

@@ -37,11 +37,11 @@ class State(NamedTuple):
 
 def begin(system: TrainedApproximation, key: jax.Array, data: object) -> State:
     """Draw the function, and the starts of all trainings."""
-    starts = [
-        _start(system, stream(key, "start", jnp.int32(attempt), jnp.int32(system.depth)))
-        for attempt in range(system.attempts)
-    ]
-    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+
+    def start(attempt: jax.Array) -> dense.Params:
+        return _start(system, stream(key, "start", attempt, jnp.int32(system.depth)))
+
+    params = jax.vmap(start)(jnp.arange(system.attempts))
     target = path(stream(key, "function"), system.levels)
     return State(target, params, fit.Moments.none(params), jnp.int32(0))
 
@@ -72,8 +72,7 @@ def finished(system: TrainedApproximation, state: State) -> jax.Array:
 def observe(system: TrainedApproximation, state: State, data: object) -> dict[str, jax.Array]:
     """Measure distances at the ends and middles of all pieces."""
     ends = state.target
-    fine = jnp.zeros(2 * len(ends) - 1).at[::2].set(ends)
-    fine = fine.at[1::2].set((ends[1:] + ends[:-1]) / 2)
+    fine = _between(ends, (ends[1:] + ends[:-1]) / 2)
     found = jax.vmap(outputs, (0, None))(state.params, _places(len(fine))) / len(ends) ** 0.5
     errors = jnp.abs(found - fine).max(axis=1)
     best = errors.argmin()
@@ -100,9 +99,13 @@ def path(key: jax.Array, levels: int) -> jax.Array:
         left, right = values[:-1], values[1:]
         low, high = jnp.maximum(left, right) - reach, jnp.minimum(left, right) + reach
         part = jax.random.uniform(jax.random.fold_in(key, level), left.shape)
-        finer = jnp.zeros(2 * len(values) - 1).at[::2].set(values)
-        values = finer.at[1::2].set(low + (high - low) * part)
+        values = _between(values, low + (high - low) * part)
     return values
+
+
+def _between(values: jax.Array, middles: jax.Array) -> jax.Array:
+    """Put a number between each two."""
+    return jnp.append(jnp.stack([values[:-1], middles], axis=1).ravel(), values[-1])
 
 
 def _start(system: TrainedApproximation, key: jax.Array) -> dense.Params:

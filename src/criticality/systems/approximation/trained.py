@@ -108,7 +108,7 @@ class TrainedApproximation:
     @classmethod
     def tiny(cls) -> TrainedApproximation:
         """Give a preset that runs in a second."""
-        return cls(weights=150, steps=20, levels=5, attempts=2)
+        return cls(weights=31, steps=20, levels=4, attempts=2)
 
     @property
     def depth(self) -> int:
