@@ -168,7 +168,8 @@ def decays(ds: xr.Dataset, law: str, ax: Axes | None = None) -> Axes:
     for ratio, colour, marker, style in looks:
         one = ds.sel(ratio=ratio)
         used = one["weights_used"].isel(realization=0).values
-        error = values(one, "error")["error"].values
+        used, first = np.unique(used, return_index=True)  # some budgets allow the same network
+        error = values(one, "error")["error"].values[first]
         fit = decay(used, error, law)
         found = _number(fit.rate)
         name = {"power": "$p$", "root": "$c$", "linear": "$c$"}[law]
