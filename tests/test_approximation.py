@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -344,6 +345,47 @@ def test_pages_are_drawn_of_what_there_is(worst):
     assert isinstance(ax.figure, Figure)
     (measured,) = (line.get_ydata() for line in ax.get_lines() if line.get_marker() == "o")
     np.testing.assert_allclose(np.asarray(measured, float), [1, 2], atol=0.02)
+
+
+def test_the_page_of_lookups_says_which_law_holds(tmp_path):
+    study = Study(
+        system=canonical(LookupNetwork(), function="worst"),
+        grid={"ratio": [1.0], "weights": [520, 890, 1350, 1910, 2570]},
+    )
+    ds = run(study, tmp_path / "store", workers=1)
+    found = phase_diagram(ds)
+    assert [found.phase(int(code)).name for code in found.cells["phase"]] == ["super-polynomial"]
+    residuals = {}
+    for law in ("root", "power"):
+        ax = figures.decays(ds, law)
+        (text,) = (text.get_text() for text in ax.get_legend().get_texts())
+        residuals[law] = float(text.split()[-1])
+    assert residuals["power"] > 10 * residuals["root"]
+
+
+def test_jumps_are_drawn_for_the_least_and_the_most_weights():
+    shift, weights = np.array([1e-6, 1e-3]), [500, 1000, 2000]
+    jump = np.arange(3)[:, None, None] + np.zeros((3, 2, 5))
+    ds = xr.Dataset(
+        {"jump": (("weights", "shift", "realization"), jump)},
+        coords={"weights": weights, "shift": shift},
+    ).expand_dims(rate=[2.0])
+    drawn = {line.get_label(): line.get_ydata() for line in figures.jumps(ds).get_lines()}
+    np.testing.assert_array_equal(drawn["rate 2 $r/d$, $W$ = 500"], [0, 0])
+    np.testing.assert_array_equal(drawn["rate 2 $r/d$, $W$ = 2000"], [2, 2])
+
+
+def test_the_page_of_learning_has_the_exponent_and_the_constructions():
+    weights = np.array([31, 141, 361, 801, 1681])
+    error = 0.2 * weights[:, None] ** -0.5 * np.array([0.9, 1.0, 1.1])
+    ds = xr.Dataset(
+        {"error": (("weights", "realization"), error)}, coords={"weights": weights}
+    ).expand_dims(steps=[100])
+    ax = figures.learned(ds)
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert any("100 steps: $p$ = 0.500(" in text for text in texts)
+    lines = next(line for line in ax.get_lines() if line.get_label() == figures.WRITTEN[0])
+    np.testing.assert_allclose(lines.get_ydata(), 1.5 / lines.get_xdata(), rtol=0.15)
 
 
 def test_lookup_errors_fall_as_the_exponential_of_a_root_and_no_power():
