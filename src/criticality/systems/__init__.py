@@ -6,6 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from criticality.systems.approximation import ApproximatingNetwork, LookupNetwork
+    from criticality.systems.approximation.trained import TrainedApproximation
     from criticality.systems.dropout import DropoutNetwork
     from criticality.systems.grokking.network import GrokkingNetwork
     from criticality.systems.grokking.theory import EffectiveTheory
@@ -29,14 +31,19 @@ BUILT_IN = {
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
     "three_layer": "criticality.systems.three_layer:ThreeLayer",
+    "approximation": "criticality.systems.approximation:ApproximatingNetwork",
+    "approximation_lookup": "criticality.systems.approximation:LookupNetwork",
+    "approximation_trained": "criticality.systems.approximation.trained:TrainedApproximation",
 }
 
 __all__ = [
     "BUILT_IN",
     "RBM",
+    "ApproximatingNetwork",
     "DropoutNetwork",
     "EffectiveTheory",
     "GrokkingNetwork",
+    "LookupNetwork",
     "MeanVarianceField",
     "MeanVarianceNetwork",
     "MeanVarianceSweep",
@@ -44,6 +51,7 @@ __all__ = [
     "ReplicaSymmetric",
     "ThreeLayer",
     "TopologyNetwork",
+    "TrainedApproximation",
 ]
 
 
