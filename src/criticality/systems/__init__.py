@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from criticality.systems.three_layer import ThreeLayer
 
 BUILT_IN = {
+    "approximation": "criticality.systems.approximation:ApproximatingNetwork",
+    "approximation_lookup": "criticality.systems.approximation:LookupNetwork",
+    "approximation_trained": "criticality.systems.approximation.trained:TrainedApproximation",
     "dropout": "criticality.systems.dropout:DropoutNetwork",
     "pruning": "criticality.systems.pruning:PruningNetwork",
     "topology": "criticality.systems.pruning:TopologyNetwork",
@@ -31,9 +34,6 @@ BUILT_IN = {
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
     "three_layer": "criticality.systems.three_layer:ThreeLayer",
-    "approximation": "criticality.systems.approximation:ApproximatingNetwork",
-    "approximation_lookup": "criticality.systems.approximation:LookupNetwork",
-    "approximation_trained": "criticality.systems.approximation.trained:TrainedApproximation",
 }
 
 __all__ = [
