@@ -16,7 +16,7 @@ Array = Any  # of NumPy or JAX
 
 # thresholds of the phases: our choice, the paper's text that we worked from has none
 UNDERFIT = 0.9  # training MSE above which the mean has learned nothing
-OVERFIT = 0.25  # training MSE over test MSE below which the mean has learned the noise
+OVERFIT = 2.0  # test chi2 above which errors are beyond what was predicted of them
 FLAT = 0.1  # deviation of ln precision below which the noise is the same everywhere
 CALIBRATED = 0.1  # calibration error below which predicted probabilities are taken for right
 
@@ -34,16 +34,17 @@ PHASES = (
 def rules(of: Any = "each") -> tuple[Rule, ...]:
     """Five phases: mean underfit or overfit, precision flat or not, and calibrated."""
     flat, uneven = {"below": FLAT}, {"above": FLAT}
+    fitted, overfit = {"train_mse": {"below": UNDERFIT}}, {"test_chi2": {"above": OVERFIT}}
     conditions: dict[str, dict[str, Any]] = {
         "constant": {"train_mse": {"above": UNDERFIT}, "precision_spread": flat},
         "noise only": {"train_mse": {"above": UNDERFIT}, "precision_spread": uneven},
         "calibrated": {
-            "train_mse": {"below": UNDERFIT},
-            "mse_ratio": {"above": OVERFIT},
+            **fitted,
+            "test_chi2": {"below": OVERFIT},
             "test_ece": {"below": CALIBRATED},
         },
-        "overfit, flat": {"mse_ratio": {"below": OVERFIT}, "precision_spread": flat},
-        "overfit": {"mse_ratio": {"below": OVERFIT}, "precision_spread": uneven},
+        "overfit, flat": {**fitted, **overfit, "precision_spread": flat},
+        "overfit": {**fitted, **overfit, "precision_spread": uneven},
     }
     return tuple(
         Rule(phase=phase, quantity=quantity, of=of, **ends)
