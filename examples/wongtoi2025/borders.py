@@ -41,6 +41,7 @@ def tell(name, ds):
 
 
 def main():
+    """Read both stores and write where their borders are."""
     networks, theory = (Store(folder).open() for folder in sys.argv[1:])
     pairs = networks[["train_mse", "test_chi2"]].stack(point=("rho", "gamma"), create_index=False)
     along = pairs.sel(point=np.isclose(pairs["rho"] + pairs["gamma"], 1))
