@@ -29,11 +29,15 @@ from tests.edge_systems import EDGES
 
 GOLDEN_KEYS = {
     # A changed key orphans every stored result: raise `version` and say so in CHANGELOG.md.
+    "approximation": "71d7d1b1fbe468d199fe5720fc39314e7c571cde745bf8f154fe11af347dabe5",
+    "approximation_lookup": "6868ad0571c92ac46b44f4afbee04e29d11b21367d772d42a4193ee74e16c81b",
+    "approximation_trained": "56e958441ed40e3dc4f249201b6bb46e12bb724485d1bfcbcc72eabd0e67ad13",
     "dropout": "f8aba5a9d596713cac92d9829bee3452db3878195a1d88c9bf9c0b7dd03e161e",
     "grokking": "9958fc4ac96da5a8598b8c8e3237a3cfca062ca505d30d0493a50f3b6669d43d",
     "grokking_theory": "9f3530ff160e61a566be8e315706741e2127c97b436a130614540d87e6aa2464",
     "mean_variance": "8bfbc226cad3c47ad698fd81e86d453a714e1af3d7aecddb3df02b83471ce33b",
     "mean_variance_sweep": "23042c7d4544b0e94e382157a78ff55a74b41bfbcee56e2b977198909ff9dbd0",
+    "mean_variance_theory": "079516eb11baedb9fec207aa5327f977c02ba4b2fda82004bc44003689eb341b",
     "pruning": "5cc8ce70a5b475cff4348932bfb0611f6cc1bd10189247d6f3ef783d09850886",
     "rbm": "31be7dd42b96318ed81d40144846789e4ff1efa7815eeaf1fb2f17eadf5fb4fe",
     "rbm_theory": "be86fc492b25d7745fde0215788fa17a1b309ebd40bdd6a5fbb7cf400f0a5035",

@@ -6,9 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from criticality.systems.approximation import ApproximatingNetwork, LookupNetwork
+    from criticality.systems.approximation.trained import TrainedApproximation
     from criticality.systems.dropout import DropoutNetwork
     from criticality.systems.grokking.network import GrokkingNetwork
     from criticality.systems.grokking.theory import EffectiveTheory
+    from criticality.systems.mean_variance.field import MeanVarianceField
     from criticality.systems.mean_variance.network import MeanVarianceNetwork
     from criticality.systems.mean_variance.sweep import MeanVarianceSweep
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from criticality.systems.three_layer import ThreeLayer
 
 BUILT_IN = {
+    "approximation": "criticality.systems.approximation:ApproximatingNetwork",
+    "approximation_lookup": "criticality.systems.approximation:LookupNetwork",
+    "approximation_trained": "criticality.systems.approximation.trained:TrainedApproximation",
     "dropout": "criticality.systems.dropout:DropoutNetwork",
     "pruning": "criticality.systems.pruning:PruningNetwork",
     "topology": "criticality.systems.pruning:TopologyNetwork",
@@ -24,6 +30,7 @@ BUILT_IN = {
     "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
     "mean_variance": "criticality.systems.mean_variance.network:MeanVarianceNetwork",
     "mean_variance_sweep": "criticality.systems.mean_variance.sweep:MeanVarianceSweep",
+    "mean_variance_theory": "criticality.systems.mean_variance.field:MeanVarianceField",
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
     "three_layer": "criticality.systems.three_layer:ThreeLayer",
@@ -32,15 +39,19 @@ BUILT_IN = {
 __all__ = [
     "BUILT_IN",
     "RBM",
+    "ApproximatingNetwork",
     "DropoutNetwork",
     "EffectiveTheory",
     "GrokkingNetwork",
+    "LookupNetwork",
+    "MeanVarianceField",
     "MeanVarianceNetwork",
     "MeanVarianceSweep",
     "PruningNetwork",
     "ReplicaSymmetric",
     "ThreeLayer",
     "TopologyNetwork",
+    "TrainedApproximation",
 ]
 
 

@@ -1,0 +1,122 @@
+"""Networks of ReLUs that are trained, not written down: which rate can be learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from criticality.base import Card, Observable, control
+from criticality.systems.approximation.phases import PHASES, RULES, SCALED
+
+__all__ = ["TrainedApproximation"]
+
+INPUTS = 2  # weights of a neuron of the first layer: one input and a bias
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedApproximation:
+    """ReLU networks of constant width, trained by Adam on a function of one variable.
+
+    The function is a random one with Lipschitz constant 1 (r = d = 1), as those of `approximation`
+    but with 2^levels pieces; it is the same for all budgets and times.  Of several trainings from
+    different starts the best one counts.
+    """
+
+    card: ClassVar[Card] = Card(
+        name="approximation_trained",
+        source="ours; functions and rates as those of approximation",
+        model="criticality.systems.approximation.model",
+        observables=(
+            Observable(
+                name="error",
+                doc="largest distance to the function at the ends and middles of its pieces, which "
+                "is sampled; of the best training",
+                label="largest error",
+            ),
+            Observable(name=SCALED, doc="the same: r/d = 1", label="error"),
+            Observable(name="typical_error", doc="median over trainings", label="typical error"),
+            Observable(name="worst_error", doc="of the worst training", label="error of the worst"),
+            Observable(
+                name="root_mean_square",
+                doc="distance to the function, of the best training",
+                label="r.m.s. error",
+            ),
+            Observable(
+                name="depth", unit="layer", doc="activations on the longest way", label="depth"
+            ),
+        ),
+        plane=("steps",),
+        size="weights",
+        order=("error", "root_mean_square"),
+        phases=PHASES,
+        rules=RULES,
+        pages="criticality.systems.approximation.figures:trained_pages",
+    )
+
+    weights: int = control(
+        361,
+        symbol="$W$",
+        unit="weight",
+        doc="allowed: the deepest network of no more is trained",
+        label="weights",
+        interval="[4, 1000000]",
+        static=True,
+        shared=True,
+    )
+    steps: int = control(
+        4000,
+        symbol="$t$",
+        unit="step",
+        doc="of Adam, each with the whole training set",
+        label="steps of training",
+        interval="[1, inf)",
+        shared=True,
+    )
+    width: int = control(
+        10,
+        symbol="width",
+        unit="neuron",
+        doc="of all hidden layers",
+        interval="[1, 1000]",
+        static=True,
+        shared=True,
+    )
+    learning_rate: float = control(
+        0.003,
+        symbol=r"$\eta$",
+        doc="at the start; it falls to zero as a cosine",
+        interval="(0, 1]",
+        shared=True,
+    )
+    levels: int = control(
+        9,
+        symbol="levels",
+        doc="the function has 2^levels pieces, the ends of which are trained on",
+        interval="[1, 16]",
+        static=True,
+        shared=True,
+    )
+    attempts: int = control(
+        4,
+        symbol="attempts",
+        doc="trainings from different starts",
+        interval="[1, 100]",
+        static=True,
+        shared=True,
+    )
+
+    @classmethod
+    def tiny(cls) -> TrainedApproximation:
+        """Give a preset that runs in a second."""
+        return cls(weights=31, steps=20, levels=4, attempts=2)
+
+    @property
+    def depth(self) -> int:
+        """Hidden layers, as many as the weights suffice for, at least one."""
+        first, last, each = INPUTS * self.width, self.width + 1, self.width * (self.width + 1)
+        return 1 + max(0, (self.weights - first - last) // each)
+
+    def work(self) -> float:
+        """FLOP of one realization: three products a layer, step, sample and training."""
+        products = self.depth * 2.0 * self.width**2
+        return 3 * products * (2.0**self.levels + 1) * self.steps * self.attempts
