@@ -16,7 +16,15 @@ from criticality import data
 from criticality.base import InputError, Task, canonical
 from criticality.engine.templates import split as templates
 from criticality.systems import MeanVarianceNetwork, MeanVarianceSweep
-from criticality.systems.mean_variance import measures, model, scores, sine, stability, sweep
+from criticality.systems.mean_variance import (
+    figures,
+    measures,
+    model,
+    scores,
+    sine,
+    stability,
+    sweep,
+)
 from criticality.systems.mean_variance.model import networks, parts
 from criticality.systems.mean_variance.model import sweep as sweeping
 
@@ -571,6 +579,42 @@ def test_area_and_width_of_a_loop():
     assert_array_equal(sweep.loop_area(same), [0])
     assert_allclose(sweep.loop_width(same), [0], atol=1e-12)
     assert np.isnan(sweep.loop_width(loop([1.0, 1.0, 1.0], [1.0, 1.0, 1.0]))).all()
+    for leg in (slice(3), slice(2, 5)):  # one alone is no loop
+        alone = ds.isel(rho=leg)
+        assert list(sweep.legs(alone["train_mse"])) == ["up" if leg.stop == 3 else "down"]
+        assert np.isnan(sweep.loop_area(alone)).all()
+        assert np.isnan(sweep.loop_width(alone)).all()
+
+
+def test_both_legs_are_drawn_with_their_means_on_the_logit():
+    both = xr.concat(
+        [loop([1.0, 1.0, 0.4], [1.0, 0.7, 0.4]), loop([1.0, 0.8, 0.2], [0.8, 0.5, 0.2])],
+        "realization",
+    )
+    lines = [c[0] for c in figures.loop(both["train_mse"]).containers]
+    assert [line.get_linestyle() for line in lines] == ["-", "--"]
+    for line, means in zip(lines, ([1, 0.9, 0.3], [0.9, 0.6, 0.3]), strict=True):
+        assert_allclose(line.get_xdata(), np.log([0.25, 1, 4]))
+        assert_allclose(line.get_ydata(), means)
+
+
+def test_fits_are_drawn_beside_the_truth():
+    x = np.array([0.0, 0.5, 1.0])
+    point = xr.Dataset(
+        {
+            "mean_curve": (("realization", "x"), [[1.0, 2, 3], [0, 0, 0]]),
+            "deviation_curve": (("realization", "x"), np.ones((2, 3))),
+        },
+        coords={"x": x, "rho": 0.9},
+    )
+    ax = figures.fit(point)
+    drawn = {line.get_label(): line for line in ax.get_lines()}
+    assert_allclose(drawn["fit"].get_ydata(), [1, 2, 3])
+    truth = drawn["truth"]
+    assert_allclose(truth.get_ydata(), 2 * np.sin(4 * np.pi * truth.get_xdata()))
+    band = ax.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (-1, 5)  # two deviations
+    assert "0.9" in ax.get_title()
 
 
 # --- refusals --------------------------------------------------------------------------------
@@ -590,5 +634,3 @@ def test_what_cannot_be_used_is_refused(table, tmp_path):
     for rho in ((0.1, 0.5, 0.2, 0.7), (0.1, 0.1, 0.2)):
         with pytest.raises(InputError, match="leg"):
             canonical(SWEPT, rho=rho)
-    with pytest.raises(InputError, match="one leg"):
-        sweep.loop_area(loop([1.0, 1.0, 0.4], [1.0, 0.7, 0.4]).isel(rho=slice(3)))

@@ -58,7 +58,7 @@ for low, high in ((1e-4, 1e-3), (3e-4, 3e-3), (1e-3, 1e-2), (3e-3, 3e-2)):
     legs = sweep.legs(
         xr.DataArray(np.array(mse), dims=("realization", "rho"), coords={"rho": list(system.rho)})
     )
-    for name, leg in zip(("up", "down"), legs, strict=True):
+    for name, leg in legs.items():
         places = sweep.passing(leg).values
         known = places[np.isfinite(places)]
         said = "never left" if name == "up" and not len(known) else "never reached"

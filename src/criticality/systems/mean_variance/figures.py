@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from criticality.analysis.stats import Array
-from criticality.figures.book import Book, Source, at_point, chosen
+from criticality.figures.book import Book, Source, all_used, at_point, chosen
 from criticality.figures.pages import generic_pages
 from criticality.figures.parts import axes, label, mean_and_error, shades, symbol
 from criticality.figures.sizes import against_size
@@ -21,15 +21,18 @@ SHOWN = (0.5, 0.9, 0.99, 0.9999)  # rho of the fits that are drawn, along rho = 
 FINE = np.linspace(0, 1, 300)
 LOOPS = ("train_mse", "precision_spread", "test_nll")
 CLOSING = ("loop_width", "loop_area")
+LEGS = {"up": ("-", "^"), "down": ("--", "v")}
 TICKS = np.array([0.1, 0.5, 0.8, 0.95, 0.99, 0.999, 0.9999])
 WIDTH = 2.0  # standard deviations that bands show
 
 
 def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     """Draw what any system has, and fits of the sine problem."""
-    generic_pages(source, book, {name: value for name, value in at.items() if name != "x"})
     ds = source.open()
-    if "x" not in ds.dims or ds["mean_curve"].isnull().all():
+    fitted = "x" in ds.dims and not ds["mean_curve"].isnull().all()
+    own = {"rho"} if fitted and "rho" in ds.dims else set()
+    generic_pages(source, book, {name: value for name, value in at.items() if name not in own})
+    if not fitted:
         return
     others = [str(d) for d in ds["mean_curve"].dims if d not in ("x", "realization", *PLANE)]
     ds, _ = at_point(ds, others, at, 0)
@@ -86,7 +89,8 @@ def loops(source: Source, book: Book, at: Mapping[str, str]) -> None:
     """Draw both legs, a row for each depth, and how the loops close with the epochs."""
     ds = source.open()
     dims = [str(d) for d in ds["train_mse"].dims if d not in ("rho", "realization")]
-    by = "epochs" if ds.sizes.get("epochs", 1) > 1 else ""
+    all_used(at, *dims)
+    by = "epochs" if ds.sizes.get("epochs", 1) > 1 and "epochs" not in at else ""
     rows = "depth" if ds.sizes.get("depth", 1) > 1 and "depth" not in at else ""
     ds, title = at_point(ds, [d for d in dims if d not in (by, rows)], at, 0)
     each = [ds.sel({rows: value}) for value in ds[rows].values] if rows else [ds]
@@ -110,7 +114,8 @@ def loop(array: xr.DataArray, by: str = "", ax: Axes | None = None, *, legend: b
     values = array[by].values if by else [None]
     for value, colour in zip(values, shades(len(values)), strict=True):
         one = array if value is None else array.sel({by: value})
-        for leg, style, marker in zip(legs(one), ("-", "--"), "^v", strict=True):
+        for which, leg in legs(one).items():
+            style, marker = LEGS[which]
             x, (mean, error) = logit(leg["rho"].values), _over_realizations(leg)
             name = "" if value is None else f"{symbol(holder, by)} = {value}, "
             ax.errorbar(
@@ -123,7 +128,7 @@ def loop(array: xr.DataArray, by: str = "", ax: Axes | None = None, *, legend: b
                 ms=3.5,
                 lw=1.1,
                 capsize=1.5,
-                label=f"{name}{'up' if marker == '^' else 'down'}",
+                label=f"{name}{which}",
             )
     inside = (array["rho"].values.min() <= TICKS) & (array["rho"].values.max() >= TICKS)
     ax.set_xticks(logit(TICKS[inside]), [f"{rho:g}" for rho in TICKS[inside]])

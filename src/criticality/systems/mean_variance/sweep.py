@@ -109,34 +109,35 @@ class MeanVarianceSweep(Networks):
 
 def loop_area(ds: xr.Dataset) -> xr.DataArray:
     """Area between both legs of the training MSE over ln rho/(1-rho), where both were."""
-    up, down = legs(ds["train_mse"])
+    found = legs(ds["train_mse"])
+    if len(found) < 2:
+        return _nowhere(ds["train_mse"])
+    up, down = found["up"], found["down"]
     both = np.intersect1d(up["rho"].values, down["rho"].values)
     gap = up.sel(rho=both) - down.sel(rho=both)
     area = np.trapezoid(gap.transpose(..., "rho").values, logit(both), axis=-1)
-    return gap.isel(rho=0, drop=True).copy(data=area) if len(both) else gap.sum("rho") * np.nan
+    return gap.isel(rho=0, drop=True).copy(data=area)
 
 
 def loop_width(ds: xr.Dataset) -> xr.DataArray:
     """Distance of the places where both legs pass the threshold, in ln rho/(1-rho)."""
-    up, down = (passing(leg) for leg in legs(ds["train_mse"]))
-    return up - down
+    found = {name: passing(leg) for name, leg in legs(ds["train_mse"]).items()}
+    return found["up"] - found["down"] if len(found) == 2 else _nowhere(ds["train_mse"])
 
 
-def legs(array: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """Legs up and down, each by rising rho; the turning point is in both.
+def _nowhere(array: xr.DataArray) -> xr.DataArray:
+    return array.isel(rho=0, drop=True) * np.nan
 
-    Raises
-    ------
-    InputError
-        If there is one leg alone.
-    """
+
+def legs(array: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Legs "up" and "down", or the one that there is, each by rising rho; both have the turn."""
     rho = array["rho"].values
-    turn = int(rho.argmax()) if rho.argmax() not in (0, len(rho) - 1) else int(rho.argmin())
-    if turn in (0, len(rho) - 1):
-        raise InputError(f"rho = {rho.tolist()}: one leg; a loop needs a leg up and one down.")
+    ends = (0, len(rho) - 1)
+    turn = next((int(i) for i in (rho.argmax(), rho.argmin()) if i not in ends), ends[1])
     parts = array.isel(rho=slice(None, turn + 1)), array.isel(rho=slice(turn, None))
-    up, down = parts if rho[turn] > rho[0] else parts[::-1]
-    return up.sortby("rho"), down.sortby("rho")
+    names = ("up", "down") if rho[turn] > rho[0] else ("down", "up")
+    every = zip(names, parts, strict=True)
+    return {name: leg.sortby("rho") for name, leg in every if leg.sizes["rho"] > 1}
 
 
 def passing(leg: xr.DataArray, threshold: float = measures.UNDERFIT) -> xr.DataArray:
