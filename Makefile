@@ -63,6 +63,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.study
 	$(BIN)/python -m benchmarks.sample
 	$(BIN)/python -m benchmarks.grok
+	$(BIN)/python -m benchmarks.calibrate
 	$(BIN)/python -m benchmarks.scaling
 
 # Only for maintainers: choose newer versions of everything.

@@ -82,6 +82,10 @@ def test_a_path_that_leads_through_the_valley_loses_nothing_and_another_does():
     assert (there.points, there.of) == (5, 25)
     assert there.differences["seen"].value == 0 == there.differences["unseen"].value
     off = loss(bowl(rng, scatter=0.01, at=(0.9, 0.9)), "seen", ("unseen",), PATH)
+    # as many points at random: with 5 of 25, each is among them with probability 1/5
+    away = np.sort(((A[:, None] - 0.9) ** 2 + (A - 0.9) ** 2).ravel())
+    chance = [math.comb(24 - i, 4) / math.comb(25, 5) for i in range(21)]
+    assert off.random["seen"].value == pytest.approx(away[:21] @ chance, abs=0.03)
     # nearest on the path: (0.5, 0.5) or (0.8, 0.2), (0.2, 0.8): 2 x 0.4^2 away
     found = off.differences["unseen"]
     assert found.low < 0.32 < found.high

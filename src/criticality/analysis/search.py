@@ -88,16 +88,21 @@ class Loss:
     differences
         Name -> mean over realizations of (chosen among the fewer) - (chosen among all), where each
         realization chooses by itself.
+    random
+        The same if the fewer are as many points drawn from all: mean over draws.
     """
 
     points: int
     of: int
     differences: dict[str, Estimate]
+    random: dict[str, Estimate]
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain data."""
-        found = {name: one.to_dict() for name, one in self.differences.items()}
-        return {"points": self.points, "of": self.of, "differences": found}
+        found: dict[str, Any] = {"points": self.points, "of": self.of}
+        for kind in ("differences", "random"):
+            found[kind] = {name: one.to_dict() for name, one in getattr(self, kind).items()}
+        return found
 
 
 def best(
@@ -173,8 +178,12 @@ def loss(
     *,
     axes: Sequence[str] | None = None,
     level: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
 ) -> Loss:
     """Compare a search along a path with one of all points; arguments as in `best`.
+
+    And with one of as many points that are drawn at random, `draws` times.
 
     Every realization chooses by itself what is smallest in it, along the path and among all
     points, and the difference of what it then has is averaged.  Where realizations are splits of
@@ -193,16 +202,24 @@ def loss(
     if not there.any():
         raise InputError(f"{minimise}: no realization has a finite score along the path.")
     each = np.flatnonzero(there)
-    few = places[np.where(np.isfinite(along), along, np.inf).argmin(axis=0)[each]]
-    all_ = np.where(np.isfinite(every), every, np.inf).argmin(axis=0)[each]
+    usable = np.where(np.isfinite(every), every, np.inf)
+    known = np.flatnonzero(np.isfinite(every).any(axis=1))
+    few = places[usable[places].argmin(axis=0)[each]]
+    rng = np.random.default_rng(seed)
+    drawn = np.array([rng.permutation(known)[: len(places)] for _ in range(draws)])
+    chance = np.take_along_axis(drawn, usable[drawn].argmin(axis=1), axis=1)[:, each]
+    whole = usable.argmin(axis=0)[each]
     of = {minimise: table.scores, **table.shown}
+
+    def lost(values: Array, chosen: NDArray[np.intp]) -> Array:
+        found: Array = values[chosen, each] - values[whole, each]
+        return found
+
     return Loss(
         points=len(places),
-        of=int(np.isfinite(every).any(axis=1).sum()),
-        differences={
-            name: _estimate(values[few, each] - values[all_, each], level, OF_OWN)
-            for name, values in of.items()
-        },
+        of=len(known),
+        differences={n: _estimate(lost(v, few), level, OF_OWN) for n, v in of.items()},
+        random={n: _estimate(lost(v, chance).mean(axis=0), level, OF_OWN) for n, v in of.items()},
     )
 
 

@@ -155,9 +155,12 @@ def _compare(every: Best, lost: Loss, search: Search) -> None:
         f"\n{lost.points} of {lost.of} points lie on the path of {', '.join(search.path)}: "
         f"{100 * lost.points / lost.of:.1f} % of the work. The best of all: {_said(every.point)}"
     )
-    write("path - all, where every realization chooses by itself:")
+    write(
+        f"path - all, where every realization chooses by itself; {lost.points} points drawn at "
+        f"random - all"
+    )
     for name, one in lost.differences.items():
-        write(f"  {name:<24} {one!s:>12}  {_interval(one)}")
+        write(f"  {name:<24} {one!s:>12}  {_interval(one):<22} {lost.random[name]!s:>12}")
 
 
 def _said(point: dict[str, Any]) -> str:
