@@ -181,15 +181,15 @@ def test_an_own_system_is_tuned_and_its_store_says_what_the_path_loses(
     (tmp_path / "bowl.py").unlink()
     code, said, _ = command("best", "s", "--json")
     found = json.loads(said)
-    assert found["best"] == {"a": 0.2, "b": 0.8}
-    assert [p["at"]["a"] for p in found["points"]] == list(A)
+    assert found["path"]["best"] == {"a": 0.2, "b": 0.8}
+    assert [p["at"]["a"] for p in found["path"]["points"]] == list(A)
     # (0.5, 0.5) and (0.2, 0.8) are in the plane too
     assert (found["loss"]["points"], found["loss"]["of"]) == (5, 12 + 5 - 2)
     assert found["loss"]["differences"]["cover (level 0.9)"]["value"] == pytest.approx(
         2 * 0.04 - 2 * 0.01
     )
-    assert {p["at"]["b"] for p in found["of_all"]["points"]} == {0.1, 0.2, 0.5, 0.8, 0.9}
-    assert found["of_all"]["best"] == {"a": 0.2, "b": 0.5}
+    assert {p["at"]["b"] for p in found["points"]} == {0.1, 0.2, 0.5, 0.8, 0.9}
+    assert found["best"] == {"a": 0.2, "b": 0.5}
     code, said, _ = command("figures", "s", "--out", "f")
     assert code == 0
     assert (tmp_path / "f/search.png").stat().st_size > 10_000

@@ -52,8 +52,11 @@ def test_along_a_path_controls_change_together(tmp_path):
         tmp_path, text.replace("[path]", ""), "learning_rate=[0.1, 0.2]", "n_train=[100, 200, 300]"
     )
     assert {t.key for t in study.tasks()} < {t.key for t in grid.tasks()}
-    # a control that is set no longer changes, if no other changes with it
-    with pytest.raises(InputError, match=r"n_train changes along the path of .* together with"):
+    # a control that is set leaves the path
+    fixed = read(tmp_path, text, "learning_rate=0.3")
+    assert dict(fixed.path) == {"n_train": (100, 200, 300)}
+    assert {point.learning_rate for point in fixed.systems()} == {0.3}
+    with pytest.raises(InputError, match=r"path: 3 of learning_rate; .* no point twice"):
         read(tmp_path, text, "n_train=100")
     alone = text.replace("learning_rate = [0.1, 0.1, 0.2]\n", "")
     assert not read(tmp_path, alone, "n_train=100").path

@@ -105,20 +105,20 @@ def _report(
     axes = [name for name, axis in results.axes.items() if not axis.inner]
     every = best(ds, minimise, shown, axes=axes, level=level)
     on_path = {name: values for name, values in search.path.items() if name in ds.dims}
-    few, lost = every, None
+    few, lost = None, None
     if len(on_path) == len(search.path) > 0:
         few = best(ds, minimise, shown, on_path, axes=axes, level=level)
         if len(few.points) < len(every.points):
             lost = loss(ds, minimise, shown, on_path, axes=axes, level=level)
     if as_json:
-        content: dict[str, Any] = few.to_dict()
-        if lost:
-            content |= {"of_all": every.to_dict(), "loss": lost.to_dict()}
+        content: dict[str, Any] = every.to_dict()
+        if few and lost:
+            content |= {"path": few.to_dict(), "loss": lost.to_dict()}
         write_json(content)
         return
-    _table(few, results)
-    if lost:
-        _compare(every, lost, search)
+    _table(every, results)
+    if few and lost:
+        _compare(few, lost, search)
 
 
 def _table(found: Best, results: Results) -> None:
@@ -149,11 +149,11 @@ def _table(found: Best, results: Results) -> None:
     write("not worse: the interval of the paired difference from the best holds zero")
 
 
-def _compare(every: Best, lost: Loss, search: Search) -> None:
+def _compare(few: Best, lost: Loss, search: Search) -> None:
     """Write what the path loses."""
     write(
         f"\n{lost.points} of {lost.of} points lie on the path of {', '.join(search.path)}: "
-        f"{100 * lost.points / lost.of:.1f} % of the work. The best of all: {_said(every.point)}"
+        f"{100 * lost.points / lost.of:.1f} % of the work. The best of these: {_said(few.point)}"
     )
     write(
         f"path - all, where every realization chooses by itself; {lost.points} points drawn at "

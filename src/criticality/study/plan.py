@@ -185,7 +185,8 @@ class Study:
         system
             The system, where it is one's own; by default the installed one that the file names.
         changes
-            "key=value" each: the value in TOML, a list for an outer control sweeps it.
+            "key=value" each: the value in TOML, a list for an outer control sweeps it.  A control
+            that changed along the path is taken out of it, and the others go on.
 
         Raises
         ------
@@ -256,11 +257,6 @@ class Study:
                 raise unknown("control", name, [*plan, *declared], "--set")
             else:
                 swept = isinstance(value, list) and not declared[name].inner
-                if name in along and len(along) > 1:
-                    raise InputError(
-                        f"--set {change}: {name} changes along the path of {path} together "
-                        f"with {', '.join(other for other in along if other != name)}."
-                    )
                 for table in tables.values():
                     table.pop(name, None)
                 (grid if swept else fixed)[name] = value
