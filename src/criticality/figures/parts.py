@@ -100,13 +100,8 @@ def scale(ds: xr.Dataset, name: str, axis: Axis, centres: Array | None = None) -
     centres = positions(ds[name])[0] if centres is None else centres
     numbers = values.dtype.kind in "iuf"
     linear = numbers and np.array_equal(centres, values)
-    even = _on_scale(ds[name])
-    uneven = (
-        numbers
-        and len(values) > 1
-        and not linear
-        and (even is None or not np.array_equal(centres, even))
-    )
+    to_scale = numbers and np.array_equal(centres, scaled(values, scale_of(ds[name])))
+    uneven = numbers and len(values) > 1 and not to_scale
     axis.set_label_text(label(ds, name) + " (not to scale)" * uneven)
     if linear and not 2 <= len(set(values)) <= FEW_TICKS:
         return

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from criticality.analysis.scales import scale_of, scaled
 from criticality.analysis.search import Best
 from criticality.figures.parts import axes, label, positions, scale
 
@@ -34,7 +35,8 @@ def search_curve(
     values = np.array([score.value for score in found.scores])
     ends = np.array([[score.low, score.high] for score in found.scores])
     coordinate = xr.DataArray(np.array(at), dims=along, name=along, attrs=ds[along].attrs)
-    x = positions(coordinate)[0]
+    numbers = coordinate.dtype.kind in "iuf"
+    x = scaled(coordinate, scale_of(coordinate)) if numbers else positions(coordinate)[0]
     spread = np.abs(ends.T - values)
     ax.errorbar(x, values, spread, fmt="-", color=WORSE, lw=0.9, capsize=2, zorder=1)
     alike = {tuple(chosen.points[place].items()) for place in chosen.alike}
