@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import xarray as xr
 from scipy.stats import t as student
 
 from criticality import InputError
-from criticality.analysis.search import best, loss
-from criticality.base import Card, Observable, Search, flagged
+from criticality.analysis.search import best, loss, searched, split_share
+from criticality.base import Card, Observable, Search, control, flagged
+from criticality.base import axes as axes_of
 
 A = np.array([0.1, 0.2, 0.5, 0.8, 0.9])
 
@@ -35,6 +37,16 @@ def bowl(rng, realizations=12, scatter=0.1, shared=3.0, at=(0.5, 0.5)):
 
 
 PATH = {"a": tuple(A), "b": tuple(1 - A)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoSets:
+    """Controls of something that reads a data set."""
+
+    dataset: str = control("one", choices=("one", "two"), files=True)
+    a: float = control(0.5)
+    b: float = control(0.5)
+    level: tuple[float, ...] = control((0.5,), inner=True)
 
 
 def test_the_best_point_is_told_from_others_by_paired_differences():
@@ -118,6 +130,64 @@ def test_doubts_are_flagged():
     assert math.isnan(best(ds.isel(realization=[0]), "seen").scores[0].error)
 
 
+def test_of_what_is_incomplete_the_most_numbers_are_taken_and_it_is_said():
+    ds = bowl(np.random.default_rng(6), realizations=4)
+    whole = best(ds, "seen", ("unseen",))
+    one_more = ds.copy(deep=True).pad(realization=(0, 1))  # of one point, a fifth realization
+    one_more["seen"][1, 1, 4] = 0.0
+    found = best(one_more, "seen", ("unseen",))
+    assert flagged(found.flags, "incomplete")
+    assert (found.points, found.place, found.shown) == (whole.points, whole.place, whole.shown)
+    # a path of four realizations in a plane of two: the two that all points have
+    mixed = ds.copy(deep=True)
+    on_path = np.eye(5, dtype=bool)[:, ::-1]
+    for name in mixed:
+        mixed[name].values[~on_path, 2:] = np.nan
+    assert best(mixed, "seen").scores[0].n == 2
+    assert best(mixed, "seen", (), PATH).scores[0].n == 4
+    lost = loss(mixed, "seen", (), PATH)
+    assert (lost.points, lost.of, lost.differences["seen"].n) == (5, 25, 2)
+    # points that are still to come are no points, and none of the path
+    few = ds.copy(deep=True)
+    for name in few:
+        few[name].values[0] = np.nan
+    lost = loss(few, "seen", (), PATH)
+    assert (lost.points, lost.of) == (4, 20)
+    assert not flagged(best(few, "seen").flags, "incomplete", "not finite")
+
+
+def test_where_a_path_has_failed_its_loss_is_infinite():
+    ds = bowl(np.random.default_rng(7), realizations=4)
+    ds["seen"].values[np.eye(5, dtype=bool)[:, ::-1], 2] = np.inf
+    assert loss(ds, "seen", ("unseen",), PATH).differences["unseen"].value == np.inf
+
+
+def test_intervals_of_splits_of_one_data_set_hold_the_truth_where_others_do_not():
+    # constant predictions of pure noise by the mean of a training part, many splits of few rows
+    rng = np.random.default_rng(8)
+    n, test, splits = 30, 10, 10
+    held = {0.0: 0, 1 / 3: 0}
+    for _ in range(300):
+        y = rng.normal(size=n)
+        parts = (rng.permutation(n) for _ in range(splits))
+        errors = [((y[p[:test]] - y[p[test:]].mean()) ** 2).mean() for p in parts]
+        ds = xr.Dataset({"mse": (("a", "realization"), [errors])}, coords={"a": [0.5]})
+        for share in held:
+            found = best(ds, "mse", share=share).scores[0]
+            held[share] += found.low <= 1 + 1 / (n - test) <= found.high
+    assert 0.9 < held[1 / 3] / 300 < 0.995
+    assert held[0.0] / 300 < 0.8
+
+
+def test_whether_realizations_split_a_data_set_is_read_from_the_data():
+    search = Search(minimise="seen", test_share="held")
+    ds = bowl(np.random.default_rng(0)).assign_attrs(controls='{"held": 0.25}', data="abc")
+    assert split_share(ds, search) == 0.25
+    assert split_share(ds.assign_attrs(data=""), search) == 0  # made anew in each realization
+    assert split_share(ds, Search(minimise="seen")) == 0
+    assert split_share(ds.assign_coords(held=("held", [0.1, 0.4])), search) == 0.4
+
+
 def test_what_cannot_be_searched_is_refused():
     ds = bowl(np.random.default_rng(5))
     with pytest.raises(InputError, match=r"'sene'.*seen"):
@@ -126,8 +196,15 @@ def test_what_cannot_be_searched_is_refused():
         best(ds, "cover", axes=["a", "b"])
     with pytest.raises(InputError, match="no point was measured on the path"):
         best(ds, "seen", (), {"a": (0.3,), "b": (0.3,)})
+    with pytest.raises(InputError, match="no point was measured"):
+        best(ds * np.nan, "seen")
     with pytest.raises(InputError, match="no point has finite scores"):
-        best(ds * np.nan, "seen", (), PATH)
+        best(ds + np.inf, "seen", (), PATH)
+    several = ds.expand_dims(dataset=["one", "two"])
+    axes = searched(axes_of(TwoSets))
+    assert axes == ["a", "b"]
+    with pytest.raises(InputError, match="--select dataset="):
+        best(several, "seen", axes=axes)
     seen = (Observable(name="seen"),)
     with pytest.raises(InputError, match="unseen"):
         Card(observables=seen, search=Search(minimise="unseen"))

@@ -71,12 +71,17 @@ def test_along_a_path_controls_change_together(tmp_path):
         ("p_eval = [0.1, 0.2]", "path.p_eval: an inner axis"),
         ("n_train = []", "path.n_train: the list is empty"),
         ("n_train = 100", "path.n_train = 100: expected a list"),
+        (
+            f"n_train = {list(range(1, 1002))}\nwidth = {list(range(1, 1002))}",
+            "a study has 1000000",
+        ),
         ("n_trian = [100]", "n_trian.*did you mean|n_trian.*n_train"),
     ],
 )
 def test_what_is_no_path_is_refused(tmp_path, path, words):
+    fixed = STUDY.replace("n_train = [100, 200]", "").replace("width = 12\n", "")
     with pytest.raises(InputError, match=words):
-        read(tmp_path, STUDY.replace("n_train = [100, 200]", "") + f"[path]\n{path}\n")
+        read(tmp_path, f"{fixed}[path]\n{path}\n")
 
 
 def test_zero_and_zero_point_zero_are_the_same_task(tmp_path):

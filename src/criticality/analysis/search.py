@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +16,15 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from criticality.analysis.stats import Array
-from criticality.base import Estimate, Flag, InputError, unknown
+from criticality.base import Axis, Estimate, Flag, InputError, Search, unknown
 
 REALIZATION = "realization"
-METHOD = "mean over realizations; interval by Student's distribution"
-OF_OWN = (
-    "mean over realizations, each at the point that it finds best by itself; Student's interval"
+METHOD = "mean over realizations"
+OF_OWN = "mean over realizations, each at the point that it finds best by itself"
+INDEPENDENT = "interval by Student's distribution"
+SPLITS = (
+    "interval by Student's distribution with the variance of Nadeau and Bengio (2003), since "
+    "realizations are splits of one data set, {share:.3g} of it for test"
 )
 
 
@@ -45,7 +50,8 @@ class Best:
         with one realization gets.
     flags
         "at an end" (of an axis of numbers: better values may lie beyond), "few realizations",
-        "not finite" (points left out since some realization of theirs has no finite score).
+        "not finite" (points left out since some realization of theirs has no finite score),
+        "incomplete" (points or realizations left out since not all of them was measured).
     """
 
     minimised: str
@@ -105,6 +111,21 @@ class Loss:
         return found
 
 
+def searched(axes: Mapping[str, Axis]) -> list[str]:
+    """Axes whose values make points: outer ones, but scores of several data sets do not compare."""
+    return [name for name, axis in axes.items() if not axis.inner and not axis.files]
+
+
+def split_share(ds: xr.Dataset, search: Search) -> float:
+    """Share for test of a data set that realizations split; 0 where they are independent."""
+    name = search.test_share
+    if not name or not ds.attrs.get("data"):
+        return 0.0
+    if name in ds.coords:
+        return float(ds[name].max())
+    return float(json.loads(ds.attrs["controls"])[name])
+
+
 def best(
     ds: xr.Dataset,
     minimise: str,
@@ -112,6 +133,7 @@ def best(
     path: Mapping[str, Sequence[Any]] | None = None,
     *,
     axes: Sequence[str] | None = None,
+    share: float = 0.0,
     level: float = 0.95,
 ) -> Best:
     """Find where the mean over realizations of an observable is smallest.
@@ -127,6 +149,10 @@ def best(
         Controls that change together, name -> values: only points on it are looked at.
     axes
         Whose values make a point; by default the dimensions of what is minimised.
+    share
+        Where realizations are splits of one data set: the share of it that is for test.  They are
+        then not independent, and the variance of a mean over n of them is not s^2 / n but s^2 (1/n
+        + share / (1 - share)) [Nadeau and Bengio 2003].
     level
         Of intervals.
 
@@ -137,35 +163,32 @@ def best(
         finite scores.
     """
     table = _Table(ds, minimise, show, axes)
-    places = table.on(path)
-    scores = table.scores[places]
+    places, each, flags = table.complete(table.on(path))
+    estimate = functools.partial(_estimate, level=level, share=share)
+    scores = table.scores[np.ix_(places, each)]
     usable = np.flatnonzero(np.isfinite(scores).all(axis=1))
-    flags = []
     if len(usable) < len(scores):
         text = f"{len(scores) - len(usable)} points with a score that is not finite are left out"
         flags.append(Flag("not finite", minimise, text))
     if not len(usable):
-        raise InputError(
-            f"{minimise}: no point has finite scores in all realizations; is the study finished?"
-        )
+        raise InputError(f"{minimise}: no point has finite scores in all realizations.")
     places, scores = places[usable], scores[usable]
     place = int(scores.mean(axis=1).argmin())
-    apart = [_estimate(score - scores[place], level) for score in scores]
-    if scores.shape[1] < 2:
+    apart = [estimate(score - scores[place]) for score in scores]
+    if len(each) < 2:
         text = "one realization: no errors, and no point is known to be worse"
         flags.append(Flag("few realizations", "", text))
     points = [table.points[i] for i in places]
     flags += _ends(points, place)
     own = places[scores.argmin(axis=0)]
-    each = np.arange(scores.shape[1])
     return Best(
         minimised=minimise,
         points=tuple(points),
-        scores=tuple(_estimate(score, level) for score in scores),
+        scores=tuple(map(estimate, scores)),
         place=place,
         alike=tuple(i for i, one in enumerate(apart) if not one.low > 0),
-        shown={name: _estimate(of[places[place]], level) for name, of in table.shown.items()},
-        own={name: _estimate(of[own, each], level, OF_OWN) for name, of in table.shown.items()},
+        shown={name: estimate(of[places[place], each]) for name, of in table.shown.items()},
+        own={name: estimate(of[own, each], method=OF_OWN) for name, of in table.shown.items()},
         flags=tuple(flags),
     )
 
@@ -177,18 +200,17 @@ def loss(
     path: Mapping[str, Sequence[Any]],
     *,
     axes: Sequence[str] | None = None,
+    share: float = 0.0,
     level: float = 0.95,
     draws: int = 1000,
     seed: int = 0,
 ) -> Loss:
     """Compare a search along a path with one of all points; arguments as in `best`.
 
-    And with one of as many points that are drawn at random, `draws` times.
-
-    Every realization chooses by itself what is smallest in it, along the path and among all
-    points, and the difference of what it then has is averaged.  Where realizations are splits of
-    one data set they are not independent, and errors for new data are larger [Nadeau and Bengio
-    2003]: by sqrt(1 + n s / (1 - s)) for n splits with a test part of the share s.
+    And with one of as many points that are drawn at random, `draws` times.  Every realization
+    chooses by itself what is smallest in it, along the path and among all points, and the
+    difference of what it then has is averaged.  Where nothing is finite along the path, the loss
+    is infinite.
 
     Raises
     ------
@@ -196,30 +218,30 @@ def loss(
         As `best`.
     """
     table = _Table(ds, minimise, show, axes)
-    places = table.on(path)
-    along, every = table.scores[places], table.scores
-    there = np.isfinite(along).any(axis=0)
-    if not there.any():
-        raise InputError(f"{minimise}: no realization has a finite score along the path.")
-    each = np.flatnonzero(there)
-    usable = np.where(np.isfinite(every), every, np.inf)
-    known = np.flatnonzero(np.isfinite(every).any(axis=1))
-    few = places[usable[places].argmin(axis=0)[each]]
+    places, each, _ = table.complete(table.on(None))
+    along = np.flatnonzero(np.isin(places, table.on(path)))
+    scores = table.scores[np.ix_(places, each)]
+    usable = np.where(np.isfinite(scores), scores, np.inf)
+    if not len(along) or not np.isfinite(usable).any():
+        raise InputError(f"{minimise}: no finite score along the path, or anywhere.")
+    columns = np.arange(len(each))
+    few, whole = along[usable[along].argmin(axis=0)], usable.argmin(axis=0)
     rng = np.random.default_rng(seed)
-    drawn = np.array([rng.permutation(known)[: len(places)] for _ in range(draws)])
-    chance = np.take_along_axis(drawn, usable[drawn].argmin(axis=1), axis=1)[:, each]
-    whole = usable.argmin(axis=0)[each]
-    of = {minimise: table.scores, **table.shown}
+    drawn = np.array([rng.permutation(len(places))[: len(along)] for _ in range(draws)])
+    chance = np.take_along_axis(drawn, usable[drawn].argmin(axis=1), axis=1)
+    every = {minimise: table.scores, **table.shown}
 
     def lost(values: Array, chosen: NDArray[np.intp]) -> Array:
-        found: Array = values[chosen, each] - values[whole, each]
-        return found
+        here = values[np.ix_(places, each)]
+        found = here[chosen, columns] - here[whole, columns]
+        return np.where(np.isfinite(usable[chosen, columns]), found, np.inf)
 
+    estimate = functools.partial(_estimate, level=level, share=share, method=OF_OWN)
     return Loss(
-        points=len(places),
-        of=len(known),
-        differences={n: _estimate(lost(v, few), level, OF_OWN) for n, v in of.items()},
-        random={n: _estimate(lost(v, chance).mean(axis=0), level, OF_OWN) for n, v in of.items()},
+        points=len(along),
+        of=len(places),
+        differences={name: estimate(lost(of, few)) for name, of in every.items()},
+        random={name: estimate(lost(of, chance).mean(axis=0)) for name, of in every.items()},
     )
 
 
@@ -260,20 +282,53 @@ class _Table:
         return table.reshape(-1, table.shape[-1])
 
     def on(self, path: Mapping[str, Sequence[Any]] | None) -> NDArray[np.intp]:
-        """Places of the points on a path, or of all that were measured."""
-        if not path:
-            return np.flatnonzero(~np.isnan(self.scores).all(axis=1))
-        along = [
-            dict(zip(path, values, strict=True)) for values in zip(*path.values(), strict=True)
-        ]
-        found = [
-            place
-            for place, point in enumerate(self.points)
-            if any(all(_same(point.get(n, v), v) for n, v in one.items()) for one in along)
-        ]
-        if not found:
-            raise InputError(f"no point was measured on the path of {', '.join(path)}.")
-        return np.array(found)
+        """Places of the points on a path, or of all; of those that were measured."""
+        there: Any = self.measured.any(axis=1)
+        if path:
+            along = [
+                dict(zip(path, values, strict=True)) for values in zip(*path.values(), strict=True)
+            ]
+            there = there & np.array(
+                [
+                    any(all(_same(point.get(n, v), v) for n, v in one.items()) for one in along)
+                    for point in self.points
+                ]
+            )
+        if not there.any():
+            where = f" on the path of {', '.join(path)}" if path else ""
+            raise InputError(f"no point was measured{where}.")
+        return np.flatnonzero(there)
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Whether anything is known of a point in a realization; else it is still to come."""
+        known: NDArray[np.bool_] = ~np.isnan(np.array([self.scores, *self.shown.values()]))
+        found: NDArray[np.bool_] = np.logical_or.reduce(known, axis=0)
+        return found
+
+    def complete(
+        self, places: NDArray[np.intp]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], list[Flag]]:
+        """Give points and realizations of which all was measured: the most numbers that there are.
+
+        Two realizations or more, if any point has them.
+        """
+        measured = self.measured[places]
+        counts = measured.sum(axis=1)
+        choices = []
+        for least in np.unique(counts):
+            rows = np.flatnonzero(counts >= least)
+            columns = np.flatnonzero(measured[rows].all(axis=0))
+            choices.append((len(columns) > 1, len(rows) * len(columns), rows, columns))
+        _, _, rows, columns = max(choices, key=lambda choice: choice[:2])
+        flags = []
+        if len(rows) < len(places) or len(columns) < measured.any(axis=0).sum():
+            text = (
+                f"{len(rows)} of {len(places)} points and {len(columns)} of "
+                f"{measured.any(axis=0).sum()} realizations, of which all was measured"
+            )
+            flags.append(Flag("incomplete", "", text))
+        return places[rows], columns, flags
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -282,23 +337,20 @@ def _same(a: Any, b: Any) -> bool:
     return math.isclose(a, b, rel_tol=1e-9)
 
 
-def _estimate(values: Array, level: float, method: str = METHOD) -> Estimate:
-    """Mean of independent values and its interval."""
+def _estimate(
+    values: Array, level: float = 0.95, share: float = 0.0, method: str = METHOD
+) -> Estimate:
+    """Mean of values and its interval; of splits of one data set if the share is not 0."""
     n = len(values)
-    mean = float(np.mean(values))
+    about: dict[str, Any] = {"value": float(np.mean(values)), "level": level, "n": n}
     if n < 2:
-        return Estimate(value=mean, level=level, n=n, method=method)
-    error = float(np.std(values, ddof=1) / math.sqrt(n))
+        return Estimate(**about, method=method)
+    with np.errstate(invalid="ignore"):
+        error = float(np.std(values, ddof=1) * math.sqrt(1 / n + share / (1 - share)))
     wide = error * float(student.ppf((1 + level) / 2, n - 1))
-    return Estimate(
-        value=mean,
-        error=error,
-        low=mean - wide,
-        high=mean + wide,
-        level=level,
-        n=n,
-        method=method,
-    )
+    how = SPLITS.format(share=share) if share else INDEPENDENT
+    ends = {"low": about["value"] - wide, "high": about["value"] + wide}
+    return Estimate(**about, error=error, **ends, method=f"{method}; {how}")
 
 
 def _ends(points: Sequence[dict[str, Any]], place: int) -> list[Flag]:

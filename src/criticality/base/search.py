@@ -24,16 +24,20 @@ class Search:
         Observables or derived quantities that are reported of the best point.
     realizations
         Of each point, if nothing else is asked for.
+    test_share
+        Control that is the share of a data set that is for test, where each realization splits the
+        data set anew: realizations are then not independent, and errors are larger.
     """
 
     minimise: str
     path: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     show: tuple[str, ...] = ()
     realizations: int = 10
+    test_share: str = ""
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a path whose controls do not have as many values each."""
-        expect_texts(self, "minimise")
+        expect_texts(self, "minimise", "test_share")
         expect_tuples(self, str, "show")
         columns = {name: tuple(values) for name, values in self.path.items()}
         if len({len(values) for values in columns.values()}) > 1:

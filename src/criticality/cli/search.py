@@ -91,7 +91,7 @@ def best(
 def _report(
     results: Results, by: str | None, show: list[str] | None, level: float, as_json: bool
 ) -> None:
-    from criticality.analysis.search import best, loss
+    from criticality.analysis.search import best, loss, searched, split_share
 
     told = results.card.search
     if told is None and by is None:
@@ -102,58 +102,69 @@ def _report(
     search = Search(minimise=by or "", show=tuple(show or ())) if told is None else told
     ds = results.open()
     minimise, shown = by or search.minimise, tuple(show or search.show)
-    axes = [name for name, axis in results.axes.items() if not axis.inner]
-    every = best(ds, minimise, shown, axes=axes, level=level)
+    how: Any = {"axes": searched(results.axes), "level": level, "share": split_share(ds, search)}
+    every = best(ds, minimise, shown, **how)
     on_path = {name: values for name, values in search.path.items() if name in ds.dims}
     few, lost = None, None
     if len(on_path) == len(search.path) > 0:
-        few = best(ds, minimise, shown, on_path, axes=axes, level=level)
+        few = best(ds, minimise, shown, on_path, **how)
         if len(few.points) < len(every.points):
-            lost = loss(ds, minimise, shown, on_path, axes=axes, level=level)
+            lost = loss(ds, minimise, shown, on_path, **how)
     if as_json:
         content: dict[str, Any] = every.to_dict()
         if few and lost:
             content |= {"path": few.to_dict(), "loss": lost.to_dict()}
         write_json(content)
         return
-    _table(every, results)
+    _table(every, results, how["share"])
     if few and lost:
         _compare(few, lost, search)
 
 
-def _table(found: Best, results: Results) -> None:
+def _table(found: Best, results: Results, share: float) -> None:
     """Write the points, the best one, and what is known of it."""
     percent = round(100 * found.scores[0].level)
     about = results.card.observable(found.minimised)
     write(f"{found.minimised}, {about.doc or 'minimised'}, at {len(found.points)} points:\n")
     names = list(found.point)
+    known = found.scores[0].n > 1
     shown = list(range(len(found.points)))
     if len(shown) > MOST:  # the best of them
         shown = sorted(shown, key=lambda i: found.scores[i].value)[:MOST]
     write("  ".join([*(f"{name:>12}" for name in names), f"{found.minimised:>14}"]))
     for place in shown:
         point = "  ".join(f"{_short(value):>12}" for value in found.points[place].values())
-        mark = "  best" if place == found.place else "  not worse" * (place in found.alike)
+        alike = place in found.alike and known
+        mark = "  best" if place == found.place else "  not worse" * alike
         write(f"{point}  {found.scores[place]!s:>14}{mark}".rstrip())
     if len(shown) < len(found.points):
-        write(f"  ... and {len(found.points) - len(shown)} more that are worse")
+        write(f"  ... and {len(found.points) - len(shown)} more with a larger one")
     write(f"\nbest: {_said(found.point)}")
     for flag in found.flags:
         write(f"  in doubt: {flag}")
     if found.shown:
-        write(f"\nat the best point ({percent} % interval); where each realization finds its own")
-        for name, one in found.shown.items():
-            write(f"  {name:<24} {one!s:>12}  {_interval(one):<22} {found.own[name]!s:>12}")
+        interval = f" ({percent} % interval)" * known
+        write(f"\nwhere each realization finds its own best point{interval}; all at the best point")
+        for name, one in found.own.items():
+            write(f"  {name:<24} {one!s:>12}  {_interval(one):<22} {found.shown[name]!s:>12}")
+        if share:
+            write(
+                "  (realizations split one data set: what is for test in one chooses in others, so "
+                "the last column flatters)"
+            )
     first = found.scores[0]
-    write(f"\n{first.n} realizations; {first.method}")
-    write("not worse: the interval of the paired difference from the best holds zero")
+    write(f"\n{first.n} realization{'s' * known}{f'; {first.method}' * known}")
+    if known:
+        write("not worse: the interval of the paired difference from the best holds zero")
 
 
 def _compare(few: Best, lost: Loss, search: Search) -> None:
     """Write what the path loses."""
+    whole = len(next(iter(search.path.values())))
+    part = f" ({lost.points} of its {whole})" if lost.points < whole else ""
     write(
-        f"\n{lost.points} of {lost.of} points lie on the path of {', '.join(search.path)}: "
-        f"{100 * lost.points / lost.of:.1f} % of the work. The best of these: {_said(few.point)}"
+        f"\n{lost.points} of {lost.of} points lie on the path of {', '.join(search.path)}{part}: "
+        f"{100 * lost.points / lost.of:.1f} %. The best of these: {_said(few.point)}"
     )
     write(
         f"path - all, where every realization chooses by itself; {lost.points} points drawn at "

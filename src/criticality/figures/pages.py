@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import xarray as xr
 
 from criticality.analysis.classify import PhaseDiagram
-from criticality.analysis.search import REALIZATION, best
+from criticality.analysis.search import REALIZATION, best, searched, split_share
 from criticality.base import UNRESOLVED, InputError, Search, probability_name
 from criticality.figures.book import Book, Source, all_used, at_point
 from criticality.figures.panels import phase_panels
@@ -73,10 +73,10 @@ def _search(source: Source, search: Search, ds: xr.Dataset, book: Book) -> None:
     """Draw what is minimised, and what is shown, along the path of the system's search."""
     if not search.path or not set(search.path) <= set(ds.dims):
         return
-    axes = [name for name, axis in source.axes.items() if not axis.inner]
+    axes, share = searched(source.axes), split_share(ds, search)
     names = [search.minimise, *(n for n in search.show if set(ds[n].dims) <= {*axes, REALIZATION})]
     try:
-        found = {n: best(ds, n, (), search.path, axes=axes) for n in names[:MOST]}
+        found = {n: best(ds, n, (), search.path, axes=axes, share=share) for n in names[:MOST]}
     except InputError as error:  # as where the study has no point of the path, or sweeps more
         log.warning("no page of the search: %s", error)
         return

@@ -90,7 +90,8 @@ class Study:
             said = ", ".join(f"{length} of {name}" for name, length in lengths.items())
             raise InputError(f"path: {said}; expected as many values of each, and no point twice.")
         path = dict(zip(path, zip(*points, strict=True), strict=True)) if path else {}
-        check_size({**grid, "": points or [()]}, self.realizations)
+        every = {name: tuple({*values}) for name, values in path.items()}
+        check_size({**grid, **every}, self.realizations)  # what a store opens as
         first = {name: values[0] for name, values in (grid | path).items()}
         base = canonical(self.system, **first)
         for observable in told.observables:

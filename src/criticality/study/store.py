@@ -396,6 +396,7 @@ class Store:
             attrs={
                 **{name: plan[name] for name in ("system", "version", "seed")},
                 "controls": json.dumps(fixed),
+                "data": str(first.attributes.get("data", "")),  # checksum; of the first, if several
                 **_marks(kept[0] if kept else None, "deterministic"),
             },
         )

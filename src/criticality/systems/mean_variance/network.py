@@ -255,6 +255,7 @@ class MeanVarianceNetwork(Networks):
             minimise="validation_crps",  # of few samples the likelihood is that of the worst one
             path={"rho": LINE, "gamma": tuple(round(1 - rho, 9) for rho in LINE)},
             show=("test_crps", "test_nll", "test_mse", "test_ece", "test_chi2", "coverage"),
+            test_share="test_share",
         ),
     )
 
