@@ -308,6 +308,7 @@ def test_units_of_the_control_and_the_order_of_rows_do_not_matter():
     assert one.values["nu"] == pytest.approx(two.values["nu"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_transition_between_two_points_is_not_claimed():
     points = samples(
         lambda p, size: np.tanh((p - 0.5) * 20 * (size / 400) ** 0.8),

@@ -67,7 +67,9 @@ PROC = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks in
 
 
 @PROC
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "end", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_workers_leave_with_their_parent(tmp_path, end):
     process = started(tmp_path, 2_000)
     for line in process.stdout:
