@@ -133,7 +133,7 @@ def planes(
             rest = [dim for dim in array.dims if dim not in others]
             there |= array.notnull().any(rest).transpose(*others).values
     return [
-        {name: ds[name].values[i].item() for name, i in zip(others, at, strict=True)}
+        {name: ds[name].values.tolist()[i] for name, i in zip(others, at, strict=True)}
         for at in np.argwhere(there | ~there.any())
     ]
 
