@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import optimize, stats
 
-from criticality import data
+from criticality import Study, data, run
 from criticality.base import InputError, Task, canonical
 from criticality.engine.templates import split as templates
 from criticality.systems import MeanVarianceNetwork, MeanVarianceSweep
@@ -584,6 +584,31 @@ def test_area_and_width_of_a_loop():
         assert list(sweep.legs(alone["train_mse"])) == ["up" if leg.stop == 3 else "down"]
         assert np.isnan(sweep.loop_area(alone)).all()
         assert np.isnan(sweep.loop_width(alone)).all()
+    one = ds.isel(rho=1)
+    for nothing in (sweep.loop_area(one), sweep.loop_width(one)):
+        assert nothing.dims == ("realization",)
+        assert np.isnan(nothing).all()
+
+
+def test_legs_of_other_values_have_the_area_between_their_lines():
+    # up from 0.5 to 0.8, down to 0.2: over ln rho/(1-rho) from 0 to ln 4, 1 less 0.6 at its left
+    rho, values = [0.5, 0.8, 0.2], [[1.0, 0.4, 0.8], [0.6, 0.4, 0.8]]
+    ds = xr.Dataset(
+        {"train_mse": (("realization", "rho"), values)}, {"rho": rho, "realization": [0, 1]}
+    )
+    assert_allclose(sweep.loop_area(ds), [0.4 * np.log(4) / 2, 0], atol=1e-12)
+    assert_allclose(sweep.loop_area(ds.transpose()), sweep.loop_area(ds))
+
+
+def test_a_sweep_at_one_rho_is_shown_without_its_loop(tmp_path, command):
+    store = str(tmp_path / "s")
+    study = Study(system=MeanVarianceSweep.tiny(), grid={"width": [4, 6]}, realizations=2)
+    run(study, store, workers=1)
+    code, out = command("best", store, "--by", "test_crps", "--select", "rho=0.95")[:2]
+    assert code == 0
+    assert "test_crps" in out
+    assert command("figures", store, "--select", "rho=0.95", "--out", str(tmp_path / "f"))[0] == 0
+    assert (tmp_path / "f" / "curves.png").is_file()
 
 
 def test_both_legs_are_drawn_with_their_means_on_the_logit():
@@ -626,6 +651,8 @@ def test_what_cannot_be_used_is_refused(table, tmp_path):
     for changes, word in (
         ({"dataset": f"file:{labels}"}, "classes"),
         ({"dataset": table, "n_train": 27}, "26 samples"),
+        ({"dataset": table, "n_train": 1}, "n_train = 1: a single sample"),
+        ({"n_train": 1}, "n_train = 1: a single sample"),
         ({"dataset": table, "test_share": 0.98}, "test_share"),
         ({"warmup": 61}, "warmup"),
     ):

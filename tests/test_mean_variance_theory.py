@@ -320,6 +320,16 @@ def test_without_resolution_the_calibrated_branch_ends_in_nothing():
     assert theory.spinodal(y, path) == pytest.approx(theory.weight(up.first()))
 
 
+def test_with_any_resolution_there_is_a_minimum():
+    y, path = drawn(), theory.at_share(0.5)
+    found = theory.follow(y, path, 1e-14).at(16.0)
+    np.testing.assert_allclose(found.log_precision, -2 * math.log(1e-14), rtol=1e-12)
+    assert theory.residual(found, y, path(16.0), 1e-14) < 1e-11
+    assert canonical(MeanVarianceField.tiny(), resolution=1e-4).resolution == 1e-4
+    with pytest.raises(base.InputError, match="resolution = 9e-05: rounding"):
+        canonical(MeanVarianceField.tiny(), resolution=9e-5)
+
+
 def test_a_coarse_resolution_leaves_one_minimum():
     y, path = drawn(), theory.at_share(1e-4)
     up, down = (theory.follow(y, path, 0.3, start) for start in (0.0, 1.0))
@@ -390,10 +400,40 @@ def test_pages_draw_both_ways_and_the_ends_that_were_measured(tmp_path):
     assert len(down.get_lines()) == 2
 
 
+@pytest.mark.parametrize("path", [False, True])
+def test_of_several_n_lines_and_phases_are_those_of_the_largest(tmp_path, path):
+    study = Study(
+        system=canonical(MeanVarianceField.tiny(), rho=(0.05, 0.5, 0.99)),
+        **{"path" if path else "grid": {"n": [8, 12, 16], "gamma": [0.1, 0.2, 0.3]}},
+        realizations=2,
+    )
+    run(study, tmp_path / "s", workers=1)
+    results, book = Results(tmp_path / "s", None), Book()
+    field_figures.pages(results, book, {})
+    ds = results.open().sel(n=16, start=0.0)
+    expected = (np.log(ds["transition"]) - np.log1p(-ds["transition"])).mean("realization")
+    assert np.isnan(expected[:2]).all() == path
+    up = book.pages["theory"].axes[0]
+    assert up.get_title().endswith("= 16")
+    inside = expected < 4  # as above; of a path no other gamma has this n
+    assert inside.any()
+    np.testing.assert_allclose(up.get_lines()[0].get_ydata()[inside], expected[inside], atol=1e-6)
+
+
+def test_ends_of_a_study_are_those_of_its_targets():
+    system = canonical(MeanVarianceField.tiny(), rho=(0.5,), gamma=1e-4, n=48)
+    x, rng = sine.places(48, np), np.random.default_rng(3)
+    y = sine.mean(x, np) + sine.deviation(x, np) * rng.normal(size=48)
+    closed = limits.stiff((y - y.mean()) / y.std(), system.resolution)
+    rho = np.array(system.compute(np.random.default_rng(3), {})["transition"])
+    expected = [alpha for _, alpha in closed.ends()]
+    np.testing.assert_allclose(system.gamma * (1 - rho) / rho, expected, rtol=1e-4)
+
+
 def test_ends_over_n_stand_beside_their_limits(tmp_path):
     study = Study(
         system=canonical(MeanVarianceField.tiny(), rho=(0.5,), gamma=1e-4),
-        grid={"n": [12, 24], "resolution": [0.01, 0.2]},
+        grid={"n": [12, 256], "resolution": [0.01, 0.2]},
         realizations=3,
     )
     run(study, tmp_path / "sizes", workers=1)
@@ -403,11 +443,11 @@ def test_ends_over_n_stand_beside_their_limits(tmp_path):
     drawn = [line.get_ydata() for line in ax.get_lines() if line.get_marker() == "<"]
     share = (2.0625 / 4.0625) ** 0.5
     np.testing.assert_allclose(np.ravel(drawn), limits.white(0.01 / share))
-    rho = ds["transition"].sel(n=24, start=0.0, resolution=0.01)
+    rho = ds["transition"].sel(n=256, start=0.0, resolution=0.01)
     alpha = (1e-4 * (1 - rho) / rho).mean().item()
     curves = [line.get_ydata() for line in ax.get_lines() if line.get_linestyle() == "-"]
-    assert curves[0][1] == pytest.approx(alpha * 24**2 * share**2)
-    assert curves[0][1] == pytest.approx(limits.white(0.01 / share)[0], rel=0.5)
+    assert curves[0][1] == pytest.approx(alpha * 256**2 * share**2)
+    assert curves[0][1] == pytest.approx(limits.white(0.01 / share)[0], rel=0.15)
     ax = field_figures.widths(ds, Figure().subplots())
     (limit,) = (line for line in ax.get_lines() if line.get_label() == r"$\infty$")
     assert limit.get_xdata()[-1] == pytest.approx(limits.CRITICAL * share)

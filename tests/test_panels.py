@@ -181,6 +181,31 @@ def test_too_many_combinations_are_refused_as_ever(made, command):
         phase_panels(Results(store, None), Book())
 
 
+def test_of_a_path_only_planes_with_a_number_are_told_and_drawn(made, command):
+    # (sign, 0), (line, 0.3), (sign, 0.3): three of four
+    plane = PLANE.replace("N = [4, 8]\n", "")
+    store = made('[path]\nprior = ["sign", "line", "sign"]\nfield = [0.0, 0.3, 0.3]\n', plane)
+    asked = {("sign", 0.0), ("line", 0.3), ("sign", 0.3)}
+    panels = json.loads(command("phases", store, "--json")[1])["panels"]
+    assert len(panels) == 3
+    assert {(panel["at"]["prior"], panel["at"]["field"]) for panel in panels} == asked
+    for panel in panels:
+        said = [cell["phase"] for cell in panel["cells"]]
+        truth = ordered(panel["at"]["prior"], panel["at"]["field"]).ravel()
+        assert said == np.where(truth, "ordered", "disordered").tolist()
+    drawn = phase_panels(Results(store, None), Book())
+    assert {(at["prior"], at["field"]) for at, *_ in drawn} == asked
+    for at, ax, _ in drawn:
+        assert at["prior"] in ax.get_title()
+        assert f"{at['field']:g}" in ax.get_title()
+    one = json.loads(command("phases", store, "--select", "prior=line", "--json")[1])["panels"]
+    assert [panel["at"] for panel in one] == [{"field": 0.3}]
+    code, _, said = command("phases", store, "--select", "prior=line", "--select", "field=0")
+    assert code == 2
+    assert "--select prior=line --select field=0: nothing was measured there" in said
+    assert "criticality run" not in said
+
+
 def test_another_plane_than_the_systems_own(made, command):
     store = made("field = [0.0, 0.3]\n")
     words = ("phases", store, "--select", "load=0.2", "--plane", "field,T", "--json")

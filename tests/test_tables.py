@@ -222,6 +222,8 @@ def test_the_same_numbers_have_one_checksum_however_they_are_kept(tmp_path):
     (tmp_path / "quoted.csv").write_text(text(columns(), cell='"{}"'), "utf-8-sig")
     (tmp_path / "spread.CSV").write_text(plain.replace("\n", "\r\n\r\n"))
     (tmp_path / "semicolons.csv").write_text(plain.replace(",", ";"))
+    named = plain.replace(",", ";").replace("a;", '"a, in m, of c";')
+    (tmp_path / "named.csv").write_text(named)
     (tmp_path / "tabs.tsv").write_text(plain.replace(",", "\t"))
     (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(plain.encode()))
     write_parquet(tmp_path / "arrow.parquet", columns())
@@ -231,7 +233,7 @@ def test_the_same_numbers_have_one_checksum_however_they_are_kept(tmp_path):
     )
     (tmp_path / "other.csv").write_text(text({"p": Y, **columns(), "y": 2 * Y}))
     kept = sorted(path for path in tmp_path.iterdir() if path.stem != "other")
-    assert len(kept) == 8
+    assert len(kept) == 9
     assert len({data.checksum(source(path)) for path in kept}) == 1
     changed = X.copy()
     changed[3, 1] += 1e-3
@@ -266,7 +268,7 @@ def test_the_target_is_named_or_has_a_name_of_its_own(tmp_path, form):
     def write(held):
         path.write_text(text(held)) if form == "csv" else write_parquet(path, held)
 
-    for name in table.TARGETS:
+    for name in (*table.TARGETS, "Y", "Target"):
         write({"first": X[:, 0], name: Y, "last": X[:, 1]})
         np.testing.assert_array_equal(data.load(source(path)).train_y, Y.astype(np.float32))
         assert data.columns(source(path)) == (["first", "last"], name)
@@ -430,6 +432,10 @@ GOOD = text(columns())
             "Other columns with such cells: 'b'",
         ),
         (GOOD.replace("a,b", ",b"), "column 1 has no name, as an index that pandas has written"),
+        (GOOD.replace("\n", ",\n"), "every line ends in ',' with nothing behind it"),
+        (GOOD.replace("\n", ",,\n"), "every line ends in ',' with nothing behind it"),
+        (GOOD.replace("\n", ";\n").replace(",", ";"), "every line ends in ';' with nothing"),
+        (GOOD.replace("\n", ",1\n").replace("y,1", "y,"), "column 4 has no name, as an index"),
         (GOOD.replace("a,b", "Unnamed: 0,b"), "column 1 is called 'Unnamed: 0', as an index"),
         (text(columns() | {"y": [3] * 12}), "'y' is 3.0 in every row; a target has to vary"),
         (text(columns() | {"b": [2.5] * 12}), "'b' is 2.5 in every row; leave the column out"),

@@ -119,13 +119,23 @@ def planes(
 ) -> list[dict[str, Any]]:
     """Values of the other outer axes that are swept: a combination for each plane in the data.
 
-    The last axis varies fastest; without any, one combination of nothing.
+    The last axis varies fastest; without any, one combination of nothing.  A study along a path
+    measures few combinations: those without a number are left out, unless none has any.
     """
     kept = (*plane, size)
     outer = (str(d) for d in ds.dims if d in declared and not declared[str(d)].inner)
     others = [name for name in outer if name not in kept and ds.sizes[name] > 1]
-    every = itertools.product(*(ds[name].values.tolist() for name in others))
-    return [dict(zip(others, values, strict=True)) for values in every]
+    if not others:
+        return [{}]
+    there = np.zeros([ds.sizes[name] for name in others], bool)
+    for array in ds.data_vars.values():
+        if set(others) <= set(array.dims):
+            rest = [dim for dim in array.dims if dim not in others]
+            there |= array.notnull().any(rest).transpose(*others).values
+    return [
+        {name: ds[name].values.tolist()[i] for name, i in zip(others, at, strict=True)}
+        for at in np.argwhere(there | ~there.any())
+    ]
 
 
 def values(

@@ -208,6 +208,12 @@ class Results:
                 raise InputError(
                     f"{error} Use --select AXIS=VALUE with one of: {swept}."
                 ) from error
+            if self._points and not there and self._choices:
+                said = " ".join(f"--select {name}={text}" for name, text in self._choices)
+                raise InputError(
+                    f"{said}: nothing was measured there; expected values that were measured "
+                    f"together."
+                ) from error
             raise
         free = [str(dim) for dim in ds.dims]
         for name, text in self._choices:

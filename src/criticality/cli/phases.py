@@ -87,7 +87,7 @@ def _found(results: Results, options: dict[str, Any]) -> list[tuple[dict[str, An
         return [({}, results.diagram(**options))]
     except InputError:
         every = planes(results.open(), results.card.plane, results.card.size, results.axes)
-        if not 1 < len(every) <= MOST:
+        if not every[0] or len(every) > MOST:
             raise
     return [(at, results.diagram(at, **options)) for at in every]
 

@@ -24,7 +24,7 @@ TAB = "\t"
 def lines(path: Path, delimiter: str) -> tuple[list[str], list[str], dict[str, Any]]:
     """Names of the columns of a text, its rows as they are written, and how they are read.
 
-    A first line with semicolons and no comma has semicolons between its columns.
+    Semicolons are between the columns where these make more cells of the first line than commas.
     """
     try:
         content = path.read_bytes()
@@ -34,9 +34,10 @@ def lines(path: Path, delimiter: str) -> tuple[list[str], list[str], dict[str, A
         first, *rows = [line for line in text.splitlines() if line.strip()] or [""]
         if not first:
             raise ValueError("it is empty")
-        if delimiter == "," and ";" in first and "," not in first:
-            delimiter = ";"
-        names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
+        likely = (",", ";") if delimiter == "," else (delimiter,)
+        heads = {mark: next(csv.reader([first], delimiter=mark)) for mark in likely}
+        delimiter = max(likely, key=lambda mark: len(heads[mark]))
+        names = [name.strip() for name in heads[delimiter]]
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
         raise unreadable(path, error, "a text in UTF-8 with the names of columns") from None
     if all(_number(name) for name in names):
@@ -45,6 +46,11 @@ def lines(path: Path, delimiter: str) -> tuple[list[str], list[str], dict[str, A
         raise DataError(
             f"{path}: has one column, {names[0][:40]!r}; expected at least 2, with "
             f"{'tabs' if delimiter == TAB else 'commas'} between them."
+        )
+    if rows and not names[-1] and all(row.rstrip(" ").endswith(delimiter) for row in rows):
+        raise DataError(
+            f"{path}: every line ends in {delimiter!r} with nothing behind it, which is a last "
+            f"column without name and numbers. Leave it out."
         )
     check_distinct(path, names)
     for number, row in enumerate(rows, start=1):

@@ -122,7 +122,7 @@ def _target(path: Path, names: Sequence[str], column: str) -> str:
         if column not in names:
             raise DataError(str(unknown("column", column, names, str(path))))
         return column
-    likely = [name for name in names if name in TARGETS]
+    likely = [name for name in names if name.lower() in TARGETS]
     if len(likely) != 1:
         why = f"{' and '.join(likely)} may each be the target" if likely else "names no target"
         raise DataError(

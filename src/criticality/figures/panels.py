@@ -39,7 +39,8 @@ def phase_panels(
 
     The last of these axes varies along the row; of two, each row has a value of the first.  One
     legend stands below all, with the labels of what `over` draws over a panel.  Without `borders`
-    the measured ones are left out.
+    the measured ones are left out.  Where a path has few of these combinations, they follow each
+    other.
 
     Raises
     ------
@@ -56,9 +57,10 @@ def phase_panels(
         )
 
     diagrams = [source.diagram(at) for at in every]
-    columns = ds.sizes[others[1]] if len(others) == 2 else min(len(every), IN_ROW)
+    crossed = len(others) == 2 and len(every) == ds.sizes[others[0]] * ds.sizes[others[1]]
+    columns = ds.sizes[others[1]] if crossed else min(len(every), IN_ROW)
     firsts = every[::columns]
-    titles = [assigned(ds, others[0], at[others[0]]) if len(others) == 2 else "" for at in firsts]
+    titles = [assigned(ds, others[0], at[others[0]]) if crossed else "" for at in firsts]
     rows = book.page(name, columns, WIDTH * columns, titles)
     places = [ax for row in rows for ax in row]
     panels = list(map(Panel, every, places, diagrams))
@@ -68,7 +70,8 @@ def phase_panels(
         if over is not None:
             over(Panel(at, ax, diagram))
         if others:
-            ax.set_title(assigned(ds, others[-1], at[others[-1]]), fontsize="medium")
+            said = [assigned(ds, name, at[name]) for name in (others[-1:] if crossed else others)]
+            ax.set_title(", ".join(said), fontsize="medium")
         if number % columns:
             ax.set_ylabel("")
         if number + columns < len(every):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from criticality.base import Card, Observable, control
+from criticality.base import Card, InputError, Observable, control
 from criticality.systems.mean_variance import measures, sine, theory
 
 __all__ = ["MeanVarianceField"]
@@ -128,6 +128,14 @@ class MeanVarianceField:
     def tiny(cls) -> MeanVarianceField:
         """Give a preset that runs in a fifth of a second."""
         return cls(n=16, rho=(0.1, 0.9, 0.999), level=(0.3, 0.9))
+
+    def validate(self) -> None:
+        """Raise `InputError` for a resolution at which 64 bits cannot tell where a minimum is."""
+        if 0 < self.resolution < theory.FINEST:
+            raise InputError(
+                f"resolution = {self.resolution:g}: rounding would exceed what it resolves; "
+                f"expected {theory.FINEST:g} or more, or 0 for targets without resolution."
+            )
 
     def notes(self) -> tuple[str, ...]:
         """Say where a path cannot begin."""

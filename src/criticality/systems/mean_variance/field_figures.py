@@ -73,13 +73,19 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
 def phases(source: Source, ds: xr.Dataset, row: Sequence[Axes]) -> list[Any]:
     """Draw phases on the way up and down, with the lines where branches end; handles of a legend.
 
-    Lines are means of logit rho over realizations, of the largest jump.
+    Lines are means of logit rho over realizations, of the largest jump.  Of several n the largest
+    is shown, which is that of the phases.
     """
+    said = ""
+    if "n" in ds.dims:
+        largest = ds["n"].values.max()
+        said = ", " + assigned(ds, "n", largest)
+        ds = ds.sel(n=largest)
     diagrams = [source.diagram({"start": start}) for start, *_ in LEGS]
     drawn: list[Any] = []
     for (_, sweep, _), diagram, ax in zip(LEGS, diagrams, row, strict=True):
         phase_map(diagram, ax, legend=False, borders=False)
-        ax.set_title(f"{sweep} in " + symbol(ds, "rho"), fontsize="medium")
+        ax.set_title(f"{sweep} in {symbol(ds, 'rho')}{said}", fontsize="medium")
         gamma, rho = (diagram.cells[name] for name in MeanVarianceField.card.plane)
         drawn = []
         for (start, _, what), style in zip(LEGS, STYLES, strict=True):

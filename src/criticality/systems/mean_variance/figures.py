@@ -86,8 +86,14 @@ def fit(point: xr.Dataset, ax: Axes | None = None, *, legend: bool = True) -> Ax
 
 
 def loops(source: Source, book: Book, at: Mapping[str, str]) -> None:
-    """Draw both legs, a row for each depth, and how the loops close with the epochs."""
+    """Draw both legs, a row for each depth, and how the loops close with the epochs.
+
+    At a single rho: what any system has.
+    """
     ds = source.open()
+    if "rho" not in ds.dims:
+        generic_pages(source, book, at)
+        return
     dims = [str(d) for d in ds["train_mse"].dims if d not in ("rho", "realization")]
     all_used(at, *dims)
     by = "epochs" if ds.sizes.get("epochs", 1) > 1 and "epochs" not in at else ""

@@ -173,6 +173,11 @@ class Networks:
 
     def check_data(self) -> None:
         """Raise `InputError` for classes, or for parts without samples."""
+        if self.n_train == 1:
+            raise InputError(
+                "n_train = 1: a single sample has no deviation to standardise by; expected 2 or "
+                "more, or 0 for the number of the data set."
+            )
         if not self.requires():
             return
         if data.shape(self.dataset).kind != "targets":

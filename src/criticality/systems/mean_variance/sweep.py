@@ -49,7 +49,7 @@ class MeanVarianceSweep(Networks):
                 name="loop_area",
                 function=f"{HERE}:loop_area",
                 doc="training MSE on the leg up less that on the leg down, integrated over "
-                "ln rho/(1-rho); 0 without hysteresis",
+                "ln rho/(1-rho); 0 without hysteresis, undefined without two legs",
                 label=r"area of the loop in $\ln\rho/(1-\rho)$",
             ),
             Derived(
@@ -108,15 +108,25 @@ class MeanVarianceSweep(Networks):
 
 
 def loop_area(ds: xr.Dataset) -> xr.DataArray:
-    """Area between both legs of the training MSE over ln rho/(1-rho), where both were."""
+    """Area between both legs of the training MSE over ln rho/(1-rho), where both have been.
+
+    Each leg is linear between its values, which need not be those of the other.
+    """
     found = legs(ds["train_mse"])
     if len(found) < 2:
         return _nowhere(ds["train_mse"])
-    up, down = found["up"], found["down"]
-    both = np.intersect1d(up["rho"].values, down["rho"].values)
-    gap = up.sel(rho=both) - down.sel(rho=both)
-    area = np.trapezoid(gap.transpose(..., "rho").values, logit(both), axis=-1)
-    return gap.isel(rho=0, drop=True).copy(data=area)
+    ends = [logit(leg["rho"].values) for leg in found.values()]
+    low, high = max(x[0] for x in ends), min(x[-1] for x in ends)
+    every = np.unique(np.concatenate(ends))
+    both = every[(low <= every) & (every <= high)]
+    gap = _between(found["up"], both) - _between(found["down"], both)
+    return _nowhere(ds["train_mse"]).copy(data=np.trapezoid(gap, both, axis=-1))
+
+
+def _between(leg: xr.DataArray, x: Array) -> Array:
+    """Values of a leg [..., x] at any ln rho/(1-rho) in its range."""
+    known, values = logit(leg["rho"].values), leg.transpose(..., "rho").values
+    return np.apply_along_axis(lambda one: np.interp(x, known, one), -1, values)
 
 
 def loop_width(ds: xr.Dataset) -> xr.DataArray:
@@ -126,11 +136,16 @@ def loop_width(ds: xr.Dataset) -> xr.DataArray:
 
 
 def _nowhere(array: xr.DataArray) -> xr.DataArray:
-    return array.isel(rho=0, drop=True) * np.nan
+    return array.isel({"rho": 0} if "rho" in array.dims else {}, drop=True) * np.nan
 
 
 def legs(array: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Legs "up" and "down", or the one that there is, each by rising rho; both have the turn."""
+    """Legs "up" and "down", or the one that there is, each by rising rho; both have the turn.
+
+    None of a single rho.
+    """
+    if "rho" not in array.dims:
+        return {}
     rho = array["rho"].values
     ends = (0, len(rho) - 1)
     turn = next((int(i) for i in (rho.argmax(), rho.argmin()) if i not in ends), ends[1])

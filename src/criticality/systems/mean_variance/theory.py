@@ -36,8 +36,9 @@ Array = NDArray[np.float64]
 FIRST, LAST, STEP = -16.0, 16.0, 0.5  # logit of rho: ends and nodes of a path
 ENDED = 1e-9  # of logit rho: a branch that cannot be followed so far has ended
 CONVERGED = 1e-10  # Newton step, in units of the Fisher metric
+FINEST = 1e-4  # resolution, over which rounding of mu is well below that
 FAR = 0.5  # first Newton step that may still lead along a branch
-GONE = 60.0  # ln Lambda beyond which there is no bounded solution
+GONE = 60.0  # ln Lambda beyond which nothing bounds it, at e = 0
 BAND = 2
 TRIALS = 2000
 MOST_JUMPS = 10  # a target
@@ -277,7 +278,7 @@ def descend(fields: Fields, y: Array, weights: Weights, e: float) -> Fields | No
         if system.stable() and far <= FAR:
             new = objective(*tried[:2], y, weights, e)
             if new <= value + ROUNDED * (1 + abs(value)):
-                if tried.log_precision.max() > GONE:
+                if not e and tried.log_precision.max() > GONE:
                     return None
                 fields, value, shift = tried, new, shift / 3
                 continue
