@@ -18,7 +18,7 @@ from criticality.catalog import find
 from criticality.systems.approximation import code, figures, functions, lookup
 from criticality.systems.approximation.constructions import ApproximatingNetwork, LookupNetwork
 from criticality.systems.approximation.decay import decay
-from criticality.systems.approximation.functions import MOST, PIECES, SPACES, UNITS
+from criticality.systems.approximation.functions import FINEST, PIECES, SPACES, UNITS
 from criticality.systems.approximation.network import Builder, bits, wave
 
 CLASSES = list(SPACES.values())
@@ -165,7 +165,7 @@ def test_the_weights_are_as_many_as_planned_and_no_more_than_allowed(space, rate
     for weights in (300, 700, 1500):
         _, network, _, chosen = written(space, rate, weights)
         count = len(list(network.weights()))
-        assert count == code._cost(space.dimension, chosen.groups, chosen.n, chosen.digits)
+        assert count == code.cost(space.dimension, chosen)
         assert 0.4 * weights < count <= weights
         assert network.depth() == (1 if chosen.digits == 1 else 2 * chosen.digits) + 4 * (
             space.dimension - 1
@@ -432,7 +432,7 @@ def test_bad_input_is_named():
         canonical(LookupNetwork(), ratio=0.5, weights=400)
     with pytest.raises(InputError, match="a weight would hold"):
         canonical(LookupNetwork(), weights=100_000)
-    assert MOST < PIECES
+    assert FINEST < PIECES
 
 
 def test_depth_of_the_trained_network_is_what_its_weights_allow():
