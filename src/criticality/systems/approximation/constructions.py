@@ -173,7 +173,7 @@ class ApproximatingNetwork:
             )
 
     def _steps(self, weights: int) -> int:
-        """Steps along all lines; of random functions, those that they must be known at."""
+        """Count steps on all lines; for random functions those of the finest line."""
         space = SPACES[self.ratio]
         n = code.plan(space, self.rate, weights).n
         return n * space.dimension if self.function == "random" else n**space.dimension

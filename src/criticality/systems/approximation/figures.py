@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,7 +17,6 @@ from criticality.analysis.exponents import exponents
 from criticality.base import Card, Estimate, with_error
 from criticality.figures.book import Book, Source, all_used, at_point
 from criticality.figures.parts import COLOURS, MARKERS, STYLES, axes, label, plain, shades
-from criticality.systems.approximation import code
 from criticality.systems.approximation.decay import LAWS, LEAST, decay
 from criticality.systems.approximation.distinct import distinct
 from criticality.systems.approximation.functions import SPACES
