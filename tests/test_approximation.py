@@ -542,7 +542,9 @@ def test_pages_are_drawn_whichever_axis_is_not_swept(name, missing, tmp_path, mo
     monkeypatch.setattr(
         "sys.argv", ["criticality", "figures", str(tmp_path / "s"), "--out", str(out)]
     )
-    main()
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
     drawn = {file.stem for file in out.glob("*")}
     pages = {
         "approximation": {"errors", "phases", "resources", "jump"},

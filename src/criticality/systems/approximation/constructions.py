@@ -181,7 +181,7 @@ class ApproximatingNetwork:
     def work(self) -> float:
         """FLOP in the time of what is done in exact numbers: the function, and the weights."""
         space = SPACES[self.ratio]
-        steps = code.plan(space, self.rate, self.weights).n ** space.dimension
+        steps = float(code.plan(space, self.rate, self.weights).n) ** space.dimension
         return 5e9 + 1e6 * self.weights + STEP * steps * (1 + len(self.shift))
 
     def compute(self, rng: np.random.Generator, data: Any) -> dict[str, Any]:

@@ -81,9 +81,11 @@ def errors(ds: xr.Dataset, fits: xr.Dataset, ax: Axes | None = None) -> Axes:
     for times, style, text in GUIDES:
         top = 0.55 * min(drawn) if times == 2 else 1.6 * max(drawn)
         ax.plot(w, top * (w / w[0]) ** (-times * ratio), style, color="0.45", lw=1, label=text)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low / (high / low) ** 0.35, high)
     space = SPACES[ratio]
     ax.set_title(f"$r$ = {space.smoothness}, $d$ = {space.dimension}", fontsize="medium")
-    ax.legend(frameon=False, fontsize="x-small", loc="lower left")
+    ax.legend(frameon=False, fontsize="small", loc="lower left")
     return ax
 
 
@@ -136,13 +138,15 @@ def jumps(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax = axes(ax)
     shift, sizes = ds["shift"].values, ds[SIZE].values
     every = itertools.product(ds["rate"].values, dict.fromkeys((sizes.min(), sizes.max())))
-    looks = zip(every, COLOURS, MARKERS, STYLES, strict=False)
-    for (rate, w), colour, marker, style in looks:
+    # the first of two is wider, since both may be the same
+    wide: tuple[dict[str, Any], ...] = ({"ms": 8, "lw": 3, "mfc": "none"}, {"ms": 4, "lw": 1})
+    looks = zip(every, COLOURS, MARKERS, STYLES, itertools.cycle(wide), strict=False)
+    for (rate, w), colour, marker, style, look in looks:
         jump = ds["jump"].sel({"rate": rate, SIZE: w}).transpose("shift", "realization").values
-        ax.plot(shift, jump, marker, ms=3, color=colour, alpha=0.35, mew=0)
+        ax.plot(shift, jump, marker, ms=3, color=colour, alpha=0.35, mew=0, clip_on=False)
         text = f"rate {rate:g} $r/d$, $W$ = {w}"
         middle = np.median(jump, axis=1)
-        ax.plot(shift, middle, marker, ls=style, ms=5, color=colour, lw=1, label=text)
+        ax.plot(shift, middle, marker, ls=style, color=colour, label=text, clip_on=False, **look)
     ax.set(xscale="log", xlabel=label(ds, "shift"), ylabel=label(ds, "jump"))
     ax.set_yscale("symlog", linthresh=float(shift.min()) / 3)
     ax.set_ylim(0, 5)
@@ -205,8 +209,8 @@ def decays(ds: xr.Dataset, law: str, ax: Axes | None = None) -> Axes:
     laws = {"power": "$W^{-p}$", "root": r"$e^{-c\sqrt{W}}$", "linear": "$e^{-cW}$"}
     ax.set_title(laws[law], fontsize="medium")
     low, high = ax.get_ylim()
-    ax.set_ylim(low / (high / low) ** 0.3, high)
-    ax.legend(frameon=False, fontsize="x-small", loc="lower left")
+    ax.set_ylim(low / (high / low) ** 0.45, high)
+    ax.legend(frameon=False, fontsize="small", loc="lower left")
     return ax
 
 
@@ -247,7 +251,9 @@ def learned(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
         )
     _written(ds.isel(steps=-1), ax)
     _logarithmic(ds, ax, "error")
-    ax.legend(frameon=False, fontsize="x-small", loc="lower left")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low / (high / low) ** 0.3, high)
+    ax.legend(frameon=False, fontsize="small", loc="lower left")
     return ax
 
 
@@ -303,7 +309,7 @@ def _against(ds: xr.Dataset, name: str, ax: Axes, fits: xr.Dataset | None = None
         )
     _logarithmic(ds, ax, name)
     if fits is None:
-        ax.legend(frameon=False, fontsize="x-small")
+        ax.legend(frameon=False, fontsize="small")
 
 
 def _logarithmic(ds: xr.Dataset, ax: Axes, name: str) -> None:
