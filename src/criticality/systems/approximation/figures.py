@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -309,7 +310,9 @@ def _against(ds: xr.Dataset, name: str, ax: Axes, fits: xr.Dataset | None = None
         )
     _logarithmic(ds, ax, name)
     if fits is None:
-        ax.legend(frameon=False, fontsize="small")
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high * (high / low) ** 0.3)
+        ax.legend(frameon=False, fontsize="small", loc="upper left")
 
 
 def _logarithmic(ds: xr.Dataset, ax: Axes, name: str) -> None:
