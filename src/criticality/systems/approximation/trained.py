@@ -127,7 +127,7 @@ class TrainedApproximation:
     @classmethod
     def tiny(cls) -> TrainedApproximation:
         """Give a preset that runs in a second."""
-        return cls(weights=31, steps=20, levels=4, attempts=2)
+        return cls(weights=40, steps=20, levels=4, attempts=2)
 
     def validate(self) -> None:
         """Raise `InputError` if not even one hidden layer is allowed."""
