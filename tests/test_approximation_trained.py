@@ -46,6 +46,18 @@ def test_what_is_measured_is_the_distance_to_the_function():
     assert found["depth"] == 1
 
 
+def test_lines_and_codes_are_those_of_the_same_function():
+    """A tent: the middle is a knot of 10 and 20 steps, and half-way between two of 47."""
+    tent = 0.5 - np.abs(np.linspace(0, 1, 65) - 0.5)
+    few, many = (model._written(w, jnp.array(tent)) for w in (31, 141))
+    assert float(few["lines_error"]) == pytest.approx(0, abs=1e-6)
+    assert np.isnan(few["codes_error"])  # not to be had for so few
+    assert float(many["lines_error"]) == pytest.approx(1 / (2 * 47), rel=1e-4)
+    assert float(many["codes_error"]) == pytest.approx(0, abs=1e-6)
+    raised = model._written(141, jnp.array(tent + 0.4 / 20))
+    assert float(raised["codes_error"]) == pytest.approx(0.4 / 20, rel=1e-4)
+
+
 def test_all_budgets_and_times_are_given_the_same_function():
     seen = set()
     for changes in ({}, {"weights": 141}, {"steps": 7}, {"attempts": 1}):

@@ -19,7 +19,8 @@ STUDIES = sorted((ROOT / "examples").rglob("*.toml"))
 def test_every_study_file_is_a_study(file):
     study = Study.from_toml(file)
     assert len({task.key for task in study.tasks()}) == len(study.tasks())
-    assert study.realizations >= 4
+    certain = dict(study.system.__dict__).get("function") == "worst"  # the same in all realizations
+    assert study.realizations == 1 if certain else study.realizations >= 4
 
 
 def test_the_full_size_studies_reach_the_whole_training_set():

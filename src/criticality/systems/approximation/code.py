@@ -58,16 +58,17 @@ def plan(space: Space, rate: float, weights: int) -> Plan:
     most = weights if digits == 1 else weights // 2
 
     def fits(groups: int, n: int) -> bool:
-        return _cost(space.dimension, groups, n, digits) - PER_DIGIT * copies * (digits - 1) <= most
+        made = Plan(groups, digits, n)
+        return cost(space.dimension, made) - PER_DIGIT * copies * (digits - 1) <= most
 
     if space.dimension == 1:
-        groups = _largest(lambda groups: fits(groups, 0))
+        groups = largest(lambda groups: fits(groups, 0))
         return Plan(groups, digits, groups * digits)
-    n = _largest(lambda n: fits(_groups(n, digits), n))
+    n = largest(lambda n: fits(_groups(n, digits), n))
     return Plan(_groups(n, digits), digits, n)
 
 
-def _largest(fits: Callable[[int], bool]) -> int:
+def largest(fits: Callable[[int], bool]) -> int:
     """Largest number that fits, at least 1."""
     high = 1
     while fits(2 * high):
@@ -83,8 +84,9 @@ def _groups(n: int, digits: int) -> int:
     return math.ceil(((n + 1) ** 2 - 1) / digits)
 
 
-def _cost(dimension: int, groups: int, n: int, digits: int) -> int:
+def cost(dimension: int, chosen: Plan) -> int:
     """Weights of a network."""
+    groups, digits, n = chosen
     if digits == 1:
         line = PER_KNOT * groups - 1
     else:

@@ -14,15 +14,24 @@ import numpy as np
 
 from criticality.base import Card, InputError, Observable, control, like
 from criticality.systems.approximation import code, lookup
-from criticality.systems.approximation.functions import MOST, SPACES, Values, element
+from criticality.systems.approximation.functions import FINEST, SPACES, Values, element
 from criticality.systems.approximation.network import Network, bits
-from criticality.systems.approximation.phases import PHASES, RULES, SCALED
+from criticality.systems.approximation.phases import (
+    CLASSIFY,
+    PERIODIC,
+    PERIODIC_RULES,
+    PHASES,
+    RULES,
+    SCALED,
+)
 
 __all__ = ["ApproximatingNetwork", "LookupNetwork"]
 
 SOURCE = "Yarotsky and Zhevnerchuk, arXiv:1906.09477 (rates); constructions: ours"
 PAGES = "criticality.systems.approximation.figures:"
 LEAST = 250  # weights, of the smallest network
+MOST = {"random": FINEST, "worst": 1 << 22}  # steps; the worst are computed in 2 GiB
+STEP = 5e4  # FLOP in the time of a step, in exact numbers
 OBSERVABLES = (
     Observable(
         name="error",
@@ -100,6 +109,7 @@ class ApproximatingNetwork:
         order=("error", SCALED),
         phases=PHASES,
         rules=RULES,
+        classify=CLASSIFY,
         pages=PAGES + "pages",
     )
 
@@ -151,19 +161,28 @@ class ApproximatingNetwork:
         return cls(weights=300)
 
     def validate(self) -> None:
-        """Raise `InputError` for classes that are none, or networks finer than random functions."""
+        """Raise `InputError` for classes that are none, or networks of too many steps."""
         _check_ratio(self.ratio)
-        space = SPACES[self.ratio]
-        steps = code.plan(space, self.rate, self.weights).n * space.dimension
-        if self.function == "random" and steps > MOST:
+        steps, most = self._steps(self.weights), MOST[self.function]
+        if steps > most:
+            allowed = code.largest(lambda weights: self._steps(weights) <= most)
+            why = "random functions are known at" if self.function == "random" else "is computed"
             raise InputError(
-                f"weights = {self.weights} at rate = {self.rate:g}: {steps} steps are finer than "
-                f"random functions are known, {MOST}; use fewer weights."
+                f"weights = {self.weights} at rate = {self.rate:g} and r/d = {self.ratio:g}: "
+                f"{steps} steps, more than {why}, {most}; expected weights = {allowed} at most."
             )
+
+    def _steps(self, weights: int) -> int:
+        """Count steps on all lines; for random functions those of the finest line."""
+        space = SPACES[self.ratio]
+        n = code.plan(space, self.rate, weights).n
+        return n * space.dimension if self.function == "random" else n**space.dimension
 
     def work(self) -> float:
         """FLOP in the time of what is done in exact numbers: the function, and the weights."""
-        return 5e9 + 1e6 * self.weights
+        space = SPACES[self.ratio]
+        steps = float(code.plan(space, self.rate, self.weights).n) ** space.dimension
+        return 5e9 + 1e6 * self.weights + STEP * steps * (1 + len(self.shift))
 
     def compute(self, rng: np.random.Generator, data: Any) -> dict[str, Any]:
         """Write the network down, and measure it."""
@@ -199,8 +218,9 @@ class LookupNetwork:
         plane=("ratio",),
         size="weights",
         order=("error", SCALED),
-        phases=PHASES,
-        rules=RULES,
+        phases=PERIODIC,
+        rules=PERIODIC_RULES,
+        classify=CLASSIFY,
         pages=PAGES + "lookup_pages",
     )
 

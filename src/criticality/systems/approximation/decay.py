@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from criticality.base import Estimate
+from criticality.base import Estimate, InputError
 
 Array = NDArray[Any]
+LEAST = 3  # networks, for a rate with an error
 LAWS: dict[str, Callable[[Array], Array]] = {"power": np.log, "root": np.sqrt, "linear": np.asarray}
 
 
@@ -38,8 +39,15 @@ def decay(weights: Array, errors: Array, law: str) -> Decay:
     Parameters
     ----------
     weights, errors
-        [n], three or more.
+        [n], three different weights or more.
+
+    Raises
+    ------
+    InputError
+        For fewer: their scatter says nothing.
     """
+    if (different := len(np.unique(weights))) < LEAST:
+        raise InputError(f"a decay needs {LEAST} different networks; there are {different}.")
     x, y = LAWS[law](np.asarray(weights, float)), np.log(errors)
     (slope, start), *_ = np.polyfit(x, y, 1, full=True)
     residual = float(np.sqrt(np.sum((y - start - slope * x) ** 2) / (len(x) - 2)))

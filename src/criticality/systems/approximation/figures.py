@@ -12,20 +12,24 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from criticality import catalog
 from criticality.analysis.classify import values
 from criticality.analysis.exponents import exponents
 from criticality.base import Card, Estimate, with_error
 from criticality.figures.book import Book, Source, all_used, at_point
 from criticality.figures.parts import COLOURS, MARKERS, STYLES, axes, label, plain, shades
-from criticality.systems.approximation import code
-from criticality.systems.approximation.decay import LAWS, decay
+from criticality.systems.approximation.decay import LAWS, LEAST, decay
+from criticality.systems.approximation.distinct import distinct
 from criticality.systems.approximation.functions import SPACES
+from criticality.systems.approximation.phases import INFEASIBLE, SIZE, USED
 
-SIZE = "weights"
 WIDTH = 4.6
 GUIDES = ((1, "--", "slope $-r/d$"), (2, ":", "slope $-2r/d$ (VC bound)"))
 HATCH = "xxx"
-WRITTEN = ("straight lines, worst function: $p$ = 1", "codes, worst function: $p$ = 2")
+WRITTEN = (
+    ("lines_error", "--", "straight lines, same functions"),
+    ("codes_error", ":", "codes, same functions"),
+)
 
 
 def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
@@ -38,10 +42,9 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     others = [d for d in ("function",) if d in ds.dims]
     all_used(at, "ratio", *others)
     ds, _ = at_point(ds, others, at, 0)
-    for name in ("rate", "ratio"):
-        ds = ds if name in ds.dims else ds.expand_dims(name)
+    ds = _on_axes(ds, source, "rate", "ratio", SIZE)
     if several:
-        fits = exponents(ds, "error", SIZE)
+        fits = exponents(distinct(ds), "error", SIZE)
         row = book.page("errors", ds.sizes["ratio"], WIDTH * ds.sizes["ratio"])[0]
         for ax, ratio in zip(row, ds["ratio"].values, strict=True):
             errors(ds.sel(ratio=ratio), fits.sel(ratio=ratio), ax)
@@ -53,7 +56,20 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
         for ax, name in zip(row, ("depth", "bits"), strict=True):
             _against(one, name, ax)
     if ds.sizes.get("shift", 1) > 1:
-        jumps(one if several else one.expand_dims(SIZE), book.page("jump", 1, 6.4, [title])[0][0])
+        jumps(one, book.page("jump", 1, 6.4, [title])[0][0])
+
+
+def _on_axes(ds: xr.Dataset, source: Source, *names: str) -> xr.Dataset:
+    """Make an axis of one value of each control that is none: selected, given, or by default."""
+    given = json.loads(ds.attrs["controls"])
+    for name in (n for n in names if n not in ds.dims):
+        if name not in ds.coords:
+            value = given.get(name, getattr(catalog.find(source.card.name)(), name))
+            axis = source.axes[name]
+            about = {"symbol": axis.symbol, "label": axis.label, "units": axis.unit}
+            ds = ds.assign_coords({name: ((), value, about)})
+        ds = ds.expand_dims(name)
+    return ds
 
 
 def errors(ds: xr.Dataset, fits: xr.Dataset, ax: Axes | None = None) -> Axes:
@@ -66,9 +82,11 @@ def errors(ds: xr.Dataset, fits: xr.Dataset, ax: Axes | None = None) -> Axes:
     for times, style, text in GUIDES:
         top = 0.55 * min(drawn) if times == 2 else 1.6 * max(drawn)
         ax.plot(w, top * (w / w[0]) ** (-times * ratio), style, color="0.45", lw=1, label=text)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low / (high / low) ** 0.35, high)
     space = SPACES[ratio]
     ax.set_title(f"$r$ = {space.smoothness}, $d$ = {space.dimension}", fontsize="medium")
-    ax.legend(frameon=False, fontsize="x-small", loc="lower left")
+    ax.legend(frameon=False, fontsize="small", loc="lower left")
     return ax
 
 
@@ -103,7 +121,9 @@ def diagram(fits: xr.Dataset, told: Card, ax: Axes | None = None) -> Axes:
     handles = [
         Patch(facecolor=low[1], label=f"{low[0]}: $p \\leq r/d$"),
         Patch(facecolor=middle[1], label=f"{middle[0]}: $p \\leq 2r/d$"),
-        Patch(facecolor="w", edgecolor="0.6", hatch=HATCH, label="infeasible: beyond the VC bound"),
+        Patch(
+            facecolor="w", edgecolor="0.6", hatch=HATCH, label=f"{INFEASIBLE}: beyond the VC bound"
+        ),
         *ax.get_legend_handles_labels()[0],
     ]
     ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
@@ -119,13 +139,15 @@ def jumps(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax = axes(ax)
     shift, sizes = ds["shift"].values, ds[SIZE].values
     every = itertools.product(ds["rate"].values, dict.fromkeys((sizes.min(), sizes.max())))
-    looks = zip(every, COLOURS, MARKERS, STYLES, strict=False)
-    for (rate, w), colour, marker, style in looks:
+    # the first of two is wider, since both may be the same
+    wide: tuple[dict[str, Any], ...] = ({"ms": 8, "lw": 3, "mfc": "none"}, {"ms": 4, "lw": 1})
+    looks = zip(every, COLOURS, MARKERS, STYLES, itertools.cycle(wide), strict=False)
+    for (rate, w), colour, marker, style, look in looks:
         jump = ds["jump"].sel({"rate": rate, SIZE: w}).transpose("shift", "realization").values
-        ax.plot(shift, jump, marker, ms=3, color=colour, alpha=0.35, mew=0)
+        ax.plot(shift, jump, marker, ms=3, color=colour, alpha=0.35, mew=0, clip_on=False)
         text = f"rate {rate:g} $r/d$, $W$ = {w}"
         middle = np.median(jump, axis=1)
-        ax.plot(shift, middle, marker, ls=style, ms=5, color=colour, lw=1, label=text)
+        ax.plot(shift, middle, marker, ls=style, color=colour, label=text, clip_on=False, **look)
     ax.set(xscale="log", xlabel=label(ds, "shift"), ylabel=label(ds, "jump"))
     ax.set_yscale("symlog", linthresh=float(shift.min()) / 3)
     ax.set_ylim(0, 5)
@@ -148,10 +170,8 @@ def lookup_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     others = [d for d in ("function",) if d in ds.dims]
     all_used(at, *others)
     ds, _ = at_point(ds, others, at, 0)
-    ds = ds if "ratio" in ds.dims else ds.expand_dims("ratio")
-    if "once" not in ds.dims:
-        ds = ds.expand_dims(once=[json.loads(ds.attrs["controls"]).get("once", False)])
-    if ds.sizes.get(SIZE, 1) < 3:
+    ds = _on_axes(ds, source, "ratio", "once")
+    if ds.sizes.get(SIZE, 1) < LEAST:
         return
     names = {False: "powers for each bit", True: "powers computed once"}
     titles = [names[bool(once)] for once in ds["once"].values]
@@ -167,17 +187,21 @@ def decays(ds: xr.Dataset, law: str, ax: Axes | None = None) -> Axes:
     looks = zip(ds["ratio"].values, COLOURS, MARKERS, STYLES, strict=False)
     for ratio, colour, marker, style in looks:
         one = ds.sel(ratio=ratio)
-        used = one["weights_used"].isel(realization=0).values
+        used = one[USED].isel(realization=0).values
         used, first = np.unique(used, return_index=True)  # some budgets allow the same network
         error = values(one, "error")["error"].values[first]
-        fit = decay(used, error, law)
-        found = _number(fit.rate)
-        name = {"power": "$p$", "root": "$c$", "linear": "$c$"}[law]
-        text = f"$r/d$ = {ratio:g}: {name} = {found}, residual {fit.residual:.3f}"
         x = LAWS[law](used.astype(float))
         shown = used if law == "power" else x
-        ax.plot(shown, error, marker, color=colour, ms=5, label=text)
-        ax.plot(shown, np.exp(fit.log_amplitude - fit.rate.value * x), style, color=colour, lw=1)
+        text = f"$r/d$ = {ratio:g}: "
+        if len(used) < LEAST:
+            text += f"{len(used)} network{'s' * (len(used) > 1)}, no fit"
+        else:
+            fit = decay(used, error, law)
+            line = np.exp(fit.log_amplitude - fit.rate.value * x)
+            ax.plot(shown, line, style, color=colour, lw=1)
+            text += "" if law == "power" else f"$c$ = {_number(fit.rate)}, "
+            text += f"residual {fit.residual:.3f}"
+        ax.plot(shown, error, marker, color=colour, ms=5, label=text, clip_on=False)
     words = {"power": "$W$", "root": r"$\sqrt{W}$", "linear": "$W$"}
     ax.set(yscale="log", xlabel=f"weights used, {words[law]}", ylabel=label(ds, "error"))
     if law == "power":
@@ -186,8 +210,8 @@ def decays(ds: xr.Dataset, law: str, ax: Axes | None = None) -> Axes:
     laws = {"power": "$W^{-p}$", "root": r"$e^{-c\sqrt{W}}$", "linear": "$e^{-cW}$"}
     ax.set_title(laws[law], fontsize="medium")
     low, high = ax.get_ylim()
-    ax.set_ylim(low / (high / low) ** 0.3, high)
-    ax.legend(frameon=False, fontsize="x-small", loc="lower left")
+    ax.set_ylim(low / (high / low) ** 0.45, high)
+    ax.legend(frameon=False, fontsize="small", loc="lower left")
     return ax
 
 
@@ -199,16 +223,16 @@ def trained_pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     ds, title = at_point(ds, list(map(str, others)), at, 0)
     if ds.sizes.get(SIZE, 1) < 2:
         return
-    ds = ds if "steps" in ds.dims else ds.expand_dims("steps")
+    ds = _on_axes(ds, source, "steps")
     row = book.page("learned", 2, 12.4, [title])[0]
     learned(ds, row[0])
     spread(ds.isel(steps=-1), row[1])
 
 
 def learned(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Draw errors of the best trainings for each time, and of constructions for their worst."""
+    """Draw errors of the best trainings for each time, and of constructions."""
     ax = axes(ax)
-    fits = exponents(ds, "error", SIZE)
+    fits = exponents(distinct(ds), "error", SIZE)
     w = ds[SIZE].values.astype(float)
     looks = zip(ds["steps"].values, shades(ds.sizes["steps"]), MARKERS, strict=False)
     for steps, colour, marker in looks:
@@ -226,9 +250,11 @@ def learned(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
             capsize=2,
             label=f"trained, {steps} steps: $p$ = {p}",
         )
-    _written(w, ax)
+    _written(ds.isel(steps=-1), ax)
     _logarithmic(ds, ax, "error")
-    ax.legend(frameon=False, fontsize="x-small", loc="lower left")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low / (high / low) ** 0.3, high)
+    ax.legend(frameon=False, fontsize="small", loc="lower left")
     return ax
 
 
@@ -249,15 +275,13 @@ def spread(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _written(w: Any, ax: Axes) -> None:
-    """Largest errors of straight lines and of codes, for r = d = 1 and their worst functions."""
-    space = SPACES[1.0]
-    fine = np.geomspace(max(w.min(), 12), w.max(), 60).astype(int)
-    lines = [0.5 / code.plan(space, 1.0, int(one)).n for one in fine]
-    ax.plot(fine, lines, "--", color="0.35", lw=1.2, label=WRITTEN[0])
-    fine = fine[fine >= 150]
-    codes = [1.0 / code.plan(space, 2.0, int(one)).n for one in fine]
-    ax.plot(fine, codes, ":", color="0.35", lw=1.6, label=WRITTEN[1])
+def _written(ds: xr.Dataset, ax: Axes) -> None:
+    """Draw errors of straight lines and of codes on the functions that were trained on."""
+    w = ds[SIZE].values.astype(float)
+    for name, style, text in WRITTEN:
+        found = values(ds, name)
+        mean, error = found[name], found[f"{name}_error"]
+        ax.errorbar(w, mean, error, fmt=style, color="0.35", lw=1.3, capsize=2, label=text)
 
 
 def _against(ds: xr.Dataset, name: str, ax: Axes, fits: xr.Dataset | None = None) -> None:
@@ -286,7 +310,9 @@ def _against(ds: xr.Dataset, name: str, ax: Axes, fits: xr.Dataset | None = None
         )
     _logarithmic(ds, ax, name)
     if fits is None:
-        ax.legend(frameon=False, fontsize="x-small")
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high * (high / low) ** 0.3)
+        ax.legend(frameon=False, fontsize="small", loc="upper left")
 
 
 def _logarithmic(ds: xr.Dataset, ax: Axes, name: str) -> None:

@@ -1,8 +1,8 @@
 """Elements of the classes that are approximated, known exactly.
 
-A class has smoothness r and dimension d: all partial derivatives of order r on [0, 1]^d are at most
-1 in absolute value (of order r - 1: Lipschitz).  All values are ratios of integers, and distances
-are proved, not sampled.
+A class has smoothness r and dimension d: a function on [0, 1]^d and all its partial derivatives up
+to order r are at most 1 in absolute value (those of order r where they exist; those of order r - 1
+are Lipschitz).  All values are ratios of integers, and distances are proved, not sampled.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Integers = NDArray[Any]  # int64, or Python's own where these do not suffice
 LEVELS, STEPS = 20, 24
 PIECES = 1 << LEVELS  # of random functions
 UNITS = 1 << STEPS  # their values are multiples of 1/UNITS
-MOST = 1 << 18  # intervals of a network, so that all that is computed fits into 64 bits
+FINEST = 1 << 18  # intervals of a network, so that all that is computed fits into 64 bits
 
 
 class Space(NamedTuple):
@@ -185,8 +185,8 @@ class Ridges:
 class Cone:
     """Minus the distance sum |x_i - c_i| to the middle of a cell of the grid of spacing 1/n.
 
-    In two dimensions 1/(2n) is added: values at the corners of the cell then lie half-way between
-    multiples of 1/n, and rounded down they are as far as they can be.
+    In two dimensions c is added, an odd multiple of 1/(2n): values at the corners of the cell then
+    lie half-way between multiples of 1/n, and rounded down they are as far as they can be.
     """
 
     n: int
@@ -195,14 +195,14 @@ class Cone:
     def __call__(self, *x: Fraction) -> Fraction:
         """Value."""
         tip = Fraction(2 * (self.n // 2) + 1, 2 * self.n)
-        return Fraction(self.dimension - 1, 2 * self.n) - sum(abs(part - tip) for part in x)
+        return (self.dimension - 1) * tip - sum(abs(part - tip) for part in x)
 
     def knots(self, n: int) -> Values:
         """Values on the grid of any spacing."""
         tip = 2 * (self.n // 2) + 1
         side = np.abs(2 * self.n * np.arange(n + 1) - tip * n)  # x 2 n self.n
         apart = side if self.dimension == 1 else side[:, None] + side
-        return Values((self.dimension - 1) * n - apart, 2 * n * self.n)
+        return Values((self.dimension - 1) * tip * n - apart, 2 * n * self.n)
 
     def distance(self, n: int, values: Values) -> Fraction:
         """Bound: rounding, and half the spacing, since the class allows no more between knots."""

@@ -70,11 +70,19 @@ def error(space: Space, chosen: Plan, f: Function) -> Fraction:
 
 
 def stored(space: Space, chosen: Plan, f: Function) -> tuple[int, NDArray[np.int64]]:
-    """Least of the rounded values, and what they are above it, in units of n^-r on the grid."""
+    """Least of the rounded values, and what they are above it, in units of n^-r on the grid.
+
+    Raises
+    ------
+    ValueError
+        If a value needs more digits: such a function is not in the class.
+    """
     n = 1 << chosen.level
     values = rounded(f.knots(n), n, space.smoothness)
     whole = (values.numerators // (values.denominator // n**space.smoothness)).astype(np.int64)
-    least = int(whole.min())
+    least, most = int(whole.min()), int(whole.max())
+    if (most - least).bit_length() > chosen.digits:
+        raise ValueError(f"values rise by {most - least} units, beyond {chosen.digits} digits")
     return least, whole - least
 
 

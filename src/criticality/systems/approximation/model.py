@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from criticality.nn import dense, fit
 from criticality.nn.streams import stream
+from criticality.systems.approximation import code
+from criticality.systems.approximation.functions import SPACES
 from criticality.systems.approximation.phases import SCALED
 from criticality.systems.approximation.trained import TrainedApproximation
 
@@ -82,8 +84,29 @@ def observe(system: TrainedApproximation, state: State, data: object) -> dict[st
         "typical_error": jnp.median(errors),
         "worst_error": errors.max(),
         "root_mean_square": jnp.sqrt(jnp.mean((found[best] - fine) ** 2)),
+        **_written(system.weights_used, ends),
+        "weights_used": jnp.float32(system.weights_used),
         "depth": jnp.float32(system.depth),
     }
+
+
+def _written(weights: int, ends: jax.Array) -> dict[str, jax.Array]:
+    """Errors on the same function of what `code` writes down with no more weights."""
+    found = {}
+    for name, rate in (("lines_error", 1.0), ("codes_error", 2.0)):
+        chosen = code.plan(SPACES[1.0], rate, weights)
+        if code.cost(1, chosen) > weights:
+            found[name] = jnp.float32(jnp.nan)
+            continue
+        knots, x = jnp.linspace(0.0, 1.0, chosen.n + 1), jnp.linspace(0.0, 1.0, len(ends))
+        held = jnp.interp(knots, x, ends)
+        if chosen.digits > 1:
+            held = jnp.round(held * chosen.n) / chosen.n
+        # both are broken lines: the largest distance is at a break of one of them
+        at_ends = jnp.abs(jnp.interp(x, knots, held) - ends).max()
+        at_knots = jnp.abs(jnp.interp(knots, x, ends) - held).max()
+        found[name] = jnp.maximum(at_ends, at_knots)
+    return found
 
 
 def outputs(params: dense.Params, x: jax.Array) -> jax.Array:

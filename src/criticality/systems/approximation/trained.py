@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from criticality.base import Card, Observable, control
-from criticality.systems.approximation.phases import PHASES, RULES, SCALED
+from criticality.base import Card, InputError, Observable, control
+from criticality.systems.approximation.phases import CLASSIFY, PHASES, RULES, SCALED
 
 __all__ = ["TrainedApproximation"]
 
@@ -42,6 +42,24 @@ class TrainedApproximation:
                 label="r.m.s. error",
             ),
             Observable(
+                name="lines_error",
+                doc="of straight lines between values of the same function at equal distances, "
+                "with no more weights; largest at the same places",
+                label="error of straight lines",
+            ),
+            Observable(
+                name="codes_error",
+                doc="of the codes of rate 2 on the same function, with no more weights",
+                label="error of codes",
+                undefined=True,
+            ),
+            Observable(
+                name="weights_used",
+                unit="weight",
+                doc="weights and biases of the deepest network that the budget allows",
+                label="weights used",
+            ),
+            Observable(
                 name="depth", unit="layer", doc="activations on the longest way", label="depth"
             ),
         ),
@@ -50,6 +68,7 @@ class TrainedApproximation:
         order=("error", "root_mean_square"),
         phases=PHASES,
         rules=RULES,
+        classify=CLASSIFY,
         pages="criticality.systems.approximation.figures:trained_pages",
     )
 
@@ -108,13 +127,33 @@ class TrainedApproximation:
     @classmethod
     def tiny(cls) -> TrainedApproximation:
         """Give a preset that runs in a second."""
-        return cls(weights=31, steps=20, levels=4, attempts=2)
+        return cls(weights=40, steps=20, levels=4, attempts=2)
+
+    def validate(self) -> None:
+        """Raise `InputError` if not even one hidden layer is allowed."""
+        if self.weights < self._outer:
+            raise InputError(
+                f"weights = {self.weights}: expected {self._outer} or more, those of one hidden "
+                f"layer of width = {self.width}; allow more weights, or use a smaller width."
+            )
 
     @property
     def depth(self) -> int:
-        """Hidden layers, as many as the weights suffice for, at least one."""
-        first, last, each = INPUTS * self.width, self.width + 1, self.width * (self.width + 1)
-        return 1 + max(0, (self.weights - first - last) // each)
+        """Hidden layers, as many as the weights suffice for."""
+        return 1 + (self.weights - self._outer) // self._inner
+
+    @property
+    def weights_used(self) -> int:
+        """Weights and biases."""
+        return self._outer + (self.depth - 1) * self._inner
+
+    @property
+    def _outer(self) -> int:
+        return INPUTS * self.width + self.width + 1
+
+    @property
+    def _inner(self) -> int:
+        return self.width * (self.width + 1)
 
     def work(self) -> float:
         """FLOP of one realization: three products a layer, step, sample and training."""
