@@ -7,10 +7,15 @@ import dataclasses
 import numpy as np
 import xarray as xr
 
-from criticality import catalog
 from criticality.analysis.classify import PhaseDiagram, by_rules, on_plane
+from criticality.systems.approximation.constructions import ApproximatingNetwork, LookupNetwork
 from criticality.systems.approximation.decay import LEAST
 from criticality.systems.approximation.phases import SCALED, SIZE, USED
+from criticality.systems.approximation.trained import TrainedApproximation
+
+SYSTEMS = {
+    kind.card.name: kind for kind in (ApproximatingNetwork, LookupNetwork, TrainedApproximation)
+}
 
 
 def distinct(ds: xr.Dataset) -> xr.Dataset:
@@ -42,7 +47,7 @@ def classify(ds: xr.Dataset, *, sigmas: float, draws: int, level: float, seed: i
     InputError
         As `by_rules`.
     """
-    card = catalog.find(str(ds.attrs["system"])).card
+    card = SYSTEMS[str(ds.attrs["system"])].card
     found = by_rules(
         distinct(ds),
         card.phases,

@@ -12,14 +12,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from criticality import catalog
 from criticality.analysis.classify import values
 from criticality.analysis.exponents import exponents
-from criticality.base import Card, Estimate, with_error
+from criticality.base import Card, Estimate, default, with_error
 from criticality.figures.book import Book, Source, all_used, at_point
 from criticality.figures.parts import COLOURS, MARKERS, STYLES, axes, label, plain, shades
 from criticality.systems.approximation.decay import LAWS, LEAST, decay
-from criticality.systems.approximation.distinct import distinct
+from criticality.systems.approximation.distinct import SYSTEMS, distinct
 from criticality.systems.approximation.functions import SPACES
 from criticality.systems.approximation.phases import INFEASIBLE, SIZE, USED
 
@@ -64,7 +63,7 @@ def _on_axes(ds: xr.Dataset, source: Source, *names: str) -> xr.Dataset:
     given = json.loads(ds.attrs["controls"])
     for name in (n for n in names if n not in ds.dims):
         if name not in ds.coords:
-            value = given.get(name, getattr(catalog.find(source.card.name)(), name))
+            value = given.get(name, default(SYSTEMS[source.card.name], name))
             axis = source.axes[name]
             about = {"symbol": axis.symbol, "label": axis.label, "units": axis.unit}
             ds = ds.assign_coords({name: ((), value, about)})
