@@ -337,9 +337,13 @@ def test_scores_are_those_of_the_predictions_by_other_formulas():
         tau = (np.arange(20_000) + 0.5) / 20_000
         below = (normal.cdf(y)[:, None] < tau).mean(axis=0)
         assert_allclose(found[f"{name}_ece"], np.abs(below - tau).mean(), atol=1e-4)
-        t = np.linspace(-30, 30, 20_001)[:, None]
-        gap = (normal.cdf(t) - (y <= t)) ** 2
-        assert_allclose(found[f"{name}_crps"], np.trapezoid(gap, t[:, 0], axis=0).mean(), rtol=2e-3)
+        t = np.linspace(-30, 30, 20_001)
+        gaps = (
+            (stats.norm.cdf((t - m) * p**0.5) - (one <= t)) ** 2
+            for one, m, p in zip(y, mean, precision, strict=True)
+        )
+        crps = np.mean([np.trapezoid(gap, t) for gap in gaps])
+        assert_allclose(found[f"{name}_crps"], crps, rtol=2e-3)
     assert_allclose(found["mse_ratio"], found["train_mse"] / found["test_mse"], rtol=1e-6)
     assert_allclose(found["test_chi2"], np.mean(precision * (y - mean) ** 2), rtol=1e-4)
     low, high = normal.interval(np.array(SMALL.level)[:, None])
