@@ -85,10 +85,26 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 TRIM = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)  # of glibc
 
 
+MOST = 1.2e9  # bytes in use, from which on compiled programs are given up within a module
+
+
+def _in_use() -> int:
+    """Bytes of memory that this process holds, where the system says so."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
+
+
 @pytest.fixture(autouse=True)
 def _memory_goes_back() -> Iterator[None]:
     """Compiling takes up to 500 MB for a moment, which glibc would keep."""
     yield
+    if _in_use() > MOST:
+        programs._programs.clear()
+        programs.jax.clear_caches()
+        gc.collect()
     TRIM(0)
 
 
