@@ -271,5 +271,13 @@ def test_an_own_system_is_tuned_and_its_store_says_what_the_path_loses(
     assert code == 0
     assert (tmp_path / "f/search.png").stat().st_size > 10_000
     assert command("best", "s", "--by", "cover")[0] == 2
+    # where no point of the path was measured there is still a best one
+    (tmp_path / "off.toml").write_text('system = "bowl"\n[grid]\na = [0.3, 0.4]\nb = [0.3, 0.4]\n')
+    (tmp_path / "bowl.py").write_text(BOWL)
+    assert command("run", "off.toml", "--system", "bowl.py:Bowl", "--store", "off")[0] == 0
+    code, said, _ = command("best", "off", "--json")
+    assert code == 0
+    assert json.loads(said)["best"] == {"a": 0.3, "b": 0.4}
+    assert "loss" not in json.loads(said)
     assert command("tune", "dropout", "--store", "d")[0] == 2
     assert not (tmp_path / "d").exists()

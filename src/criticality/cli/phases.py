@@ -185,7 +185,7 @@ def _place(border: Boundary) -> str:
 
 
 def _number(value: float) -> str:
-    """Three decimals, of small numbers three digits, and of those near 1 what is missing to it."""
+    """Three decimals; of small numbers three digits, of those near 1 up to six decimals."""
     if abs(value) < SMALL and value:
         return f"{value:.3g}"
     return f"{value:.3f}" if abs(1 - value) >= SMALL else f"{value:.6f}".rstrip("0").rstrip(".")

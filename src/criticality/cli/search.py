@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,9 +108,10 @@ def _report(
     on_path = {name: values for name, values in search.path.items() if name in ds.dims}
     few, lost = None, None
     if len(on_path) == len(search.path) > 0:
-        few = best(ds, minimise, shown, on_path, **how)
-        if len(few.points) < len(every.points):
-            lost = loss(ds, minimise, shown, on_path, **how)
+        with contextlib.suppress(InputError):  # as where no point of the path was measured
+            few = best(ds, minimise, shown, on_path, **how)
+            if len(few.points) < len(every.points):
+                lost = loss(ds, minimise, shown, on_path, **how)
     if as_json:
         content: dict[str, Any] = every.to_dict()
         if few and lost:
