@@ -19,12 +19,12 @@ from jax.scipy.special import log_ndtr, ndtri
 from criticality.nn import bits
 from criticality.nn.streams import stream
 from criticality.systems.rbm import MOST_LOAD, PRIORS, RBM
+from criticality.thermo.series import autocorrelation
 
 BLOCK = 64  # patterns that are visited together
 SWEEPS = 64  # of one advance
 LONG = 50.0  # autocorrelation times that a run must have
 APART = 4.0  # standard errors by which energies of two starts differ
-WINDOW = 6.0  # autocorrelation times, beyond which correlations are noise
 EXACT = jax.lax.Precision.HIGHEST  # of values that are no small integers; a GPU rounds by default
 TAIL = 6.0  # standard deviations, beyond which a Gaussian tail has its asymptotic form
 
@@ -124,7 +124,7 @@ def observe(system: RBM, state: State, data: object) -> dict[str, jax.Array]:
 
     size = jnp.abs(overlap)
     second, fourth = mean(overlap**2), mean(overlap**4)
-    times = [_autocorrelation(one) for one in (size, energy)]
+    times = [autocorrelation(one) for one in (size, energy)]
     longer = jnp.nan_to_num(times[0][0]) >= jnp.nan_to_num(times[1][0])
     time, error = (jnp.where(longer, a, b) for a, b in zip(*times, strict=True))
     return {
@@ -322,36 +322,6 @@ def _deviation(values: jax.Array) -> jax.Array:
     """Give the standard deviation over sweeps and copies."""
     centred = values - values.mean(axis=(2, 3), keepdims=True)
     return jnp.sqrt(jnp.mean(centred**2, axis=(2, 3)))
-
-
-def _autocorrelation(values: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Integrated autocorrelation time in sweeps, and its standard error.
-
-    tau = 1/2 + sum of rho(t) to a window of `WINDOW` tau [Madras & Sokal, J. Stat. Phys. 50, 109
-    (1988)].  The mean is common to all copies, so that copies that stay apart are a long time.
-    NaN if nothing ever changed.
-
-    Parameters
-    ----------
-    values
-        [..., sweeps, copies].
-    """
-    sweeps, copies = values.shape[-2:]
-    centred = values - values.mean(axis=(-2, -1), keepdims=True)
-    padded = 2 ** math.ceil(math.log2(2 * sweeps))
-    power = jnp.abs(jnp.fft.rfft(centred, padded, axis=-2)) ** 2
-    covariance = jnp.fft.irfft(power, padded, axis=-2)[..., :sweeps, :].mean(axis=-1)
-    rho = covariance / (sweeps - jnp.arange(sweeps))
-    variance = rho[..., :1]
-    scale = jnp.square(jnp.abs(values).max(axis=(-2, -1)))[..., None]
-    fixed = variance[..., 0] <= 1e-12 * scale[..., 0]
-    rho = rho / jnp.where(variance > 0, variance, 1)
-    time = jnp.cumsum(rho, axis=-1) - 0.5
-    lag = jnp.arange(sweeps)
-    stop = jnp.argmax((lag >= WINDOW * time) | (lag == sweeps - 1), axis=-1)
-    tau = jnp.maximum(jnp.take_along_axis(time, stop[..., None], axis=-1)[..., 0], 0.0)
-    error = tau * jnp.sqrt((4 * stop + 2) / (sweeps * copies))
-    return jnp.where(fixed, jnp.nan, tau), jnp.where(fixed, jnp.nan, error)
 
 
 def _agree(energy: jax.Array) -> jax.Array:

@@ -1,0 +1,1 @@
+"""Thermodynamics of sampled states: series, reweighting, free energies, refinement."""
