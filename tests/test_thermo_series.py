@@ -29,7 +29,7 @@ def test_copies_that_stay_apart_are_a_long_time_and_what_never_moves_has_none():
     noise = np.random.default_rng(2).normal(size=(1, 500, 8))
     apart = noise + 10 * np.arange(8)
     time, _ = autocorrelation(jnp.asarray(apart, jnp.float32))
-    assert time[0] > 500 / model.LONG
+    assert time[0] > 10
     still, error = autocorrelation(jnp.ones((1, 500, 8), jnp.float32))
     assert np.isnan(still[0])
     assert np.isnan(error[0])
