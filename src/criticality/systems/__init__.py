@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from criticality.systems.dropout import DropoutNetwork
     from criticality.systems.grokking.network import GrokkingNetwork
     from criticality.systems.grokking.theory import EffectiveTheory
+    from criticality.systems.lennard_jones.atoms import LennardJones
     from criticality.systems.mean_variance.field import MeanVarianceField
     from criticality.systems.mean_variance.network import MeanVarianceNetwork
     from criticality.systems.mean_variance.sweep import MeanVarianceSweep
@@ -28,6 +29,7 @@ BUILT_IN = {
     "topology": "criticality.systems.pruning:TopologyNetwork",
     "grokking": "criticality.systems.grokking.network:GrokkingNetwork",
     "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
+    "lennard_jones": "criticality.systems.lennard_jones.atoms:LennardJones",
     "mean_variance": "criticality.systems.mean_variance.network:MeanVarianceNetwork",
     "mean_variance_sweep": "criticality.systems.mean_variance.sweep:MeanVarianceSweep",
     "mean_variance_theory": "criticality.systems.mean_variance.field:MeanVarianceField",
@@ -43,6 +45,7 @@ __all__ = [
     "DropoutNetwork",
     "EffectiveTheory",
     "GrokkingNetwork",
+    "LennardJones",
     "LookupNetwork",
     "MeanVarianceField",
     "MeanVarianceNetwork",

@@ -59,15 +59,15 @@ class Potential:
 
     def energy(self, s: jax.Array, box: jax.Array) -> jax.Array:
         """Energy of scaled coordinates [3, N] in a box of sides [3]."""
-        found = self.scale * pairs.energy(self.basis, s, box, self.c)
+        found = jnp.asarray(self.scale) * pairs.energy(self.basis, s, box, self.c)
         return found + spring_energy(self.springs, s, box) if self.springs else found
 
     def forces(self, s: jax.Array, box: jax.Array) -> jax.Array:
-        """Forces [3, N]."""
-        found = self.scale * pairs.forces(self.basis, s, box, self.c)
+        """Give the forces [3, N]."""
+        found = jnp.asarray(self.scale) * pairs.forces(self.basis, s, box, self.c)
         if self.springs:
             apart = (self.springs.sites - s) * box[:, None]
-            found += self.springs.stiffness * apart
+            found += jnp.asarray(self.springs.stiffness) * apart
         return found
 
 
@@ -95,13 +95,12 @@ class Particles(NamedTuple):
 def spring_energy(springs: Springs, s: jax.Array, box: jax.Array) -> jax.Array:
     """Energy of the springs."""
     apart = (s - springs.sites) * box[:, None]
-    return springs.stiffness * jnp.sum(jnp.sum(apart**2, axis=0)) / 2
+    return jnp.asarray(springs.stiffness) * jnp.sum(jnp.sum(apart**2, axis=0)) / 2
 
 
 def normals(seed: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Standard normal numbers, each from its own number under a seed [2]."""
-    uniform = ((bits.words(seed, shape) >> 9).astype(jnp.float32) + 0.5) * jnp.float32(2.0**-23)
-    return ndtri(uniform)
+    """Draw standard normal numbers, each from its own number under a seed [2]."""
+    return ndtri(_uniforms(seed, shape))
 
 
 def begin(
@@ -218,7 +217,7 @@ def volume_move(
         Of the side that moves; None: all, which keep their ratios.
     """
     atoms = particles.s.shape[1]
-    step, level = _uniforms(seed)
+    step, level = _uniforms(seed, (2,))
     change = width * (2 * step - 1)
     if axis is None:
         box = particles.box * jnp.exp(change / 3)
@@ -303,6 +302,9 @@ def adapted(width: ArrayLike, accepted: ArrayLike, target: float = 0.4) -> jax.A
     return jnp.minimum(width * jnp.exp(jnp.asarray(accepted) - target), 0.2)
 
 
-def _uniforms(seed: jax.Array) -> jax.Array:
-    """Two numbers inside of (0, 1)."""
-    return ((bits.words(seed, (2,)) >> 9).astype(jnp.float32) + 0.5) * jnp.float32(2.0**-23)
+def _uniforms(seed: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Draw numbers inside of (0, 1), each from its own number under a seed [2]."""
+    uniform: jax.Array = ((bits.words(seed, shape) >> 9).astype(jnp.float32) + 0.5) * (
+        jnp.float32(2.0**-23)
+    )
+    return uniform

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from numpy.polynomial import Legendre
+from numpy.polynomial.legendre import leg2poly, legder
 
 from criticality.systems.lennard_jones.model.pairs import separations
 
@@ -64,15 +64,11 @@ def bond_order(s: jax.Array, box: jax.Array) -> Order:
     whole = jnp.sum(sums, axis=1) / jnp.maximum(jnp.sum(number), 1)
     unit = vector / jnp.maximum(_size(vector), 1e-12)
     alike = bond & (unit.T @ unit > ALIKE)
-    return Order(
-        _size(vector), _size(averaged), _size(whole), jnp.sum(alike, axis=1) >= CONNECTED
-    )
+    return Order(_size(vector), _size(averaged), _size(whole), jnp.sum(alike, axis=1) >= CONNECTED)
 
 
-def pair_correlation(
-    s: jax.Array, box: jax.Array, r: ArrayLike, width: ArrayLike
-) -> jax.Array:
-    """g at distances r [R], each from pairs within `width` of it, half on either side.
+def pair_correlation(s: jax.Array, box: jax.Array, r: ArrayLike, width: ArrayLike) -> jax.Array:
+    """Give g at distances r [R], each from pairs within `width` of it, half on either side.
 
     Pairs over their number in an ideal gas of N atoms, N (N-1) / 2V a volume of the shell, so that
     of independent atoms the mean is 1 exactly.  NaN where a shell leaves half of the shortest side.
@@ -108,7 +104,7 @@ def _harmonics(direction: jax.Array) -> list[jax.Array]:
     real, imaginary = jnp.ones_like(x), jnp.zeros_like(x)
     found = []
     for m in range(DEGREE + 1):
-        series = Legendre.basis(DEGREE).deriv(m).convert(kind=np.polynomial.Polynomial).coef
+        series = leg2poly(legder(np.eye(DEGREE + 1)[DEGREE], m))
         factor = math.factorial(DEGREE - m) / math.factorial(DEGREE + m) * (2 if m else 1)
         polar = jnp.polyval(jnp.asarray(series[::-1] * math.sqrt(factor), x.dtype), z)
         found.append(polar * real)

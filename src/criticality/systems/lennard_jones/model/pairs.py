@@ -76,10 +76,10 @@ def fcc(cells: int | tuple[int, int, int]) -> jax.Array:
     cells
         Of 4 atoms each, along all axes or along each.
     """
-    shape = np.array([cells] * 3 if isinstance(cells, int) else cells)
+    shape = (cells,) * 3 if isinstance(cells, int) else cells
     corners = np.indices(shape).reshape(3, -1)
     sites = corners[:, :, None] + np.array(FCC).T[:, None, :]
-    return jnp.asarray(sites.reshape(3, -1) / shape[:, None], jnp.float32)
+    return jnp.asarray(sites.reshape(3, -1) / np.array(shape)[:, None], jnp.float32)
 
 
 def lennard_jones(epsilon: ArrayLike = 1.0, sigma: ArrayLike = 1.0, terms: int = 0) -> jax.Array:
@@ -137,7 +137,7 @@ def energy(basis: Basis, s: jax.Array, box: jax.Array, c: jax.Array) -> jax.Arra
 
 
 def forces(basis: Basis, s: jax.Array, box: jax.Array, c: jax.Array) -> jax.Array:
-    """Forces [3, N] on the atoms, in the units of energy over length."""
+    """Give the forces [3, N] on the atoms, in the units of energy over length."""
 
     def visit(apart: jax.Array, square: jax.Array) -> jax.Array:
         edge = _square(basis.cutoff)
@@ -152,8 +152,7 @@ def tails(basis: Basis, atoms: int, volume: ArrayLike) -> jax.Array:
     edge = jnp.asarray(basis.cutoff, jnp.float32)
     powers = [edge ** (3 - n) * n / (3 * (n - 3)) for n in POWERS]
     every = jnp.stack([*powers, *[jnp.zeros_like(edge)] * basis.terms])
-    every = 2 * math.pi * atoms**2 / volume * every
-    return jnp.where(basis.tail, every, 0.0)
+    return jnp.where(basis.tail, 2 * math.pi * atoms**2 / volume * every, 0.0)
 
 
 def separations(s: jax.Array, box: jax.Array, rows: jax.Array) -> jax.Array:
