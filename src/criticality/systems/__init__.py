@@ -30,6 +30,7 @@ BUILT_IN = {
     "grokking": "criticality.systems.grokking.network:GrokkingNetwork",
     "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
     "lennard_jones": "criticality.systems.lennard_jones.atoms:LennardJones",
+    "lennard_jones_refinement": "criticality.systems.lennard_jones.refinement:LennardJonesRefinement",
     "mean_variance": "criticality.systems.mean_variance.network:MeanVarianceNetwork",
     "mean_variance_sweep": "criticality.systems.mean_variance.sweep:MeanVarianceSweep",
     "mean_variance_theory": "criticality.systems.mean_variance.field:MeanVarianceField",

@@ -179,6 +179,7 @@ class LennardJonesRefinement:
             Rule(phase="off target", quantity="pull", of="each", above=ON_TARGET),
             Rule(phase="lost", quantity="lost", of="each", above=0.5),
         ),
+        pages="criticality.systems.lennard_jones.refinement_figures:pages",
     )
 
     epsilon: float = control(
