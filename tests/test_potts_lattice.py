@@ -14,7 +14,7 @@ from criticality.nn import bits
 from criticality.systems.potts.model import lattice
 
 COUPLINGS = (0.7, 0.4, 0.2)
-TEMPERATURE = 1.3
+TEMPERATURE = 3.0
 
 
 def counted(spins: np.ndarray) -> list[int]:
@@ -24,10 +24,10 @@ def counted(spins: np.ndarray) -> list[int]:
     near = diagonal = corners = 0
     for i, j in np.ndindex(rows, columns):
         here = spins[i, j]
-        near += (here == at(i + 1, j)) + (here == at(i, j + 1))
-        diagonal += (here == at(i + 1, j + 1)) + (here == at(i + 1, j - 1))
+        near += int(here == at(i + 1, j)) + int(here == at(i, j + 1))
+        diagonal += int(here == at(i + 1, j + 1)) + int(here == at(i + 1, j - 1))
         for up, left in itertools.product((1, -1), repeat=2):
-            corners += here == at(i + up, j) == at(i, j + left)
+            corners += int(here == at(i + up, j) == at(i, j + left))
     return [-near, -diagonal, -corners]
 
 

@@ -1,9 +1,10 @@
 r"""The Potts model on a periodic square lattice: energy, heat bath and cluster update.
 
-    E = - J_1 sum_nn delta(s_i, s_j) - J_2 sum_nnn delta(s_i, s_j) - J_3 sum_corners delta(s_i, s_j, s_k)
+    E = - J_1 sum_neighbours [s_i = s_j] - J_2 sum_diagonals [s_i = s_j]
+        - J_3 sum_corners [s_i = s_j = s_k]
 
-with k_B = 1 and states 0 .. q - 1.  Neighbours are bonds of length 1, next-nearest ones the
-diagonals; a corner is a right angle of two neighbouring bonds, four in each plaquette.  Sites have
+with k_B = 1 and states 0 .. q - 1.  A corner is a right angle of two bonds of neighbours, four in
+each plaquette.  Sites have
 2, 2 and 4 of them each.  Sides are even.  Where a side is 2, bonds that go round it are counted as
 often as they occur.
 """
@@ -153,7 +154,6 @@ def cluster(
     below 0.
     """
     shape = spins.shape
-    chance = -jnp.expm1(-couplings / temperature)
     draws = [uniform(bits.reseed(seed, jnp.int32(k)), shape) for k in range(8)]
     equal = _equal(spins)
     near, diagonal, corner = -jnp.expm1(-couplings / temperature)
@@ -169,7 +169,7 @@ def cluster(
 
 
 def _labels(right: jax.Array, down: jax.Array, falling: jax.Array, rising: jax.Array) -> jax.Array:
-    """Number of the first site of each site's cluster, int32 [rows, columns].
+    """Give the number of the first site of each site's cluster, int32 [rows, columns].
 
     Labels are numbers of sites of the same cluster.  Every site looks for the least label of its
     bonds, tells it to the site that its own label names (without this, labels creep along paths
