@@ -1,0 +1,1 @@
+"""The two-dimensional Potts model with couplings of neighbours, diagonals and corners."""

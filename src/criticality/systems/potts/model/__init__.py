@@ -1,0 +1,1 @@
+"""Models of this system; jax lives here."""

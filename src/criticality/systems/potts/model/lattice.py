@@ -1,0 +1,205 @@
+r"""The Potts model on a periodic square lattice: energy, heat bath and cluster update.
+
+    E = - J_1 sum_neighbours [s_i = s_j] - J_2 sum_diagonals [s_i = s_j]
+        - J_3 sum_corners [s_i = s_j = s_k]
+
+with k_B = 1 and states 0 .. q - 1.  A corner is a right angle of two bonds of neighbours, four in
+each plaquette.  Sites have
+2, 2 and 4 of them each.  Sides are even.  Where a side is 2, bonds that go round it are counted as
+often as they occur.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from criticality.nn import bits
+
+
+class Equal(NamedTuple):
+    """Which sites of each plaquette, whose upper left one is the site, are equal: [rows, columns].
+
+    Attributes
+    ----------
+    upper, left
+        The two neighbours at its upper and left side.
+    falling, rising
+        The ends of its diagonals.
+    corners
+        The three sites at its upper left, upper right, lower left and lower right corner.
+    """
+
+    upper: jax.Array
+    left: jax.Array
+    falling: jax.Array
+    rising: jax.Array
+    corners: tuple[jax.Array, ...]
+
+
+def features(spins: jax.Array) -> jax.Array:
+    """Minus the numbers of equal neighbours, diagonals and corners: the energy is J . features.
+
+    Parameters
+    ----------
+    spins
+        Integers [rows, columns].
+
+    Returns
+    -------
+    features
+        float32 [3]: exact integers.
+    """
+    equal = _equal(spins)
+    groups = ((equal.upper, equal.left), (equal.falling, equal.rising), equal.corners)
+    sums = [sum(jnp.sum(part, dtype=jnp.int32) for part in group) for group in groups]
+    return -jnp.stack(sums).astype(jnp.float32)
+
+
+def ordered(spins: jax.Array, states: int) -> jax.Array:
+    """Order parameter (q rho - 1)/(q - 1), rho the share of the most frequent state."""
+    most = jnp.max(jnp.stack([jnp.sum(spins == state) for state in range(states)]))
+    return (states * most / spins.size - 1) / (states - 1)
+
+
+def random(seed: jax.Array, shape: tuple[int, int], states: int) -> jax.Array:
+    """Spins int32 that are independent and uniform, from a pair of seeds uint32 [2]."""
+    return jnp.floor(states * uniform(seed, shape)).astype(jnp.int32)
+
+
+def uniform(seed: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Numbers inside of (0, 1) from a pair of seeds; a bit more, and the last would round to 1."""
+    words = bits.words(seed, shape)
+    number: jax.Array = ((words >> 9).astype(jnp.float32) + 0.5) * jnp.float32(2.0**-23)
+    return number
+
+
+def heat_bath(
+    spins: jax.Array, couplings: jax.Array, temperature: jax.Array, seed: jax.Array, states: int
+) -> jax.Array:
+    """Draw every spin given its eight neighbours: one sweep.
+
+    No two sites of one of the four sublattices share a plaquette, so that these are drawn at once.
+
+    Parameters
+    ----------
+    spins
+        Integers [rows, columns], both even.
+    couplings
+        J_1, J_2, J_3 [3], of any sign.
+    temperature
+        Above 0.
+    seed
+        uint32 [2].
+    states
+        q.
+    """
+    half = tuple(side // 2 for side in spins.shape)
+    strength = couplings / temperature
+    parts = [[spins[a::2, b::2] for b in (0, 1)] for a in (0, 1)]
+    for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        rows, columns, across = parts[1 - a][b], parts[a][1 - b], parts[1 - a][1 - b]
+        # the neighbours behind, or ahead, have another number in their sublattice
+        up, left = 1 - 2 * a, 1 - 2 * b
+        beyond = jnp.roll(across, up, 0)
+        around = (
+            *(rows, jnp.roll(rows, up, 0)),
+            *(columns, jnp.roll(columns, left, 1)),
+            *(across, jnp.roll(across, left, 1)),
+            *(beyond, jnp.roll(beyond, left, 1)),
+        )
+        number = uniform(bits.reseed(seed, jnp.int32(2 * a + b)), half)
+        parts[a][b] = _drawn(_gain(around, strength, states), number).astype(spins.dtype)
+    together = jnp.stack([jnp.stack(row, -1) for row in parts], 1)
+    return together.reshape(spins.shape)
+
+
+def _gain(around: tuple[jax.Array, ...], strength: jax.Array, states: int) -> jax.Array:
+    """Minus the energies over T [q, rows, columns] of sites in each state, given neighbours.
+
+    These are two of the rows, two of the columns, and four between them.
+    """
+    # written out once: without a barrier they are computed anew for each use
+    around = jax.lax.optimization_barrier(around)
+    every = jnp.arange(states, dtype=around[0].dtype)[:, None, None]
+    equal = [jnp.where(one == every, 1.0, 0.0) for one in around]
+    rows, columns, across = equal[:2], equal[2:4], (equal[4:6], equal[6:])
+    corners = (rows[0] + rows[1]) * (columns[0] + columns[1])
+    for i in (0, 1):
+        for j in (0, 1):
+            corners += (rows[i] + columns[j]) * across[i][j]
+    near = rows[0] + rows[1] + columns[0] + columns[1]
+    gain: jax.Array = strength[0] * near + strength[1] * sum(equal[4:]) + strength[2] * corners
+    return jax.lax.optimization_barrier(gain)
+
+
+def _drawn(gain: jax.Array, number: jax.Array) -> jax.Array:
+    """States drawn with weights exp(gain), by a number in (0, 1) for each site."""
+    states = len(gain)
+    weight = jax.lax.optimization_barrier(jnp.exp(gain - gain.max(axis=0)))
+    below = jnp.tril(jnp.ones((states, states), weight.dtype))
+    total = jnp.einsum("ij,j...->i...", below, weight, precision=jax.lax.Precision.HIGHEST)
+    return jnp.sum(number * total[-1] > total[:-1], axis=0, dtype=jnp.int32)
+
+
+def cluster(
+    spins: jax.Array, couplings: jax.Array, temperature: jax.Array, seed: jax.Array, states: int
+) -> jax.Array:
+    """Freeze bonds, and give every cluster of them a new state: Swendsen & Wang (1987).
+
+    Every term of the energy whose sites are equal freezes with 1 - exp(-J/T) [Edwards & Sokal
+    (1988)]; a corner freezes both of its bonds.  Parameters as of `heat_bath`, but no coupling
+    below 0.
+    """
+    shape = spins.shape
+    draws = [uniform(bits.reseed(seed, jnp.int32(k)), shape) for k in range(8)]
+    equal = _equal(spins)
+    near, diagonal, corner = -jnp.expm1(-couplings / temperature)
+    right, down = (equal.upper & (draws[0] < near)), (equal.left & (draws[1] < near))
+    falling, rising = equal.falling & (draws[2] < diagonal), equal.rising & (draws[3] < diagonal)
+    frozen = [one & (draw < corner) for one, draw in zip(equal.corners, draws[4:], strict=True)]
+    # corners are at the upper or lower side of a plaquette, and at its left or right one
+    right |= frozen[0] | frozen[1] | jnp.roll(frozen[2] | frozen[3], 1, 0)
+    down |= frozen[0] | frozen[2] | jnp.roll(frozen[1] | frozen[3], 1, 1)
+    label = _labels(right, down, falling, rising)
+    new = random(bits.reseed(seed, jnp.int32(8)), shape, states).reshape(-1)[label]
+    return new.astype(spins.dtype)
+
+
+def _labels(right: jax.Array, down: jax.Array, falling: jax.Array, rising: jax.Array) -> jax.Array:
+    """Give the number of the first site of each site's cluster, int32 [rows, columns].
+
+    Labels are numbers of sites of the same cluster.  Every site looks for the least label of its
+    bonds, tells it to the site that its own label names (without this, labels creep along paths
+    bond by bond), and takes over what that one has found, until no bond joins two labels.
+    """
+    shape, size = right.shape, right.size
+    bonds = ((right, (0, 1)), (down, (1, 0)), (falling, (1, 1)), (jnp.roll(rising, 1, 1), (1, -1)))
+    ways = [way for bond, (i, j) in bonds for way in ((bond, -i, -j), (_behind(bond, i, j), i, j))]
+    closed = jax.lax.optimization_barrier([jnp.where(bond, 0, size) for bond, _, _ in ways])
+
+    def step(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        label, _ = state
+        least = label
+        for (_, i, j), wall in zip(ways, closed, strict=True):
+            least = jnp.minimum(least, jnp.roll(label, (i, j), (0, 1)) + wall)
+        new = least.reshape(-1).at[label.reshape(-1)].min(least.reshape(-1))
+        return new[new].reshape(shape), jnp.any(least != label)
+
+    first = jnp.arange(size, dtype=jnp.int32).reshape(shape)
+    label, _ = jax.lax.while_loop(lambda state: state[1], step, (first, jnp.bool_(True)))
+    return label
+
+
+def _behind(bond: jax.Array, i: int, j: int) -> jax.Array:
+    return jnp.roll(bond, (i, j), (0, 1))
+
+
+def _equal(spins: jax.Array) -> Equal:
+    down, right = (jnp.roll(spins, -1, axis) for axis in (0, 1))
+    across = jnp.roll(down, -1, 1)
+    upper, left, lower, far = spins == right, spins == down, down == across, right == across
+    corners = (upper & left, upper & far, lower & left, lower & far)
+    return Equal(upper, left, spins == across, right == down, corners)
