@@ -10,8 +10,8 @@ U(x) = c . B(x) with features B_k = sum_{i<j} [b_k(r_ij) - b_k(r_c)] over pairs 
 
 Energies are so truncated *and* shifted at r_c, forces truncated.  With a tail, each power has a
 mean-field term: what lies beyond r_c at g = 1, and the shift of the 4 pi rho r_c^3 / 3 - 1
-neighbours inside, which is given back (one less than at g = 1: an atom is not its own neighbour, and
-dense phases are hardly compressible),
+neighbours inside, which is given back (one less than at g = 1: an atom is not its own neighbour,
+and dense phases are hardly compressible),
 
     2 pi N rho [ int_rc^inf b_k r^2 dr + r_c^3 b_k(r_c) / 3 ] - N b_k(r_c) / 2,
 
