@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from criticality.systems.grokking.network import GrokkingNetwork
     from criticality.systems.grokking.theory import EffectiveTheory
     from criticality.systems.lennard_jones.atoms import LennardJones
+    from criticality.systems.lennard_jones.melting import LennardJonesFreeEnergy
     from criticality.systems.mean_variance.field import MeanVarianceField
     from criticality.systems.mean_variance.network import MeanVarianceNetwork
     from criticality.systems.mean_variance.sweep import MeanVarianceSweep
@@ -31,6 +32,9 @@ BUILT_IN = {
     "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
     "lennard_jones": "criticality.systems.lennard_jones.atoms:LennardJones",
     "lennard_jones_refinement": "criticality.systems.lennard_jones.refinement:LennardJonesRefinement",
+    "lennard_jones_free_energy": (
+        "criticality.systems.lennard_jones.melting:LennardJonesFreeEnergy"
+    ),
     "mean_variance": "criticality.systems.mean_variance.network:MeanVarianceNetwork",
     "mean_variance_sweep": "criticality.systems.mean_variance.sweep:MeanVarianceSweep",
     "mean_variance_theory": "criticality.systems.mean_variance.field:MeanVarianceField",
@@ -47,6 +51,7 @@ __all__ = [
     "EffectiveTheory",
     "GrokkingNetwork",
     "LennardJones",
+    "LennardJonesFreeEnergy",
     "LookupNetwork",
     "MeanVarianceField",
     "MeanVarianceNetwork",
