@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from criticality.systems.grokking.theory import EffectiveTheory
     from criticality.systems.lennard_jones.atoms import LennardJones
     from criticality.systems.lennard_jones.melting import LennardJonesFreeEnergy
+    from criticality.systems.lennard_jones.refinement import LennardJonesRefinement
     from criticality.systems.mean_variance.field import MeanVarianceField
     from criticality.systems.mean_variance.network import MeanVarianceNetwork
     from criticality.systems.mean_variance.sweep import MeanVarianceSweep
@@ -31,9 +32,11 @@ BUILT_IN = {
     "grokking": "criticality.systems.grokking.network:GrokkingNetwork",
     "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
     "lennard_jones": "criticality.systems.lennard_jones.atoms:LennardJones",
-    "lennard_jones_refinement": "criticality.systems.lennard_jones.refinement:LennardJonesRefinement",
     "lennard_jones_free_energy": (
         "criticality.systems.lennard_jones.melting:LennardJonesFreeEnergy"
+    ),
+    "lennard_jones_refinement": (
+        "criticality.systems.lennard_jones.refinement:LennardJonesRefinement"
     ),
     "mean_variance": "criticality.systems.mean_variance.network:MeanVarianceNetwork",
     "mean_variance_sweep": "criticality.systems.mean_variance.sweep:MeanVarianceSweep",
@@ -52,6 +55,7 @@ __all__ = [
     "GrokkingNetwork",
     "LennardJones",
     "LennardJonesFreeEnergy",
+    "LennardJonesRefinement",
     "LookupNetwork",
     "MeanVarianceField",
     "MeanVarianceNetwork",

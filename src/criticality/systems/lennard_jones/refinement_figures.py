@@ -177,4 +177,4 @@ def _combined(
     there = value.notnull()
     number = there.sum("realization")
     square = (error.where(there) ** 2).sum("realization")
-    return _mean(value), np.asarray((np.sqrt(square) / number).values, float)
+    return _mean(value), np.asarray((square**0.5 / number).values, float)
