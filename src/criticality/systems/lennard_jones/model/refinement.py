@@ -109,7 +109,7 @@ class State(NamedTuple):
 
 def begin(system: LennardJonesRefinement, key: jax.Array, data: object) -> State:
     """Nothing is known but the potential."""
-    atoms, states = system.atoms, system.states
+    _atoms, states = system.atoms, system.states
     problem = _problem(system, key)
     calculation = _calculation(system, key, problem.theta, START, jnp.int32(0))
     box = calculation.free[0]
@@ -467,7 +467,6 @@ def _compared(system: LennardJonesRefinement, problem: refinement.Problem, state
     item = state.item * (system.blocks + 1) + state.block
     seed = bits.seeds(stream(state.key, "compare", item), (2,))
     liquid: Any = jax.tree.map(lambda leaf: leaf[point, 1, 0], state.refined.simulators)
-    old = state.liquids
     frame_steps = max(1, round(WINDOW / system.dt / 2 / FRAMES))
 
     def settle(liquids: Liquids) -> Liquids:
