@@ -34,7 +34,7 @@ def correction(theta, r):
     inner, outer = (end**2 for end in basis.span)
     y = 1 - 2 * (r**2 - inner) / (outer - inner)
     w, b, v = np.asarray(theta[2:]).reshape(3, -1)
-    return (1 - r**2 / outer) ** 2 * model.LEAST * np.tanh(y[:, None] * w + b) @ v
+    return (1 - r**2 / outer) ** 2 * model.LEAST * (np.tanh(y[:, None] * w + b) @ v)
 
 
 def test_the_correction_is_nothing_at_first_and_is_the_network_where_it_is_projected():
