@@ -55,13 +55,13 @@ def features(spins: jax.Array) -> jax.Array:
     """
     equal = _equal(spins)
     groups = ((equal.upper, equal.left), (equal.falling, equal.rising), equal.corners)
-    sums = [sum(jnp.sum(part, dtype=jnp.int32) for part in group) for group in groups]
-    return -jnp.stack(sums).astype(jnp.float32)
+    counts = [jnp.sum(sum(part.astype(jnp.int32) for part in group)) for group in groups]
+    return -jnp.stack(counts).astype(jnp.float32)
 
 
 def ordered(spins: jax.Array, states: int) -> jax.Array:
     """Order parameter (q rho - 1)/(q - 1), rho the share of the most frequent state."""
-    most = jnp.max(jnp.stack([jnp.sum(spins == state) for state in range(states)]))
+    most = jnp.max(jnp.zeros(states, jnp.int32).at[spins.reshape(-1)].add(1))
     return (states * most / spins.size - 1) / (states - 1)
 
 
@@ -140,7 +140,8 @@ def _gain(around: dict[tuple[int, int], jax.Array], strength: jax.Array, states:
     for i, j in itertools.product((-1, 1), repeat=2):
         across += equal[i, j]
         corners += (equal[i, 0] + equal[0, j]) * equal[i, j]
-    return _barrier(strength[0] * sum(near) + strength[1] * across + strength[2] * corners)
+    gain = strength[0] * sum(near) + strength[1] * across + strength[2] * corners
+    return jnp.asarray(_barrier(gain))
 
 
 def _drawn(gain: jax.Array, number: jax.Array) -> jax.Array:
@@ -171,28 +172,46 @@ def cluster(
     # corners are at the upper or lower side of a plaquette, and at its left or right one
     right |= frozen[0] | frozen[1] | jnp.roll(frozen[2] | frozen[3], 1, 0)
     down |= frozen[0] | frozen[2] | jnp.roll(frozen[1] | frozen[3], 1, 1)
-    label = _labels(right, down, falling, rising)
+    label = _labels((right, down), (falling, rising), couplings[1] > 0)
     new = random(bits.reseed(seed, jnp.int32(8)), shape, states).reshape(-1)[label]
     return new.astype(spins.dtype)
 
 
-def _labels(right: jax.Array, down: jax.Array, falling: jax.Array, rising: jax.Array) -> jax.Array:
+def _labels(
+    straight: tuple[jax.Array, jax.Array], slanted: tuple[jax.Array, jax.Array], both: jax.Array
+) -> jax.Array:
     """Give the number of the first site of each site's cluster, int32 [rows, columns].
 
     Labels are numbers of sites of the same cluster.  Every site looks for the least label of its
     bonds, tells it to the site that its own label names (without this, labels creep along paths
     bond by bond), and takes over what that one has found, until no bond joins two labels.
+
+    Parameters
+    ----------
+    straight
+        Bonds to the right and down.
+    slanted
+        Those down to the right from a site, and from its right neighbour down to the left.
+    both
+        Whether there may be slanted ones, bool scalar.
     """
-    shape, size = right.shape, right.size
-    bonds = ((right, (0, 1)), (down, (1, 0)), (falling, (1, 1)), (jnp.roll(rising, 1, 1), (1, -1)))
-    ways = [way for bond, (i, j) in bonds for way in ((bond, -i, -j), (_behind(bond, i, j), i, j))]
-    closed = _barrier([jnp.where(bond, 0, size) for bond, _, _ in ways])
+    shape, size = straight[0].shape, straight[0].size
+    falling, rising = slanted
+    near = _walls(((straight[0], (0, 1)), (straight[1], (1, 0))))
+    across = _walls(((falling, (1, 1)), (jnp.roll(rising, 1, 1), (1, -1))))
+
+    def least_of(walls: list[tuple[jax.Array, tuple[int, int]]], label: jax.Array) -> jax.Array:
+        least = label
+        for wall, way in walls:
+            least = jnp.minimum(least, jnp.roll(label, way, (0, 1)) + wall)
+        return least
 
     def step(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         label, _ = state
-        least = label
-        for (_, i, j), wall in zip(ways, closed, strict=True):
-            least = jnp.minimum(least, jnp.roll(label, (i, j), (0, 1)) + wall)
+        least = least_of(near, label)
+        least = jax.lax.cond(
+            both, lambda: jnp.minimum(least, least_of(across, label)), lambda: least
+        )
         new = least.reshape(-1).at[label.reshape(-1)].min(least.reshape(-1))
         return new[new].reshape(shape), jnp.any(least != label)
 
@@ -201,8 +220,15 @@ def _labels(right: jax.Array, down: jax.Array, falling: jax.Array, rising: jax.A
     return label
 
 
-def _behind(bond: jax.Array, i: int, j: int) -> jax.Array:
-    return jnp.roll(bond, (i, j), (0, 1))
+def _walls(
+    bonds: tuple[tuple[jax.Array, tuple[int, int]], ...],
+) -> list[tuple[jax.Array, tuple[int, int]]]:
+    """Give what closes each way, there and back: where no bond is, the number of sites."""
+    found = []
+    for bond, (i, j) in bonds:
+        wall = jnp.where(bond, 0, bond.size)
+        found += [(wall, (-i, -j)), (jnp.roll(wall, (i, j), (0, 1)), (i, j))]
+    return [(_barrier(wall), way) for wall, way in found]
 
 
 def _equal(spins: jax.Array) -> Equal:
