@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from criticality.systems.mean_variance.field import MeanVarianceField
     from criticality.systems.mean_variance.network import MeanVarianceNetwork
     from criticality.systems.mean_variance.sweep import MeanVarianceSweep
+    from criticality.systems.potts import Potts
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
     from criticality.systems.rbm import RBM
     from criticality.systems.rbm.replica import ReplicaSymmetric
@@ -31,6 +32,7 @@ BUILT_IN = {
     "mean_variance": "criticality.systems.mean_variance.network:MeanVarianceNetwork",
     "mean_variance_sweep": "criticality.systems.mean_variance.sweep:MeanVarianceSweep",
     "mean_variance_theory": "criticality.systems.mean_variance.field:MeanVarianceField",
+    "potts": "criticality.systems.potts:Potts",
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
     "three_layer": "criticality.systems.three_layer:ThreeLayer",
@@ -47,6 +49,7 @@ __all__ = [
     "MeanVarianceField",
     "MeanVarianceNetwork",
     "MeanVarianceSweep",
+    "Potts",
     "PruningNetwork",
     "ReplicaSymmetric",
     "ThreeLayer",
