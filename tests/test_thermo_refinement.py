@@ -242,7 +242,7 @@ def test_the_gradient_is_the_difference_of_mean_derivatives():
 def test_replicas_that_left_are_replaced_by_copies_of_others():
     states = {"x": jnp.arange(8.0).reshape(1, 2, 4, 1), "n": jnp.arange(8).reshape(1, 2, 4)}
     kept = jnp.asarray([[[False, True, False, True], [True, True, True, False]]])
-    found = refinement._replaced(states, kept)
+    found = refinement.replaced(states, kept)
     np.testing.assert_array_equal(found["n"][0], [[1, 1, 3, 3], [4, 5, 6, 4]])
     np.testing.assert_array_equal(found["x"][..., 0], found["n"])
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from criticality.systems.mean_variance.network import MeanVarianceNetwork
     from criticality.systems.mean_variance.sweep import MeanVarianceSweep
     from criticality.systems.potts import Potts
+    from criticality.systems.potts.refinement import PottsRefinement
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
     from criticality.systems.rbm import RBM
     from criticality.systems.rbm.replica import ReplicaSymmetric
@@ -33,6 +34,7 @@ BUILT_IN = {
     "mean_variance_sweep": "criticality.systems.mean_variance.sweep:MeanVarianceSweep",
     "mean_variance_theory": "criticality.systems.mean_variance.field:MeanVarianceField",
     "potts": "criticality.systems.potts:Potts",
+    "potts_refinement": "criticality.systems.potts.refinement:PottsRefinement",
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
     "three_layer": "criticality.systems.three_layer:ThreeLayer",
@@ -50,6 +52,7 @@ __all__ = [
     "MeanVarianceNetwork",
     "MeanVarianceSweep",
     "Potts",
+    "PottsRefinement",
     "PruningNetwork",
     "ReplicaSymmetric",
     "ThreeLayer",

@@ -364,7 +364,7 @@ def _judged(problem: Problem, state: Refinement) -> Refinement:
     change = _tracked(problem, state, kept)
     replicates = state.replicates + jnp.where(state.round > 0, change, 0)
     state = state._replace(
-        simulators=_replaced(state.simulators, kept),
+        simulators=replaced(state.simulators, kept),
         old=state.fresh,
         old_theta=state.theta,
         old_temperature=state.temperature,
@@ -404,7 +404,7 @@ def _judged(problem: Problem, state: Refinement) -> Refinement:
     return state._replace(theta=theta, temperature=temperature, history=history)
 
 
-def _replaced(simulators: Any, kept: jax.Array) -> Any:
+def replaced(simulators: Any, kept: jax.Array) -> Any:
     """Put copies of kept replicas, taken in turn, in the place of the others."""
     replicas = kept.shape[-1]
     number = jnp.cumsum(~kept, axis=-1) - 1  # of each rejected one

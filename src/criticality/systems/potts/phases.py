@@ -23,5 +23,10 @@ def interface_tension(ds: xr.Dataset) -> xr.DataArray:
     return -ds["dip"] / ds["length"]
 
 
+def distance(ds: xr.Dataset) -> xr.DataArray:
+    """Relative distance of a refined transition from its target."""
+    return abs(ds["deviation"])
+
+
 def _of_start(array: xr.DataArray, which: int) -> xr.DataArray:
     return array.isel(start=which, drop=True) if "start" in array.dims else array
