@@ -25,10 +25,10 @@ def interface_tension(ds: xr.Dataset) -> xr.DataArray:
 
 
 def sampled(array: xr.DataArray) -> xr.DataArray:
-    """What was sampled at the temperature of each point, or reweighted the least."""
+    """Choose what was sampled at the temperature of each point, or reweighted the least."""
     if "reweighting" not in array.dims:
         return array
-    return array.isel(reweighting=int(abs(np.log(array["reweighting"])).argmin()), drop=True)
+    return array.isel(reweighting=int(abs(np.log(array["reweighting"].values)).argmin()), drop=True)
 
 
 def _of_start(array: xr.DataArray, which: int) -> xr.DataArray:
