@@ -17,6 +17,7 @@ __all__ = ["COUPLINGS", "Potts"]
 ORDERED, ENTERED = 0.5, (0.3, 0.7)
 COUPLINGS = ("coupling", "diagonal_coupling", "corner_coupling")
 BONDS = (2, 2, 4)  # terms of each coupling a site
+AVERAGES = ("start", "reweighting")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,45 +36,51 @@ class Potts:
         observables=(
             Observable(
                 name="order_parameter",
-                dims=("start",),
+                dims=AVERAGES,
                 doc="mean of m = (q rho - 1)/(q - 1), rho the share of the most frequent state",
                 label=r"order parameter $\langle m\rangle$",
             ),
             Observable(
                 name="energy",
-                dims=("start",),
+                dims=AVERAGES,
                 doc="mean of e = E / L^2",
                 label=r"energy a site $\langle e\rangle$",
             ),
             Observable(
                 name="specific_heat",
-                dims=("start",),
+                dims=AVERAGES,
                 doc="L^2 (<e^2> - <e>^2) / T^2",
                 label="specific heat $C$",
             ),
             Observable(
                 name="susceptibility",
-                dims=("start",),
+                dims=AVERAGES,
                 doc="L^2 (<m^2> - <m>^2) / T",
                 label=r"susceptibility $\chi$",
             ),
             Observable(
                 name="binder",
-                dims=("start",),
+                dims=AVERAGES,
                 doc="1 - <m^4> / (3 <m^2>^2)",
                 label="Binder cumulant of $m$",
             ),
             Observable(
                 name="energy_binder",
-                dims=("start",),
+                dims=AVERAGES,
                 doc="1 - <e^4> / (3 <e^2>^2): 2/3 but where two energies coexist",
                 label="Binder cumulant of $e$",
             ),
             Observable(
                 name="ordered_share",
-                dims=("start",),
+                dims=AVERAGES,
                 doc="share of the sweeps with m above 1/2",
                 label="share of time in order",
+            ),
+            Observable(
+                name="effective_share",
+                dims=AVERAGES,
+                doc="exp(-sum w ln w)/n of the weights w of n samples that are reweighted",
+                label="effective share of samples",
             ),
             Observable(
                 name="histogram",
@@ -201,6 +208,14 @@ class Potts:
         interval="[0, 1]",
         inner=True,
     )
+    reweighting: tuple[float, ...] = control(
+        (1.0,),
+        symbol="$T'/T$",
+        doc="temperatures, over that of the point, to which its samples are reweighted",
+        interval="(0, inf)",
+        inner=True,
+        label="temperature of reweighting",
+    )
     equilibration: int = control(
         500, unit="sweep", doc="sweeps before measuring", interval="[0, 10000000]", static=True
     )
@@ -257,10 +272,14 @@ class Potts:
         Levels are middles of bins of the energy, 0 at its lower bound -(2 J_1 + 2 J_2 + 4 J_3) L^2
         and 1 at 0, its upper one, for couplings above 0.
         """
-        return {"start": self.start, "level": [(k + 0.5) / self.bins for k in range(self.bins)]}
+        return {
+            "start": self.start,
+            "reweighting": self.reweighting,
+            "level": [(k + 0.5) / self.bins for k in range(self.bins)],
+        }
 
     def work(self) -> float:
-        """FLOP of one realization: some 30 a state in a heat bath, 200 in a cluster update."""
+        """FLOP that matrix products do in the time of one realization, as measured."""
         sites = len(self.start) * self.copies * self.length**2
-        a_site = 30.0 * self.states + 200.0 * self.clusters
+        a_site = 2500.0 + 300.0 * self.states + 9000.0 * self.clusters
         return sites * a_site * (self.equilibration + self.sweeps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 
@@ -28,5 +29,13 @@ def distance(ds: xr.Dataset) -> xr.DataArray:
     return abs(ds["deviation"])
 
 
+def sampled(array: xr.DataArray) -> xr.DataArray:
+    """Choose what was sampled at the temperature of each point, or reweighted the least."""
+    if "reweighting" not in array.dims:
+        return array
+    return array.isel(reweighting=int(abs(np.log(array["reweighting"].values)).argmin()), drop=True)
+
+
 def _of_start(array: xr.DataArray, which: int) -> xr.DataArray:
+    array = sampled(array)
     return array.isel(start=which, drop=True) if "start" in array.dims else array

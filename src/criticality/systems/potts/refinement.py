@@ -215,7 +215,7 @@ class PottsRefinement:
         "0)",
         interval="[0, inf)",
     )
-    coupling: float = like(Potts, "coupling", 0.78, interval="(0, inf)")
+    coupling: float = like(Potts, "coupling", 0.765, interval="(0, inf)")
     diagonal_coupling: float = like(Potts, "diagonal_coupling", 0.1, interval="[0, inf)")
     corner_coupling: float = like(Potts, "corner_coupling", 0.05, interval="[0, inf)")
     learned: str = control(
@@ -262,7 +262,7 @@ class PottsRefinement:
     )
     check_copies: int = control(16, doc="of that lattice", interval="[4, 1000]", static=True)
     check_sweeps: int = control(
-        10000,
+        20000,
         unit="sweep",
         doc="sweeps and cluster updates of each, in hundreds",
         interval="[100, 10000000]",

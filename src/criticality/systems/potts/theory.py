@@ -14,7 +14,7 @@ from criticality.base import InputError
 LEAST = 1e-17  # of the terms of a series, below which they add nothing
 
 
-def transition_temperature(states: int) -> float:
+def transition_temperature(states: float) -> float:
     """Give T_t = 1/ln(1 + sqrt q) [R. B. Potts, Proc. Camb. Phil. Soc. 48, 106 (1952)].
 
     Raises

@@ -37,9 +37,9 @@ APART = 0.2  # of the other phase's way to go: how near to the crossing a phase 
 WALKED = 100  # rounds of the walk at most
 RARE = 0.03  # excitations where the heating of order begins
 UPDATES = 100  # of the check in one advance
-SOUGHT = 40  # advances that look for a temperature at which it sees both phases
-GAIN = 0.05  # of ln T, at first; halved whenever it turns
-SHARE = 0.8  # of copies in order that is looked for: between equal weights and the ratio q
+SOUGHT = 60  # advances that look for a temperature at which it sees both phases alike
+GAIN = 0.1  # of the share of copies in order on ln T, at first
+SLOWER = 5  # advances after which it is half as much, then a third, ...
 
 
 class Walk(NamedTuple):
@@ -82,8 +82,8 @@ class Check(NamedTuple):
     ----------
     spins
         int32 [copies, l, l].
-    log_temperature, gain, turn
-        Of the search: ln T, its step and last direction.
+    log_temperature
+        ln T.
     total
         Sum of ln T over the second half of the search.
     energy, order
@@ -94,8 +94,6 @@ class Check(NamedTuple):
 
     spins: jax.Array
     log_temperature: jax.Array
-    gain: jax.Array
-    turn: jax.Array
     total: jax.Array
     energy: jax.Array
     order: jax.Array
@@ -148,8 +146,6 @@ def begin(system: PottsRefinement, key: jax.Array, data: object) -> State:
     check = Check(
         spins=jnp.zeros(small, jnp.int32),
         log_temperature=jnp.log(_target(system)),
-        gain=jnp.float32(GAIN),
-        turn=jnp.float32(0),
         total=jnp.float32(0),
         energy=measured,
         order=measured,
@@ -410,16 +406,14 @@ def _check(system: PottsRefinement, state: State) -> State:
 
     numbers = jnp.arange(UPDATES, dtype=jnp.int32)
     spins, (energy, order) = jax.lax.scan(one, check.spins, numbers)
-    turn = jnp.sign(jnp.mean(order > 0.5) - SHARE)
-    gain = jnp.where(turn * check.turn < 0, check.gain / 2, check.gain)
+    # stochastic approximation [H. Robbins & S. Monro, Ann. Math. Stat. 22, 400 (1951)]
+    step = GAIN * (jnp.mean(order > 0.5) - 0.5) / (1 + check.round / SLOWER)
     total = check.total + jnp.where(check.round >= half, log_temperature, 0)
     place = jnp.maximum(check.round - SOUGHT, 0) * UPDATES
     done = check.round + 1
     check = check._replace(
         spins=spins,
-        log_temperature=log_temperature + jnp.where(seeking, gain * turn, 0),
-        gain=gain,
-        turn=turn,
+        log_temperature=log_temperature + jnp.where(seeking, step, 0),
         total=jnp.where(seeking, total, check.total),
         energy=jax.lax.dynamic_update_slice_in_dim(check.energy, energy, place, 0),
         order=jax.lax.dynamic_update_slice_in_dim(check.order, order, place, 0),

@@ -96,8 +96,13 @@ def observe(system: Potts, state: State, data: object) -> dict[str, jax.Array]:
     """Thermal averages over sweeps and copies."""
     energy, order = state.energy, state.order
     sites, temperature = system.length**2, jnp.asarray(system.temperature, jnp.float32)
+    factors = jnp.asarray(system.reweighting, jnp.float32)
+    # one after another, so that none depends on how many there are
+    averages = jax.lax.map(
+        lambda factor: _averages(energy, order, sites, temperature, factor), factors
+    )
     ordered = order > ORDERED
-    in_order, in_disorder = _mean(energy, ordered), _mean(energy, ~ordered)
+    in_order, in_disorder = _mean_where(energy, ordered), _mean_where(energy, ~ordered)
     shift = balance(sites * energy, ordered, system.states)
     histogram, middles = _histogram(system, energy)
     split = jnp.sum(middles < (in_order + in_disorder) / 2)
@@ -105,13 +110,7 @@ def observe(system: Potts, state: State, data: object) -> dict[str, jax.Array]:
     longer = jnp.nan_to_num(times[0][0]) >= jnp.nan_to_num(times[1][0])
     time, error = (jnp.where(longer, a, b) for a, b in zip(*times, strict=True))
     return {
-        "order_parameter": _mean(order),
-        "energy": _mean(energy),
-        "specific_heat": sites * _variance(energy) / temperature**2,
-        "susceptibility": sites * _variance(order) / temperature,
-        "binder": _binder(order),
-        "energy_binder": _binder(energy),
-        "ordered_share": _mean(ordered),
+        **{name: one.T for name, one in averages.items()},
         "histogram": histogram,
         "tunnellings": _tunnellings(order),
         "ordered_energy": in_order,
@@ -130,22 +129,46 @@ def _length(system: Potts) -> int:
     return system.equilibration + system.sweeps
 
 
-def _mean(values: jax.Array, where: jax.Array | None = None) -> jax.Array:
-    """Give means over sweeps and copies; of chosen values, over all starts, or NaN."""
-    values = values.astype(jnp.float32)
-    if where is not None:
-        origin = values[0, 0, 0]  # sums of many numbers round less about one of them
-        return origin + jnp.mean(values - origin, where=where)
-    origin = values[:, 0, 0]
-    return origin + jnp.mean(values - origin[:, None, None], axis=(1, 2))
+def _averages(
+    energy: jax.Array, order: jax.Array, sites: int, temperature: jax.Array, factor: jax.Array
+) -> dict[str, jax.Array]:
+    """Averages [starts] over sweeps and copies, at a temperature times a factor.
+
+    Samples weigh exp(-(1/T' - 1/T) E) [A. M. Ferrenberg & R. H. Swendsen, Phys. Rev. Lett. 61, 2635
+    (1988)].
+    """
+    new = factor * temperature
+    gain = (sites * (1 / temperature - 1 / new) * energy).reshape(len(energy), -1)
+    logarithm = jax.nn.log_softmax(gain, axis=1)
+    weight = jnp.exp(logarithm)
+
+    def mean(values: jax.Array) -> jax.Array:
+        values = values.reshape(weight.shape)
+        origin = values[:, :1]  # sums of many numbers round less about one of them
+        return origin[:, 0] + jnp.sum(weight * (values - origin), axis=1)
+
+    def variance(values: jax.Array) -> jax.Array:
+        return mean((values - mean(values)[:, None, None]) ** 2)
+
+    def binder(values: jax.Array) -> jax.Array:
+        return 1 - mean(values**4) / (3 * mean(values**2) ** 2)
+
+    return {
+        "order_parameter": mean(order),
+        "energy": mean(energy),
+        "specific_heat": sites * variance(energy) / new**2,
+        "susceptibility": sites * variance(order) / new,
+        "binder": binder(order),
+        "energy_binder": binder(energy),
+        "ordered_share": mean((order > ORDERED).astype(jnp.float32)),
+        "effective_share": jnp.exp(-jnp.sum(weight * logarithm, axis=1)) / weight.shape[1],
+    }
 
 
-def _variance(values: jax.Array) -> jax.Array:
-    return jnp.mean((values - _mean(values)[:, None, None]) ** 2, axis=(-2, -1))
-
-
-def _binder(values: jax.Array) -> jax.Array:
-    return 1 - _mean(values**4) / (3 * _mean(values**2) ** 2)
+def _mean_where(values: jax.Array, where: jax.Array) -> jax.Array:
+    """Give the mean of chosen values, or NaN."""
+    origin = values[0, 0, 0]
+    return origin + jnp.mean(values - origin, where=where)
 
 
 def _histogram(system: Potts, energy: jax.Array) -> tuple[jax.Array, jax.Array]:
