@@ -7,6 +7,8 @@ phase 1, c = (k_0, k_1, eps), and everything is Gaussian.
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,83 +62,96 @@ def sampler(most=np.inf):
     return sample
 
 
-def given(theta, most=np.inf, points=3, **changes):
+def observables(c, features, volume):
+    return features[..., :1]
+
+
+def given(theta, *, points=3, most=np.inf, **changes):
     target = jnp.asarray([temperature_of(TRUE, p) for p in PRESSURES[:points]])
-    usual = {"coefficients": lambda theta: theta, "width": jnp.abs(jnp.asarray(theta))}
+    usual = {
+        "coefficients": lambda theta: theta,
+        "width": np.abs(theta),
+        "continuation": 0.02,
+        "observables": observables,
+        "targets": jnp.full((points, 2, 1), jnp.nan),
+        "gammas": 0.0,
+        "tolerance": 3e-3,
+        "rounds": 30,
+    }
     return Problem(
         sample=sampler(most),
         theta=jnp.asarray(theta),
         temperature=target,
         pressure=jnp.asarray(PRESSURES[:points]),
         bounds=jnp.asarray([[-0.5, 0.5], [0.5, 1.5]]),
-        **usual | {"continuation": 0.02, "rounds": 40} | changes,
+        **usual | changes,
     )
 
 
-def start(problem, seed, off=0.01):
-    """A refinement that begins a little off the transition, where Delta phi is known."""
-    theta = np.asarray(problem.theta)
-    pressure = np.asarray(problem.pressure)
-    t = [temperature_of(theta, p) * (1 + off) for p in pressure]
-    delta = jnp.asarray([exact(theta, *both) for both in zip(t, pressure, strict=True)])
-    key = jax.random.key(seed)
-    x = jax.random.normal(key, (len(t), 2, REPLICAS, D))
-    return refinement.begin(problem, jax.random.fold_in(key, 1), x, jnp.asarray(t), delta)
-
-
-def solved(problem, seeds, off=0.01):
-    """Final states, their leaves [seeds, ...]."""
+@functools.cache
+def program(points):
+    """Whole refinements, of one compilation for all changes."""
 
     @jax.jit
-    def one(seed):
-        return jax.lax.while_loop(
-            lambda state: ~refinement.finished(state),
-            lambda state: refinement.advance(problem, state),
-            start(problem, seed, off),
-        )
+    def of(seeds, t, delta, changes):
+        problem = given(WRONG, points=points, **changes)
 
-    return jax.lax.map(one, jnp.arange(seeds))
+        def one(seed):
+            key = jax.random.key(seed)
+            x = jax.random.normal(key, (points, 2, REPLICAS, D))
+            return jax.lax.while_loop(
+                lambda state: ~refinement.finished(state),
+                lambda state: refinement.advance(problem, state),
+                refinement.begin(problem, jax.random.fold_in(key, 1), x, t, delta),
+            )
+
+        states = jax.lax.map(one, seeds)
+        here = jax.vmap(lambda state: refinement.transition(problem, state))(states)
+        return states._replace(key=0), here
+
+    return of
 
 
+def solved(seeds, points=3, off=0.01, **changes):
+    """Final states, which begin a little off the transition, and transitions: [seeds, ...]."""
+    pressures = PRESSURES[:points]
+    t = np.array([temperature_of(WRONG, p) * (1 + off) for p in pressures])
+    delta = np.array([exact(WRONG, *both) for both in zip(t, pressures, strict=True)])
+    usual = {"continuation": 0.02, "width": WRONG, "most": np.inf, "gammas": 0.0}
+    usual["targets"] = np.full((points, 2, 1), np.nan)
+    with jax.enable_x64(True):
+        found = program(points)(np.arange(seeds), t, delta, usual | changes)
+        return jax.tree.map(np.asarray, found)
+
+
+TARGETS = np.array([temperature_of(TRUE, p) for p in PRESSURES])
 WRONG = np.array([1.1, 0.5, 31.0])
 
 
 @pytest.fixture(scope="module")
 def refined():
-    with jax.enable_x64(True):
-        problem = given(WRONG)
-        states = solved(problem, 20)
-        here = jax.vmap(lambda state: refinement.transition(problem, state))(states)
-        return problem, jax.tree.map(np.asarray, states._replace(key=0)), np.asarray(here)
+    return solved(16)
 
 
 def test_three_transitions_at_once_are_moved_to_their_targets(refined):
-    problem, states, _ = refined
+    states, _ = refined
     assert (states.stage == refinement.DONE).all()
-    for k, pressure in enumerate(PRESSURES):
-        begun = temperature_of(WRONG, pressure) / float(problem.temperature[k])
-        assert abs(begun - 1) > 0.05
+    for pressure, target in zip(PRESSURES, TARGETS, strict=True):
+        assert temperature_of(WRONG, pressure) / target > 1.1
         reached = [temperature_of(theta, pressure) for theta in states.theta]
-        assert np.abs(np.array(reached) / float(problem.temperature[k]) - 1).max() < 0.01
+        assert np.abs(np.array(reached) / target - 1).max() < 0.02
 
 
 def test_the_own_transition_is_located_and_its_errors_cover(refined):
-    _, states, _ = refined
-    truth = np.array([temperature_of(WRONG, p) for p in PRESSURES])
-    covers(states.own, truth)
+    states, _ = refined
+    covers(states.own, np.array([temperature_of(WRONG, p) for p in PRESSURES]))
 
 
 def test_errors_of_the_tracked_difference_cover_after_all_moves(refined):
-    _, states, here = refined
-    truth = np.array([[temperature_of(theta, p) for p in PRESSURES] for theta in states.theta])
-    covers(here, truth)
-    delta = np.array(
-        [
-            [exact(theta, t, p) for t, p in zip(ts, PRESSURES, strict=True)]
-            for theta, ts in zip(states.theta, states.temperature, strict=True)
-        ]
-    )
-    covers(states.replicates, delta)
+    states, here = refined
+    covers(here, np.array([[temperature_of(c, p) for p in PRESSURES] for c in states.theta]))
+    delta = [exact(c, t, PRESSURES) for c, t in zip(states.theta, states.temperature, strict=True)]
+    covers(states.replicates, np.array(delta))
 
 
 def covers(replicates, truth):
@@ -150,78 +165,60 @@ def covers(replicates, truth):
 
 
 def test_phases_stay_near_coexistence_on_the_way(refined):
-    _, states, _ = refined
+    states, _ = refined
     history = states.history
     refining = history.stage >= refinement.REFINE
     assert np.nanmax(np.abs(history.difference[refining])) < 2
     steps = np.diff(np.log(history.temperature), axis=1)
     assert np.nanmax(np.abs(steps)) < 0.02 * 1.001
     assert np.nanmin(history.effective[history.stage > 0]) >= 0.5
-    ended = states.round
-    for one, last in zip(history.temperature, ended, strict=True):
+    for one, last in zip(history.temperature, states.round, strict=True):
         assert np.isfinite(one[:last]).all()
         assert np.isnan(one[last:]).all()
 
 
 def test_without_continuation_phases_are_lost_and_with_it_they_are_not():
-    with jax.enable_x64(True):
-        careful = solved(given(WRONG, most=2.0), 6)
-        assert (careful.stage == refinement.DONE).all()
-        rejected = np.nansum(careful.history.rejected)
-        at_once = solved(given(WRONG, most=2.0, continuation=1.0), 6)
-        assert (at_once.stage == refinement.LOST).all()
-        assert np.nansum(at_once.history.rejected) > max(5 * rejected, 20)
-        # what the phases' metastability allows, no continuation does as well
-        stable = solved(given(WRONG, continuation=1.0), 2)
-        assert (stable.stage == refinement.DONE).all()
-        theta = np.asarray(stable.history.theta)
-        moving = np.asarray(stable.history.stage) == refinement.REFINE
-        assert (theta[moving] == WRONG).all()
+    careful, _ = solved(4, most=2.0)
+    assert (careful.stage == refinement.DONE).all()
+    rejected = np.nansum(careful.history.rejected)
+    at_once, _ = solved(4, most=2.0, continuation=1.0)
+    assert (at_once.stage == refinement.LOST).all()
+    assert np.nansum(at_once.history.rejected) > max(5 * rejected, 20)
+    # what the phases' metastability allows, no continuation does as well
+    stable, _ = solved(2, continuation=1.0)
+    assert (stable.stage == refinement.DONE).all()
+    assert (stable.history.theta[stable.history.stage == refinement.REFINE] == WRONG).all()
 
 
 def test_what_must_not_change_stays_and_of_the_rest_the_least_changes():
-    with jax.enable_x64(True):
-        problem = given(WRONG, points=1, width=jnp.asarray([0.0, 0.5, 0.0]))
-        theta = np.asarray(solved(problem, 2).theta)
-        assert (theta[:, [0, 2]] == WRONG[[0, 2]]).all()
-        free = solved(given(WRONG, points=1, width=jnp.asarray([1.0, 1.0, 20.0])), 2)
-        # the least change is along the gradient, in units of the widths, near the target
-        moved = np.asarray(free.theta) - WRONG
-        t = free.temperature[0, 0]
-        k = np.asarray(free.theta)[0]
-        gradient = np.array([-D / 2 / k[0], D / 2 / k[1], 1 / t]) * np.array([1, 1, 400.0])
-        cosine = moved @ gradient / np.linalg.norm(moved, axis=1) / np.linalg.norm(gradient)
-        assert np.abs(cosine).min() > 0.995
+    fixed, _ = solved(1, points=1, width=np.array([0.0, 0.5, 0.0]))
+    assert fixed.stage[0] == refinement.DONE
+    assert (fixed.theta[:, [0, 2]] == WRONG[[0, 2]]).all()
+    width = np.array([1.0, 1.0, 20.0])
+    free, _ = solved(2, points=1, width=width)
+    for k, t in zip(free.theta, free.temperature[:, 0], strict=True):
+        # along the gradient, in units of the widths
+        gradient = np.array([-D / 2 / k[0], D / 2 / k[1], 1 / t]) * width
+        moved = (k - WRONG) / width
+        cosine = moved @ gradient / np.linalg.norm(moved) / np.linalg.norm(gradient)
+        assert abs(cosine) > 0.99
 
 
 def test_means_of_observables_are_fitted_too():
     # <|x|^2/2> in well 0 is D T / 2 k_0: its target asks for k_0 itself
-    def observables(c, features, volume):
-        return features[..., :1]
-
-    with jax.enable_x64(True):
-        plain = given(WRONG, points=1)
-        wanted = D / 2 * float(plain.temperature[0]) / 0.8
-        targets = jnp.asarray([[[wanted], [np.nan]]])
-        problem = given(
-            WRONG, points=1, observables=observables, targets=targets, gammas=100.0, rounds=30
-        )
-        found = solved(problem, 2)
-        assert (found.stage == refinement.DONE).all()
-        np.testing.assert_allclose(found.theta[:, 0], 0.8, rtol=0.06)
-        for theta in np.asarray(found.theta):
-            assert temperature_of(theta, 1.0) == pytest.approx(
-                float(plain.temperature[0]), rel=0.01
-            )
-        other = np.asarray(solved(plain, 2).theta)
-        assert np.abs(other[:, 0] - 0.8).min() > 0.15
+    wanted = np.array([[[D / 2 * TARGETS[0] / 0.8], [np.nan]]])
+    found, _ = solved(2, points=1, targets=wanted, gammas=100.0)
+    assert (found.stage == refinement.DONE).all()
+    np.testing.assert_allclose(found.theta[:, 0], 0.8, rtol=0.06)
+    for theta in found.theta:
+        assert temperature_of(theta, 1.0) == pytest.approx(TARGETS[0], rel=0.01)
+    other, _ = solved(2, points=1)
+    assert np.abs(other.theta[:, 0] - 0.8).min() > 0.15
 
 
 def test_the_gradient_is_the_difference_of_mean_derivatives():
     with jax.enable_x64(True):
-        problem = given(
-            np.log(WRONG), points=2, gamma=1.0, coefficients=jnp.exp, width=1.0, rounds=3
-        )
+        problem = given(np.log(WRONG), points=2, gamma=1.0, coefficients=jnp.exp, rounds=3)
         t = jnp.asarray([temperature_of(WRONG, p) for p in PRESSURES[:2]])
         x = jax.random.normal(jax.random.key(5), (2, 2, REPLICAS, D))
         state = refinement.begin(problem, jax.random.key(6), x, t, jnp.zeros(2))
@@ -231,7 +228,7 @@ def test_the_gradient_is_the_difference_of_mean_derivatives():
         theta = problem.theta
 
         def missing(theta):
-            return refinement._residuals(problem, state, theta, state.old_temperature)
+            return refinement._residuals(problem, state, theta, state.old_temperature)[:2]
 
         j = np.asarray(jax.jacrev(missing)(theta))
         means = np.asarray(state.old.features).mean(axis=(2, 3)) / np.asarray(t)[:, None, None]
@@ -245,7 +242,7 @@ def test_the_gradient_is_the_difference_of_mean_derivatives():
 def test_replicas_that_left_are_replaced_by_copies_of_others():
     states = {"x": jnp.arange(8.0).reshape(1, 2, 4, 1), "n": jnp.arange(8).reshape(1, 2, 4)}
     kept = jnp.asarray([[[False, True, False, True], [True, True, True, False]]])
-    found = refinement._replaced(states, kept)
+    found = refinement.replaced(states, kept)
     np.testing.assert_array_equal(found["n"][0], [[1, 1, 3, 3], [4, 5, 6, 4]])
     np.testing.assert_array_equal(found["x"][..., 0], found["n"])
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from criticality.systems.mean_variance.field import MeanVarianceField
     from criticality.systems.mean_variance.network import MeanVarianceNetwork
     from criticality.systems.mean_variance.sweep import MeanVarianceSweep
+    from criticality.systems.potts import Potts
+    from criticality.systems.potts.refinement import PottsRefinement
     from criticality.systems.pruning import PruningNetwork, TopologyNetwork
     from criticality.systems.rbm import RBM
     from criticality.systems.rbm.replica import ReplicaSymmetric
@@ -41,6 +43,8 @@ BUILT_IN = {
     "mean_variance": "criticality.systems.mean_variance.network:MeanVarianceNetwork",
     "mean_variance_sweep": "criticality.systems.mean_variance.sweep:MeanVarianceSweep",
     "mean_variance_theory": "criticality.systems.mean_variance.field:MeanVarianceField",
+    "potts": "criticality.systems.potts:Potts",
+    "potts_refinement": "criticality.systems.potts.refinement:PottsRefinement",
     "rbm": "criticality.systems.rbm:RBM",
     "rbm_theory": "criticality.systems.rbm.replica:ReplicaSymmetric",
     "three_layer": "criticality.systems.three_layer:ThreeLayer",
@@ -60,6 +64,8 @@ __all__ = [
     "MeanVarianceField",
     "MeanVarianceNetwork",
     "MeanVarianceSweep",
+    "Potts",
+    "PottsRefinement",
     "PruningNetwork",
     "ReplicaSymmetric",
     "ThreeLayer",

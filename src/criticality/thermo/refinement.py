@@ -119,7 +119,8 @@ class Problem:
         Effective share of the samples below which a move is halved.
     gamma
         Weight of the free-energy differences in gamma sum_k Delta phi_k^2 + sum_o gamma_o
-        (o - target)^2 + sum_i ((theta_i - theta_0,i)/width_i)^2.
+        (o - target)^2 + sum_i ((theta_i - theta_0,i)/width_i)^2; 1/gamma is best not below the
+        variance of Delta phi, or differences between state points that are noise move theta.
     observables
         (c, features [..., F], volume [...]) -> [..., observables] of single snapshots.
     targets, gammas
@@ -144,7 +145,7 @@ class Problem:
     bounds: jax.Array = field(default_factory=lambda: jnp.asarray([[-jnp.inf, jnp.inf]] * 2))
     continuation: ArrayLike = 0.01
     floor: ArrayLike = 0.5
-    gamma: ArrayLike = 1e4
+    gamma: ArrayLike = 100.0
     observables: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = nothing
     targets: ArrayLike = 0.0
     gammas: ArrayLike = 0.0
@@ -363,7 +364,7 @@ def _judged(problem: Problem, state: Refinement) -> Refinement:
     change = _tracked(problem, state, kept)
     replicates = state.replicates + jnp.where(state.round > 0, change, 0)
     state = state._replace(
-        simulators=_replaced(state.simulators, kept),
+        simulators=replaced(state.simulators, kept),
         old=state.fresh,
         old_theta=state.theta,
         old_temperature=state.temperature,
@@ -403,7 +404,7 @@ def _judged(problem: Problem, state: Refinement) -> Refinement:
     return state._replace(theta=theta, temperature=temperature, history=history)
 
 
-def _replaced(simulators: Any, kept: jax.Array) -> Any:
+def replaced(simulators: Any, kept: jax.Array) -> Any:
     """Put copies of kept replicas, taken in turn, in the place of the others."""
     replicas = kept.shape[-1]
     number = jnp.cumsum(~kept, axis=-1) - 1  # of each rejected one

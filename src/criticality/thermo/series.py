@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 WINDOW = 6.0  # autocorrelation times, beyond which correlations are noise
+APART = 4.0  # standard errors by which energies of two starts differ
 
 
 def autocorrelation(values: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -38,3 +39,27 @@ def autocorrelation(values: jax.Array) -> tuple[jax.Array, jax.Array]:
     tau = jnp.maximum(jnp.take_along_axis(time, stop[..., None], axis=-1)[..., 0], 0.0)
     error = tau * jnp.sqrt((4 * stop + 2) / (sweeps * copies))
     return jnp.where(fixed, jnp.nan, tau), jnp.where(fixed, jnp.nan, error)
+
+
+def agreement(energy: jax.Array) -> jax.Array:
+    """Whether runs from all starts have the same energy, within `APART` errors.
+
+    Errors are of the scatter of copies.
+
+    Parameters
+    ----------
+    energy
+        [starts, ..., sweeps, copies], two copies or more.
+
+    Returns
+    -------
+    agree
+        bool [...].
+    """
+    copies = energy.shape[-1]
+    each = energy.mean(axis=-2)
+    mean, square = each.mean(axis=-1), each.var(axis=-1, ddof=1) / copies
+    apart = jnp.abs(mean[:, None] - mean)
+    error = jnp.sqrt(square[:, None] + square)
+    rounding = 1e-5 * jnp.abs(mean).max(axis=0)
+    return jnp.all(apart <= APART * error + rounding, axis=(0, 1))

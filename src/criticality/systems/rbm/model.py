@@ -19,12 +19,11 @@ from jax.scipy.special import log_ndtr, ndtri
 from criticality.nn import bits
 from criticality.nn.streams import stream
 from criticality.systems.rbm import MOST_LOAD, PRIORS, RBM
-from criticality.thermo.series import autocorrelation
+from criticality.thermo.series import agreement, autocorrelation
 
 BLOCK = 64  # patterns that are visited together
 SWEEPS = 64  # of one advance
 LONG = 50.0  # autocorrelation times that a run must have
-APART = 4.0  # standard errors by which energies of two starts differ
 EXACT = jax.lax.Precision.HIGHEST  # of values that are no small integers; a GPU rounds by default
 TAIL = 6.0  # standard deviations, beyond which a Gaussian tail has its asymptotic form
 
@@ -140,7 +139,7 @@ def observe(system: RBM, state: State, data: object) -> dict[str, jax.Array]:
         "autocorrelation_time": time,
         "autocorrelation_time_error": error,
         "long_enough": (~(system.sweeps < LONG * time)).astype(jnp.float32),
-        "starts_agree": _agree(energy),
+        "starts_agree": agreement(energy).astype(jnp.float32),
     }
 
 
@@ -322,14 +321,3 @@ def _deviation(values: jax.Array) -> jax.Array:
     """Give the standard deviation over sweeps and copies."""
     centred = values - values.mean(axis=(2, 3), keepdims=True)
     return jnp.sqrt(jnp.mean(centred**2, axis=(2, 3)))
-
-
-def _agree(energy: jax.Array) -> jax.Array:
-    """Whether all starts have the same energy at each temperature, within the scatter of copies."""
-    copies = energy.shape[-1]
-    each = energy.mean(axis=2)  # [starts, temperatures, copies]
-    mean, square = each.mean(axis=-1), each.var(axis=-1, ddof=1) / copies
-    apart = jnp.abs(mean[:, None] - mean)
-    error = jnp.sqrt(square[:, None] + square)
-    rounding = 1e-5 * jnp.abs(mean).max(axis=0)
-    return jnp.all(apart <= APART * error + rounding, axis=(0, 1)).astype(jnp.float32)

@@ -11,7 +11,8 @@ often as they occur.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import itertools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,17 +55,17 @@ def features(spins: jax.Array) -> jax.Array:
     """
     equal = _equal(spins)
     groups = ((equal.upper, equal.left), (equal.falling, equal.rising), equal.corners)
-    sums = [sum(jnp.sum(part, dtype=jnp.int32) for part in group) for group in groups]
-    return -jnp.stack(sums).astype(jnp.float32)
+    counts = [jnp.sum(sum(part.astype(jnp.int32) for part in group)) for group in groups]
+    return -jnp.stack(counts).astype(jnp.float32)
 
 
 def ordered(spins: jax.Array, states: int) -> jax.Array:
     """Order parameter (q rho - 1)/(q - 1), rho the share of the most frequent state."""
-    most = jnp.max(jnp.stack([jnp.sum(spins == state) for state in range(states)]))
+    most = jnp.max(jnp.zeros(states, jnp.int32).at[spins.reshape(-1)].add(1))
     return (states * most / spins.size - 1) / (states - 1)
 
 
-def random(seed: jax.Array, shape: tuple[int, int], states: int) -> jax.Array:
+def random(seed: jax.Array, shape: tuple[int, ...], states: int) -> jax.Array:
     """Spins int32 that are independent and uniform, from a pair of seeds uint32 [2]."""
     return jnp.floor(states * uniform(seed, shape)).astype(jnp.int32)
 
@@ -81,12 +82,12 @@ def heat_bath(
 ) -> jax.Array:
     """Draw every spin given its eight neighbours: one sweep.
 
-    No two sites of one of the four sublattices share a plaquette, so that these are drawn at once.
+    No two sites of a colour share a plaquette, so that these are drawn at once.
 
     Parameters
     ----------
     spins
-        Integers [rows, columns], both even.
+        Integers [rows, columns], two or more of each.
     couplings
         J_1, J_2, J_3 [3], of any sign.
     temperature
@@ -96,49 +97,57 @@ def heat_bath(
     states
         q.
     """
-    half = tuple(side // 2 for side in spins.shape)
     strength = couplings / temperature
-    parts = [[spins[a::2, b::2] for b in (0, 1)] for a in (0, 1)]
-    for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        rows, columns, across = parts[1 - a][b], parts[a][1 - b], parts[1 - a][1 - b]
-        # the neighbours behind, or ahead, have another number in their sublattice
-        up, left = 1 - 2 * a, 1 - 2 * b
-        beyond = jnp.roll(across, up, 0)
-        around = (
-            *(rows, jnp.roll(rows, up, 0)),
-            *(columns, jnp.roll(columns, left, 1)),
-            *(across, jnp.roll(across, left, 1)),
-            *(beyond, jnp.roll(beyond, left, 1)),
-        )
-        number = uniform(bits.reseed(seed, jnp.int32(2 * a + b)), half)
-        parts[a][b] = _drawn(_gain(around, strength, states), number).astype(spins.dtype)
-    together = jnp.stack([jnp.stack(row, -1) for row in parts], 1)
-    return together.reshape(spins.shape)
+    colours = itertools.product(*(_colours(side) for side in spins.shape))
+    for colour, (rows, columns) in enumerate(colours):
+        wrapped = _barrier(jnp.pad(spins, 1, mode="wrap"))
+        around = {
+            (i, j): wrapped[_moved(rows, 1 + i), _moved(columns, 1 + j)]
+            for i, j in itertools.product((-1, 0, 1), repeat=2)
+        }
+        gain = _gain(around, strength, states)
+        number = uniform(bits.reseed(seed, jnp.int32(colour)), gain.shape[1:])
+        spins = _replaced(spins, rows, columns, _drawn(gain, number))
+    return spins
 
 
-def _gain(around: tuple[jax.Array, ...], strength: jax.Array, states: int) -> jax.Array:
-    """Minus the energies over T [q, rows, columns] of sites in each state, given neighbours.
+def _colours(side: int) -> list[slice]:
+    """Rows, or columns, none of which is next to another of its colour: every second one.
 
-    These are two of the rows, two of the columns, and four between them.
+    The last one of an odd number has a colour of its own.
     """
+    even = side - side % 2
+    return [slice(0, even, 2), slice(1, even, 2), slice(even, side, 2)][: 2 + side % 2]
+
+
+def _moved(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by, part.step)
+
+
+def _replaced(spins: jax.Array, rows: slice, columns: slice, new: jax.Array) -> jax.Array:
+    return spins.at[rows, columns].set(new.astype(spins.dtype))
+
+
+def _gain(around: dict[tuple[int, int], jax.Array], strength: jax.Array, states: int) -> jax.Array:
+    """Minus the energies over T [q, rows, columns] of sites in each state, given neighbours."""
     # written out once: without a barrier they are computed anew for each use
-    around = jax.lax.optimization_barrier(around)
-    every = jnp.arange(states, dtype=around[0].dtype)[:, None, None]
-    equal = [jnp.where(one == every, 1.0, 0.0) for one in around]
-    rows, columns, across = equal[:2], equal[2:4], (equal[4:6], equal[6:])
-    corners = (rows[0] + rows[1]) * (columns[0] + columns[1])
-    for i in (0, 1):
-        for j in (0, 1):
-            corners += (rows[i] + columns[j]) * across[i][j]
-    near = rows[0] + rows[1] + columns[0] + columns[1]
-    gain: jax.Array = strength[0] * near + strength[1] * sum(equal[4:]) + strength[2] * corners
-    return jax.lax.optimization_barrier(gain)
+    around = _barrier(around)
+    every = jnp.arange(states, dtype=around[0, 1].dtype)[:, None, None]
+    equal = {at: jnp.where(one == every, 1.0, 0.0) for at, one in around.items()}
+    near = [equal[at] for at in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+    corners = (near[0] + near[1]) * (near[2] + near[3])
+    across = jnp.zeros_like(corners)
+    for i, j in itertools.product((-1, 1), repeat=2):
+        across += equal[i, j]
+        corners += (equal[i, 0] + equal[0, j]) * equal[i, j]
+    gain = strength[0] * sum(near) + strength[1] * across + strength[2] * corners
+    return jnp.asarray(_barrier(gain))
 
 
 def _drawn(gain: jax.Array, number: jax.Array) -> jax.Array:
     """States drawn with weights exp(gain), by a number in (0, 1) for each site."""
     states = len(gain)
-    weight = jax.lax.optimization_barrier(jnp.exp(gain - gain.max(axis=0)))
+    weight = _barrier(jnp.exp(gain - gain.max(axis=0)))
     below = jnp.tril(jnp.ones((states, states), weight.dtype))
     total = jnp.einsum("ij,j...->i...", below, weight, precision=jax.lax.Precision.HIGHEST)
     return jnp.sum(number * total[-1] > total[:-1], axis=0, dtype=jnp.int32)
@@ -163,28 +172,46 @@ def cluster(
     # corners are at the upper or lower side of a plaquette, and at its left or right one
     right |= frozen[0] | frozen[1] | jnp.roll(frozen[2] | frozen[3], 1, 0)
     down |= frozen[0] | frozen[2] | jnp.roll(frozen[1] | frozen[3], 1, 1)
-    label = _labels(right, down, falling, rising)
+    label = _labels((right, down), (falling, rising), couplings[1] > 0)
     new = random(bits.reseed(seed, jnp.int32(8)), shape, states).reshape(-1)[label]
     return new.astype(spins.dtype)
 
 
-def _labels(right: jax.Array, down: jax.Array, falling: jax.Array, rising: jax.Array) -> jax.Array:
+def _labels(
+    straight: tuple[jax.Array, jax.Array], slanted: tuple[jax.Array, jax.Array], both: jax.Array
+) -> jax.Array:
     """Give the number of the first site of each site's cluster, int32 [rows, columns].
 
     Labels are numbers of sites of the same cluster.  Every site looks for the least label of its
     bonds, tells it to the site that its own label names (without this, labels creep along paths
     bond by bond), and takes over what that one has found, until no bond joins two labels.
+
+    Parameters
+    ----------
+    straight
+        Bonds to the right and down.
+    slanted
+        Those down to the right from a site, and from its right neighbour down to the left.
+    both
+        Whether there may be slanted ones, bool scalar.
     """
-    shape, size = right.shape, right.size
-    bonds = ((right, (0, 1)), (down, (1, 0)), (falling, (1, 1)), (jnp.roll(rising, 1, 1), (1, -1)))
-    ways = [way for bond, (i, j) in bonds for way in ((bond, -i, -j), (_behind(bond, i, j), i, j))]
-    closed = jax.lax.optimization_barrier([jnp.where(bond, 0, size) for bond, _, _ in ways])
+    shape, size = straight[0].shape, straight[0].size
+    falling, rising = slanted
+    near = _walls(((straight[0], (0, 1)), (straight[1], (1, 0))))
+    across = _walls(((falling, (1, 1)), (jnp.roll(rising, 1, 1), (1, -1))))
+
+    def least_of(walls: list[tuple[jax.Array, tuple[int, int]]], label: jax.Array) -> jax.Array:
+        least = label
+        for wall, way in walls:
+            least = jnp.minimum(least, jnp.roll(label, way, (0, 1)) + wall)
+        return least
 
     def step(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         label, _ = state
-        least = label
-        for (_, i, j), wall in zip(ways, closed, strict=True):
-            least = jnp.minimum(least, jnp.roll(label, (i, j), (0, 1)) + wall)
+        least = least_of(near, label)
+        least = jax.lax.cond(
+            both, lambda: jnp.minimum(least, least_of(across, label)), lambda: least
+        )
         new = least.reshape(-1).at[label.reshape(-1)].min(least.reshape(-1))
         return new[new].reshape(shape), jnp.any(least != label)
 
@@ -193,8 +220,15 @@ def _labels(right: jax.Array, down: jax.Array, falling: jax.Array, rising: jax.A
     return label
 
 
-def _behind(bond: jax.Array, i: int, j: int) -> jax.Array:
-    return jnp.roll(bond, (i, j), (0, 1))
+def _walls(
+    bonds: tuple[tuple[jax.Array, tuple[int, int]], ...],
+) -> list[tuple[jax.Array, tuple[int, int]]]:
+    """Give what closes each way, there and back: where no bond is, the number of sites."""
+    found = []
+    for bond, (i, j) in bonds:
+        wall = jnp.where(bond, 0, bond.size)
+        found += [(wall, (-i, -j)), (jnp.roll(wall, (i, j), (0, 1)), (i, j))]
+    return [(_barrier(wall), way) for wall, way in found]
 
 
 def _equal(spins: jax.Array) -> Equal:
@@ -203,3 +237,7 @@ def _equal(spins: jax.Array) -> Equal:
     upper, left, lower, far = spins == right, spins == down, down == across, right == across
     corners = (upper & left, upper & far, lower & left, lower & far)
     return Equal(upper, left, spins == across, right == down, corners)
+
+
+def _barrier(values: Any) -> Any:
+    return jax.lax.optimization_barrier(values)  # type: ignore[no-untyped-call]
