@@ -133,8 +133,8 @@ class LennardJones:
             Phase(name="liquid", letter="L", colour="#f0c987"),
         ),
         rules=(
-            Rule(phase="solid", quantity="solid_share", of="each", above=SOLID),
-            Rule(phase="liquid", quantity="solid_share", of="each", below=SOLID),
+            Rule(phase="solid", quantity="solid_share", above=SOLID),
+            Rule(phase="liquid", quantity="solid_share", below=SOLID),
         ),
         pages="criticality.systems.lennard_jones.figures:pages",
     )
