@@ -8,15 +8,17 @@ U(x) = c . B(x) with features B_k = sum_{i<j} [b_k(r_ij) - b_k(r_c)] over pairs 
   vanishes with its derivative at b.  Below a both keep their values at a: the energy is continuous
   and finite, its derivative jumps there.
 
-Energies are so truncated *and* shifted at r_c, forces truncated.  With a tail, each feature has a
-mean-field term (g = 1 beyond r_c, and inside for the shift that is given back) that depends on the
-volume alone:
+Energies are so truncated *and* shifted at r_c, forces truncated.  With a tail, each power has a
+mean-field term: what lies beyond r_c at g = 1, and the shift of the 4 pi rho r_c^3 / 3 - 1
+neighbours inside, which is given back (one less than at g = 1: an atom is not its own neighbour,
+and dense phases are hardly compressible),
 
-    2 pi N rho [ int_rc^inf b_k r^2 dr + r_c^3 b_k(r_c) / 3 ] = 2 pi N rho n / (3 (n - 3)) r_c^(3-n)
+    2 pi N rho [ int_rc^inf b_k r^2 dr + r_c^3 b_k(r_c) / 3 ] - N b_k(r_c) / 2,
 
-of b_k = r^-n.  The sum is a Hamiltonian like any other, for which dynamics are exact, and which
-approximates the full potential: its pressure from the tail is the usual 2 pi rho^2 / 3 times
-int_rc^inf (-r b_k') r^2 dr [Allen & Tildesley, Computer Simulation of Liquids, 2.8].
+where the bracket is n / (3 (n - 3)) r_c^(3-n) of b_k = r^-n.  It depends on the volume alone, so
+that the sum is a Hamiltonian like any other, for which dynamics are exact, and which approximates
+the full potential: its pressure from the tail is the usual -(2 pi rho^2 / 3) int_rc^inf b_k' r^3 dr
+[Allen & Tildesley, Computer Simulation of Liquids, 2.8].
 
 All pairs are visited, under the nearest-image convention: at hundreds of atoms that is faster than
 neighbour lists.  The cutoff must not exceed half of the shortest side of the box.  Units: k_B and
@@ -109,7 +111,7 @@ def features(basis: Basis, s: jax.Array, box: jax.Array) -> jax.Array:
         q = jnp.minimum(square, _square(basis.cutoff))
         return jnp.stack([jnp.sum(b, axis=1) for b in _shifted(basis, q)])
 
-    return jnp.sum(_rows(s, box, visit), axis=-1) / 2 + tails(basis, s.shape[1], jnp.prod(box))
+    return jnp.sum(_rows(s, box, visit), axis=-1) / 2 + _mean_field(basis, s.shape[1], box)
 
 
 def virial_features(basis: Basis, s: jax.Array, box: jax.Array) -> jax.Array:
@@ -133,7 +135,7 @@ def energy(basis: Basis, s: jax.Array, box: jax.Array, c: jax.Array) -> jax.Arra
         return jnp.sum(_energy(basis, c, square), axis=1)
 
     total = jnp.sum(_rows(s, box, visit)) / 2
-    return total + c @ tails(basis, s.shape[1], jnp.prod(box))
+    return total + c @ _mean_field(basis, s.shape[1], box)
 
 
 def forces(basis: Basis, s: jax.Array, box: jax.Array, c: jax.Array) -> jax.Array:
@@ -148,11 +150,18 @@ def forces(basis: Basis, s: jax.Array, box: jax.Array, c: jax.Array) -> jax.Arra
 
 
 def tails(basis: Basis, atoms: int, volume: ArrayLike) -> jax.Array:
-    """Mean-field terms of the features [F], proportional to 1/V; zeros without a tail."""
+    """Part of the mean-field terms that falls as 1/V [F]; zeros without a tail."""
     edge = jnp.asarray(basis.cutoff, jnp.float32)
     powers = [edge ** (3 - n) * n / (3 * (n - 3)) for n in POWERS]
     every = jnp.stack([*powers, *[jnp.zeros_like(edge)] * basis.terms])
     return jnp.where(basis.tail, 2 * math.pi * atoms**2 / volume * every, 0.0)
+
+
+def _mean_field(basis: Basis, atoms: int, box: jax.Array) -> jax.Array:
+    """All that a tail adds to the features [F]."""
+    own = [-atoms / 2 * jnp.asarray(basis.cutoff, jnp.float32) ** -n for n in POWERS]
+    every = jnp.where(basis.tail, jnp.stack([*own, *[jnp.zeros_like(own[0])] * basis.terms]), 0.0)
+    return tails(basis, atoms, jnp.prod(box)) + every
 
 
 def separations(s: jax.Array, box: jax.Array, rows: jax.Array) -> jax.Array:
