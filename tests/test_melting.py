@@ -1,4 +1,4 @@
-"""Free energies of Lennard-Jones phases against what is exact; who grows in a box with two phases."""
+"""Free energies of Lennard-Jones phases against what is exact; a crystal beside its melt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from criticality.base import InputError, canonical
 from criticality.systems.lennard_jones import lattice
 from criticality.systems.lennard_jones.coexistence import LennardJonesCoexistence
 from criticality.systems.lennard_jones.melting import LennardJonesFreeEnergy
-from criticality.systems.lennard_jones.model import absolute, dynamics, pairs, slab
+from criticality.systems.lennard_jones.model import absolute, pairs, slab
 from criticality.systems.lennard_jones.model.absolute import LIQUID, SOLID
 from criticality.thermo.free_energy import legendre
 
@@ -22,12 +22,23 @@ C = pairs.lennard_jones()
 SEED = jnp.array([3, 14], jnp.uint32)
 
 
-def walked(schedule, basis, temperature, pressure, state, parts):
-    """State after `parts` parts."""
-    step = jax.jit(lambda state: absolute.advance(schedule, basis, C, temperature, pressure, state))
-    while int(state.part) < parts:
-        state = step(state)
-    return state
+SCHEDULE = absolute.Schedule(cells=3, nodes=6, path=2, equilibration=300, samples=20)
+SLAB = slab.Schedule(cells=3, equilibration=16, samples=100)
+
+
+@jax.jit
+def further(cutoff, tail, temperature, state):
+    basis = pairs.Basis(cutoff=cutoff, tail=tail)
+    return absolute.advance(SCHEDULE, basis, C, temperature, 0.0, state)
+
+
+@jax.jit
+def grown(temperature, state):
+    return slab.advance(SLAB, pairs.Basis(cutoff=2.2), C, temperature, 4.11, state)
+
+
+def first_part(window):
+    return int(np.argmax(SCHEDULE.parts[:, 0] >= window))
 
 
 def test_static_energy_is_that_of_the_box():
@@ -36,6 +47,7 @@ def test_static_energy_is_that_of_the_box():
         box = jnp.full(3, (108 / 1.02) ** (1 / 3))
         energy = float(pairs.energy(basis, pairs.fcc(3), box, C)) / 108
         mean_field = 8 * math.pi * 1.02 * (4 / 9 / 2.0**9 - 2 / 3 / 2.0**3)
+        mean_field -= 2 * (2.0**-12 - 2.0**-6)
         exact = lattice.static_energy(1.02, 2.0) - (0 if tail else mean_field)
         assert energy == pytest.approx(exact, rel=2e-6)
 
@@ -47,7 +59,7 @@ def test_static_energy_tends_to_that_of_the_full_potential():
     assert lattice.static_energy(1.05, 3.0) + lattice.missing(1.05, 3.0) == pytest.approx(
         exact, abs=2e-4
     )
-    assert abs(lattice.missing(1.05, 2.2)) > 0.01
+    assert abs(lattice.missing(1.006, 2.5)) > 0.005
 
 
 def test_modes_are_the_eigenvalues_of_the_hessian():
@@ -55,12 +67,16 @@ def test_modes_are_the_eigenvalues_of_the_hessian():
     box, sites = jnp.full(3, (32 / density) ** (1 / 3)), pairs.fcc(2)
     basis = pairs.Basis(cutoff=cutoff, tail=False)
 
-    def energy(flat):
-        return pairs.energy(basis, sites + flat.reshape(3, 32) / box[:, None], box, C)
+    @jax.jit
+    def forces(moved):
+        return pairs.forces(basis, sites + moved.reshape(3, 32) / box[:, None], box, C).reshape(-1)
 
-    hessian = np.asarray(jax.hessian(energy)(jnp.zeros(96)), float)
+    columns = [(forces(-m) - forces(m)) / 4e-3 for m in 2e-3 * jnp.eye(96)]
+    hessian = np.asarray(columns, float)
     exact = np.sort(lattice.modes(2, density, cutoff))
-    np.testing.assert_allclose(np.linalg.eigvalsh(hessian)[3:], exact, rtol=1e-3)
+    found = np.linalg.eigvalsh((hessian + hessian.T) / 2)
+    np.testing.assert_allclose(found[:3], 0, atol=0.05)
+    np.testing.assert_allclose(found[3:], exact, rtol=3e-3)
 
 
 def test_einstein_crystal_of_two_atoms_is_a_molecule():
@@ -103,12 +119,10 @@ def test_size_terms_of_crystal_and_ideal_gas(cells):
 
 def test_a_cold_crystal_has_its_harmonic_free_energy():
     temperature = 0.02
-    schedule = absolute.Schedule(cells=3, nodes=6, path=2, equilibration=300, samples=10)
-    basis = pairs.Basis(cutoff=2.2)
-    state = absolute.begin(schedule, basis, C, temperature, SEED, 1.09)
-    solid = int(np.argmax(schedule.parts[:, 0] >= 2 + schedule.nodes))
-    state = walked(schedule, basis, temperature, 0.0, state, solid)
-    found = absolute.result(schedule, temperature, 0.0, state)
+    state = absolute.begin(SCHEDULE, pairs.Basis(cutoff=2.2), C, temperature, SEED, 1.09)
+    while state.part < first_part(2 + SCHEDULE.nodes):
+        state = further(2.2, True, temperature, state)
+    found = absolute.result(SCHEDULE, temperature, 0.0, state)
     density = float(found.density[0, SOLID])
     per_atom = float(found.free_energy[SOLID] + found.size[SOLID])
     error = float(found.free_energy_error[SOLID])
@@ -119,16 +133,16 @@ def test_a_cold_crystal_has_its_harmonic_free_energy():
 
 
 def test_a_dilute_gas_has_its_second_virial_coefficient():
-    temperature, density, atoms = 1.2, 0.02, 108
-    schedule = absolute.Schedule(cells=3, nodes=4, path=2, equilibration=300, samples=50)
-    basis = pairs.Basis(cutoff=2.5, tail=False)
-    volume = atoms / density
-    state = absolute.begin(schedule, basis, C, temperature, SEED, density / 0.9)
-    gas = int(np.argmax(schedule.parts[:, 0] >= 2 + schedule.nodes))
-    end = int(np.argmax(schedule.parts[:, 0] >= 2 + 2 * schedule.nodes))
-    state = state._replace(part=jnp.int32(gas), series=state.series.at[:2, ..., 1].set(volume))
-    state = walked(schedule, basis, temperature, 0.0, state, end)
-    mean, error, weight = absolute.integrands(schedule, state)
+    temperature, density, atoms = 1.2, 0.02, SCHEDULE.atoms
+    state = absolute.begin(
+        SCHEDULE, pairs.Basis(cutoff=2.5, tail=False), C, temperature, SEED, density / 0.9
+    )
+    series = state.series.at[:2, ..., 1].set(atoms / density)  # as if pressure had chosen it
+    gas, end = (first_part(2 + n * SCHEDULE.nodes) for n in (1, 2))
+    state = state._replace(part=jnp.int32(gas), series=series)
+    while state.part < end:
+        state = further(2.5, False, temperature, state)
+    mean, error, weight = absolute.integrands(SCHEDULE, state)
     found, error = float(mean[LIQUID] @ weight), math.sqrt(error[LIQUID] ** 2 @ weight**2)
 
     def mayer(r):
@@ -136,7 +150,7 @@ def test_a_dilute_gas_has_its_second_virial_coefficient():
         return -2 * math.pi * math.expm1(-u / temperature) * r**2
 
     second = quad(mayer, 1e-3, 2.5, points=(0.9, 1.1))[0]
-    assert error < 0.06 * abs(second) * density
+    assert error < 0.1 * abs(second) * density
     # the third coefficient is of order 1 here: another 0.5 rho^2
     assert abs(found - (1 - 1 / atoms) * second * density) < 3.5 * error + density**2
 
@@ -154,7 +168,7 @@ def test_melting_temperature_of_known_enthalpies():
     for window in range(2 + 2 * schedule.nodes, schedule.windows):
         series[window] = series[window % 2]
     state = state._replace(series=jnp.asarray(series, jnp.float32), temperatures=temperatures)
-    found = absolute.result(schedule, temperature, pressure, state)
+    found = jax.jit(lambda s: absolute.result(schedule, temperature, pressure, s))(state)
     gap = 1.1 + pressure * 0.12
     exact = 1 / (1 / temperature - float(found.delta_phi[0]) / gap)
     assert float(found.melting_temperature) == pytest.approx(exact, rel=1e-4)
@@ -166,33 +180,12 @@ def test_melting_temperature_of_known_enthalpies():
     )
 
 
-def test_springs_of_an_einstein_crystal_alone():
-    # at the last node almost nothing of the potential is left: E has 3/2 (N - 1) T
-    springs = dynamics.Springs(50.0, pairs.fcc(2))
-    potential = dynamics.Potential(basis=pairs.Basis(cutoff=1.4), c=C, scale=0.0, springs=springs)
-    box = jnp.full(3, 32.0 ** (1 / 3))
-    at = dynamics.begin(potential, pairs.fcc(2), box, 0.7, SEED, fixed_centre=True)
-
-    def sample(at, i):
-        at = dynamics.langevin(
-            potential, at, 0.7, SEED + 1, dt=0.02, friction=5.0, steps=10, first=10 * i,
-            fixed_centre=True,
-        )  # fmt: skip
-        return at, dynamics.spring_energy(springs, at.s, at.box)
-
-    energies = np.asarray(jax.lax.scan(sample, at, jnp.arange(2000))[1])[50:]
-    assert energies.mean() == pytest.approx(1.5 * 31 * 0.7, rel=0.01)
-
-
 @pytest.mark.parametrize(("temperature", "sign"), [(0.85, 1), (1.2, -1)])
 def test_the_crystal_grows_below_melting_and_melts_above(temperature, sign):
-    schedule = slab.Schedule(cells=3, equilibration=16, samples=100)
-    basis = pairs.Basis(cutoff=2.2)
-    state = slab.begin(schedule, basis, C, temperature, SEED)
-    step = jax.jit(lambda state: slab.advance(schedule, basis, C, temperature, 4.11, state))
-    while not bool(slab.finished(schedule, state)):
-        state = step(state)
-    found = slab.result(schedule, 4.11, state)
+    state = slab.begin(SLAB, pairs.Basis(cutoff=2.2), C, temperature, SEED)
+    while not slab.finished(SLAB, state):
+        state = grown(temperature, state)
+    found = slab.result(SLAB, 4.11, state)
     crystal, molten = state.series[31, 0], state.series[47, 0]
     assert crystal > 0.95
     assert 0.3 < molten < 0.75
