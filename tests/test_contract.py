@@ -37,6 +37,8 @@ GOLDEN_KEYS = {
     "grokking_theory": "9f3530ff160e61a566be8e315706741e2127c97b436a130614540d87e6aa2464",
     "lennard_jones_free_energy": "2008d3747fdf8fdc2462eaf15b30054df76840efc6e2df598ec2f3d68050ea90",
     "lennard_jones": "9318050978983044ad84ee426baff1268342659d9195848ebb1a56d2f5afb98c",
+    "lennard_jones_coexistence": "5a4c6285c668eb3f59227ed40cfbd0f37ab381cf9e9860933e532e4501e34344",
+    "lennard_jones_free_energy": "f6a2739544ee5654db5cc52f48e2e26b5f751c85afda087b13a3fd386f14df8a",
     "mean_variance": "8bfbc226cad3c47ad698fd81e86d453a714e1af3d7aecddb3df02b83471ce33b",
     "mean_variance_sweep": "23042c7d4544b0e94e382157a78ff55a74b41bfbcee56e2b977198909ff9dbd0",
     "mean_variance_theory": "079516eb11baedb9fec207aa5327f977c02ba4b2fda82004bc44003689eb341b",

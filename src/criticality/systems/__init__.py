@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from criticality.systems.grokking.network import GrokkingNetwork
     from criticality.systems.grokking.theory import EffectiveTheory
     from criticality.systems.lennard_jones.atoms import LennardJones
+    from criticality.systems.lennard_jones.coexistence import LennardJonesCoexistence
     from criticality.systems.lennard_jones.melting import LennardJonesFreeEnergy
     from criticality.systems.lennard_jones.refinement import LennardJonesRefinement
     from criticality.systems.mean_variance.field import MeanVarianceField
@@ -34,6 +35,9 @@ BUILT_IN = {
     "grokking": "criticality.systems.grokking.network:GrokkingNetwork",
     "grokking_theory": "criticality.systems.grokking.theory:EffectiveTheory",
     "lennard_jones": "criticality.systems.lennard_jones.atoms:LennardJones",
+    "lennard_jones_coexistence": (
+        "criticality.systems.lennard_jones.coexistence:LennardJonesCoexistence"
+    ),
     "lennard_jones_free_energy": (
         "criticality.systems.lennard_jones.melting:LennardJonesFreeEnergy"
     ),
@@ -58,6 +62,7 @@ __all__ = [
     "EffectiveTheory",
     "GrokkingNetwork",
     "LennardJones",
+    "LennardJonesCoexistence",
     "LennardJonesFreeEnergy",
     "LennardJonesRefinement",
     "LookupNetwork",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import itertools
 import logging
 import math
@@ -67,10 +68,8 @@ def inefficiency(series: ArrayLike) -> float:
     x = np.asarray(series, float)
     if np.ptp(x) == 0:
         return 1.0
-    with _quiet():
-        from pymbar import timeseries
-
-        return float(timeseries.statistical_inefficiency(x))
+    with _pymbar() as pymbar:
+        return float(pymbar.timeseries.statistical_inefficiency(x))
 
 
 def mean(series: ArrayLike) -> tuple[Estimate, tuple[Flag, ...]]:
@@ -133,9 +132,7 @@ def mbar(
         for k, u in enumerate(every)
     ]
     counts = np.array([u.shape[1] for u in thin])
-    with _quiet(), _wide():
-        import pymbar
-
+    with _pymbar() as pymbar:
         protocol = ({"method": "adaptive"},)  # SciPy's warns of options that pymbar gives it
         solved = pymbar.MBAR(np.concatenate(thin, axis=1), counts, solver_protocol=protocol)
         found = solved.compute_free_energy_differences()
@@ -159,8 +156,10 @@ def _normal(value: float, error: float, n: int, method: str) -> Estimate:
     )
 
 
-def _independent(series: Array) -> slice:
-    return slice(None, None, math.ceil(inefficiency(series)))
+def _independent(series: Array) -> NDArray[np.intp]:
+    """Numbers of samples that are one inefficiency apart."""
+    apart = inefficiency(series)
+    return np.floor(np.arange(0, len(series) - 0.5, apart)).astype(np.intp)
 
 
 def _few(counts: Sequence[float], what: str, numbers: Any = None) -> tuple[Flag, ...]:
@@ -178,28 +177,27 @@ def _poor(pair: str, shared: float) -> Flag:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep pymbar's advice about JAX off the screen; what it doubts is raised or flagged here."""
-    logger = logging.getLogger("pymbar")
-    level = logger.level
+def _pymbar() -> Iterator[Any]:
+    """Give pymbar on NumPy, without its advice about JAX on the screen.
+
+    With JAX it would compile anew for every number of samples, and leave the whole process in 64
+    bits: so JAX is out of sight when it is imported, and if somebody else was first, the precision
+    is given back.
+    """
+    logger, jax = logging.getLogger("pymbar"), sys.modules.get("jax")
+    level, wide = logger.level, jax and jax.config.jax_enable_x64
     logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        if "pymbar" not in sys.modules:
+            sys.modules["jax"] = None  # type: ignore[assignment]
+            try:
+                importlib.import_module("pymbar")
+            finally:
+                del sys.modules["jax"]
+                if jax:
+                    sys.modules["jax"] = jax
+        yield importlib.import_module("pymbar")
     finally:
         logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _wide() -> Iterator[None]:
-    """Give back the precision of JAX, which pymbar sets to 64 bits for the whole process."""
-    import pymbar.mbar  # noqa: F401  it imports JAX, where there is one
-
-    jax = sys.modules.get("jax")
-    if jax is None:
-        yield
-        return
-    before = jax.config.jax_enable_x64
-    try:
-        yield
-    finally:
-        jax.config.update("jax_enable_x64", before)
+        if jax:
+            jax.config.update("jax_enable_x64", wide)

@@ -21,8 +21,9 @@ FAR = 16.0  # distance beyond which a sum over shells is an integral
 def static_energy(density: float, cutoff: float) -> float:
     """Energy an atom of the lattice at rest, with cutoff, shift and mean-field tail."""
     r = np.linalg.norm(_vectors(cutoff, density), axis=1)
-    tail = 8 * math.pi * density * (4 / 9 / cutoff**9 - 2 / 3 / cutoff**3)
-    return float(0.5 * np.sum(_pair(r) - _pair(np.array(cutoff))) + tail)
+    edge = float(_pair(np.array(cutoff)))
+    tail = 8 * math.pi * density * (4 / 9 / cutoff**9 - 2 / 3 / cutoff**3) - edge / 2
+    return float(0.5 * np.sum(_pair(r) - edge)) + tail
 
 
 def missing(density: float, cutoff: float) -> float:

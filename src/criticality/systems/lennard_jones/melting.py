@@ -192,7 +192,10 @@ class LennardJonesFreeEnergy:
         static=True,
     )
     samples: int = control(
-        100, doc="samples a block; a window has 10 blocks", interval="[1, 100000]", static=True
+        60,
+        doc="samples a block, one in 10 steps, in 40 of the scaled liquid; a window has 10 blocks",
+        interval="[1, 100000]",
+        static=True,
     )
     dt: float = like(LennardJones, "dt", 0.005)
 
@@ -200,7 +203,14 @@ class LennardJonesFreeEnergy:
     def tiny(cls) -> LennardJonesFreeEnergy:
         """Give a preset that runs in seconds."""
         return cls(
-            cells=2, cutoff=1.5, nodes=2, path=2, equilibration=10, samples=1, dt=0.001, pressure=1
+            cells=3,
+            cutoff=1.6,
+            density=0.5,
+            nodes=2,
+            path=2,
+            equilibration=10,
+            samples=1,
+            dt=0.001,
         )
 
     @property
@@ -227,6 +237,6 @@ class LennardJonesFreeEnergy:
 
     def work(self) -> float:
         """FLOP of one realization: all pairs a step."""
-        windows = 2 * self.path + 3 * self.nodes  # those of the liquid are twice as long
+        windows = 2 * self.path + 5 * self.nodes  # those of the scaled liquid are 4 times as long
         steps = windows * (NPT * BLOCKS * self.samples + self.equilibration)
         return PAIR * self.atoms**2 * steps

@@ -46,7 +46,7 @@ from criticality.thermo.free_energy import legendre
 
 SOLID, LIQUID = 0, 1
 FRICTION = 5.0  # energies forget fastest: 1 and 30 take twice as long
-LONGER = 2  # windows of the scaled liquid, whose energies fluctuate most
+LONGER = 4  # windows of the scaled liquid, whose energies fluctuate most
 MOVE = 0.35  # width of moves of ln V, over sqrt(N): some half are accepted
 MELT = 0.05  # scale of the potential at which the lattice is molten, of the first liquid
 LARGEST = 0.05  # step along temperature, relative
