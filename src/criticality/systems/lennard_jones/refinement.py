@@ -32,10 +32,11 @@ class LennardJonesRefinement:
     and r^-6, and a pair term sum_h v_h tanh(w_h y + b_h) of a small neural network, y the scaled
     square of the distance, times a window that vanishes at the cutoff.
 
-    A realization finds its own melting temperatures by absolute free energies, refines with
-    continuation of the target (`criticality.thermo.refinement`), measures the melting temperatures
-    of the refined potential anew by absolute free energies, from simulations of their own, and
-    compares what was not fitted with the true potential: diffusion and g(r) of the liquid.
+    A realization finds the melting line of its given potential, by absolute free energies at the
+    middle pressure and integration along the line; refines with continuation of the target
+    (`criticality.thermo.refinement`); measures the melting line of the refined potential anew in
+    the first way, from simulations of their own; and compares what was not fitted with the true
+    potential: diffusion and g(r) of the liquid.
     """
 
     card: ClassVar[Card] = Card(
@@ -224,7 +225,13 @@ class LennardJonesRefinement:
         0.1, doc="relative change of a power that costs 1 in the loss", interval="(0, inf)"
     )
     neural_width: float = control(
-        0.3, doc="change of a weight of the pair term that costs 1", interval="(0, inf)"
+        0.1, doc="change of a weight of the pair term that costs 1", interval="(0, inf)"
+    )
+    gamma: float = control(
+        1.0,
+        symbol=r"$\gamma$",
+        doc="weight of squared free-energy differences of the boxes, over k_B T",
+        interval="(0, inf)",
     )
     density_weight: float = control(
         0.0,
@@ -273,11 +280,18 @@ class LennardJonesRefinement:
     spacing: int = control(
         5, unit="move", doc="of the volume between two of them", interval="[1, 10000]", static=True
     )
+    line: int = control(
+        4,
+        unit="step",
+        doc="along the melting line from one state point to the next",
+        interval="[1, 1000]",
+        static=True,
+    )
     nodes: int = control(
         10, doc="of each integral of an absolute free energy", interval="[4, 40]", static=True
     )
     samples: int = control(
-        25,
+        100,
         doc="of each tenth of a window of an absolute free energy, every 10 steps",
         interval="[2, 100000]",
         static=True,
@@ -327,6 +341,7 @@ class LennardJonesRefinement:
             snapshots=4,
             spacing=1,
             nodes=4,
+            line=1,
             samples=2,
             blocks=2,
             dt=0.005,
@@ -357,6 +372,7 @@ class LennardJonesRefinement:
         boxes = 2 * self.states * self.replicas
         step = 10 * (self.equilibration + self.snapshots * self.spacing)
         rounds = self.rounds / 2 * boxes * step
-        absolute = 2 * self.states * (2 * self.nodes + 6) * (1000 + 100 * self.samples)
+        line = 2 * self.line * (self.states - 1) * 2 * self.replicas * step
+        absolute = 2 * (2 * self.nodes + 6) * (1000 + 100 * self.samples)
         compared = 3 * self.states * (self.blocks + 1) * 5 / self.dt
-        return PAIR * self.atoms**2 * (rounds + absolute + compared)
+        return PAIR * self.atoms**2 * (rounds + line + absolute + compared)

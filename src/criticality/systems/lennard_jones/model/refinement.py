@@ -1,9 +1,16 @@
-"""One realization of a refinement: free energies, refinement, free energies anew, comparison.
+"""One realization of a refinement: a melting line, the refinement, the line anew, a comparison.
 
-Stages, each a state machine of its own: absolute free energies of the given potential at every
-state point; the refinement, which begins with the boxes that they leave; absolute free energies of
-the refined potential, on the lattice and molten anew; the liquid under the given, the refined and
-the true potential.
+Stages, each a state machine of its own:
+
+1. absolute free energies of both phases of the given potential at the middle pressure;
+2. from there along its melting line to the other pressures: at every step in P both phases are
+   sampled, Delta phi is integrated by the trapezoidal rule, d phi = U d(1/T) + V d(P/T), and T
+   follows so that it stays zero [as Kofke, Mol. Phys. 78, 1331 (1993)];
+3. the refinement, which begins with the boxes that these leave;
+4. and 5. the same as 1. and 2. of the refined potential, from the lattice and molten anew;
+6. the liquid under the given, the refined and the true potential.
+
+The error of the first is common to all state points: it moves the line, and does not bend it.
 """
 
 from __future__ import annotations
@@ -22,7 +29,7 @@ from criticality.systems.lennard_jones.model import absolute, dynamics, measure,
 from criticality.systems.lennard_jones.refinement import MODELS, LennardJonesRefinement
 from criticality.thermo import refinement
 
-START, REFINE, VERIFY, COMPARE, DONE = range(5)
+ANCHOR, LINE, REFINE, ANCHOR_ANEW, LINE_ANEW, COMPARE, DONE = range(7)
 SOLID = 0.5  # share of solid-like atoms
 FRICTION = 5.0  # of sampling: energies forget fastest
 WEAK = 0.1  # of diffusion, which it lowers by some WEAK D / T
@@ -36,14 +43,16 @@ LEAST = 0.15  # of the scale of the potential energy, that of the pair term
 
 
 class Melting(NamedTuple):
-    """What absolute calculations found, [states] each.
+    """What is known of a melting line, [states] each.
 
     Attributes
     ----------
     temperature, error
         Of melting.
     last, phi, phi_error
-        The last temperature that was sampled, Delta phi of the box there, and its error.
+        The temperature that was sampled, Delta phi of the box there, and its error along the line.
+    anchor_error
+        That of Delta phi at the middle pressure, which all share: [].
     kept
         1 where both phases stayed what they were.
     """
@@ -53,7 +62,32 @@ class Melting(NamedTuple):
     last: jax.Array
     phi: jax.Array
     phi_error: jax.Array
+    anchor_error: jax.Array
     kept: jax.Array
+
+
+class Point(NamedTuple):
+    """Both phases at one point of the line; all of the box.
+
+    Attributes
+    ----------
+    boxes
+        Leaves [2, replicas, ...].
+    temperature, pressure
+        Where.
+    phi, variance
+        Delta phi, and its variance along the line.
+    energy, volume
+        Differences of the means, liquid - solid.
+    """
+
+    boxes: dynamics.Particles
+    temperature: jax.Array
+    pressure: jax.Array
+    phi: jax.Array
+    variance: jax.Array
+    energy: jax.Array
+    volume: jax.Array
 
 
 class Liquids(NamedTuple):
@@ -82,9 +116,11 @@ class State(NamedTuple):
     key
         Root key.
     stage, item, block
-        int32: stage, state point (and model) that it is at, block of the comparison.
+        int32: stage, what of it comes next, block of the comparison.
     calculation
         The absolute calculation that is going on.
+    anchor, at
+        Where the line was begun, and where it has come to.
     simulators
         Boxes of the refinement's start, leaves [states, 2, replicas, ...].
     before, after
@@ -100,6 +136,8 @@ class State(NamedTuple):
     item: jax.Array
     block: jax.Array
     calculation: absolute.State
+    anchor: Point
+    at: Point
     simulators: dynamics.Particles
     before: Melting
     after: Melting
@@ -109,13 +147,21 @@ class State(NamedTuple):
 
 def begin(system: LennardJonesRefinement, key: jax.Array, data: object) -> State:
     """Nothing is known but the potential."""
-    _atoms, states = system.atoms, system.states
+    states = system.states
     problem = _problem(system, key)
-    calculation = _calculation(system, key, problem.theta, START, jnp.int32(0))
+    calculation = _calculation(system, problem, key, problem.theta, ANCHOR)
     box = calculation.free[0]
-    shape = (states, 2, system.replicas)
-    simulators = jax.tree.map(lambda x: jnp.broadcast_to(x, (*shape, *x.shape)), box)
+
+    def copies(*shape: int) -> dynamics.Particles:
+        many: dynamics.Particles = jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (*shape, system.replicas, *x.shape)), box
+        )
+        return many
+
+    point = Point(copies(2), *(jnp.float32(0) for _ in Point._fields[1:]))
+    simulators = copies(states, 2)
     unknown = Melting(*(jnp.full(states, jnp.nan) for _ in Melting._fields))
+    unknown = unknown._replace(anchor_error=jnp.float32(jnp.nan))
     liquids = Liquids(
         box,
         jnp.full((len(MODELS), states, system.blocks), jnp.nan),
@@ -124,10 +170,12 @@ def begin(system: LennardJonesRefinement, key: jax.Array, data: object) -> State
     zero = jnp.int32(0)
     return State(
         key,
-        jnp.int32(START),
+        jnp.int32(ANCHOR),
         zero,
         zero,
         calculation,
+        point,
+        point,
         simulators,
         unknown,
         unknown,
@@ -141,8 +189,15 @@ def begin(system: LennardJonesRefinement, key: jax.Array, data: object) -> State
 def advance(system: LennardJonesRefinement, state: State, data: object) -> State:
     """Do a piece of the present stage."""
     problem = _problem(system, state.key)
-    stages = (_started, _refined, _verified, _compared)
-    branches = [lambda s, f=f: f(system, problem, s) for f in stages]
+    theta, new = problem.theta, state.refined.theta
+    branches = [
+        lambda s: _anchored(system, problem, s, theta, ANCHOR),
+        lambda s: _walked(system, problem, s, theta, LINE),
+        lambda s: _refined(system, problem, s),
+        lambda s: _anchored(system, problem, s, new, ANCHOR_ANEW),
+        lambda s: _walked(system, problem, s, new, LINE_ANEW),
+        lambda s: _compared(system, problem, s),
+    ]
     after: State = jax.lax.switch(state.stage, branches, state)
     return after
 
@@ -239,6 +294,7 @@ def _problem(system: LennardJonesRefinement, key: jax.Array) -> refinement.Probl
         floor=system.floor,
         observables=lambda c, features, volume: (system.atoms / volume)[..., None],
         targets=lines[..., None],
+        gamma=system.gamma,
         gammas=jnp.reshape(system.density_weight, (1,)),
         settle=system.settle,
         rounds=system.rounds,
@@ -349,92 +405,208 @@ def _sampler(system: LennardJonesRefinement) -> refinement.Sampler:
 # --- stages ----------------------------------------------------------------------------------
 
 
-def _calculation(
-    system: LennardJonesRefinement, key: jax.Array, theta: jax.Array, stage: int, item: jax.Array
-) -> absolute.State:
-    seed = bits.seeds(stream(key, "absolute", jnp.float32(stage), item), (2,))
-    return absolute.begin(
-        _schedule(system),
-        _basis(system),
-        _coefficients(system, theta),
-        _guess(system, stage, item),
-        seed,
-        0.98 * jnp.asarray(system.sigma, jnp.float32) ** -3,
-    )
+def _middle(system: LennardJonesRefinement) -> int:
+    return system.states // 2
 
 
-def _guess(system: LennardJonesRefinement, stage: int, item: jax.Array) -> jax.Array:
-    """Where an absolute calculation begins: of the given potential by corresponding states."""
-    pressure = jnp.linspace(system.lowest, system.highest, system.states, dtype=jnp.float32)[item]
-    if stage == VERIFY:
-        return system.target * _melting_line(pressure)
+def _grid(system: LennardJonesRefinement) -> tuple[list[int], int]:
+    """Numbers of the pressures that the line visits from the middle, first down; and their gap."""
+    gap = system.line
+    middle, last = _middle(system) * gap, (system.states - 1) * gap
+    return [*range(middle - 1, -1, -1), *range(middle + 1, last + 1)], middle
+
+
+def _guess(system: LennardJonesRefinement, problem: refinement.Problem, stage: int) -> jax.Array:
+    """Where the anchor begins: at the target, or, by corresponding states, where it should be."""
+    if stage == ANCHOR_ANEW:
+        return problem.temperature[_middle(system)]
+    pressure = problem.pressure[_middle(system)]
     reduced = pressure * jnp.asarray(system.sigma, jnp.float32) ** 3 / system.epsilon
     return system.epsilon * _melting_line(reduced)
 
 
-def _calculated(
+def _calculation(
+    system: LennardJonesRefinement,
+    problem: refinement.Problem,
+    key: jax.Array,
+    theta: jax.Array,
+    stage: int,
+) -> absolute.State:
+    return absolute.begin(
+        _schedule(system),
+        _basis(system),
+        _coefficients(system, theta),
+        _guess(system, problem, stage),
+        bits.seeds(stream(key, "absolute", jnp.float32(stage)), (2,)),
+        0.98 * jnp.asarray(system.sigma, jnp.float32) ** -3,
+    )
+
+
+def _anchored(
     system: LennardJonesRefinement,
     problem: refinement.Problem,
     state: State,
     theta: jax.Array,
     stage: int,
-    known: Melting,
-) -> tuple[State, Melting]:
-    """Advance the absolute calculation of one state point; note what it found, begin the next."""
-    schedule, item = _schedule(system), state.item
-    guess, pressure = _guess(system, stage, item), problem.pressure[item]
+) -> State:
+    """Advance the absolute calculation; at its end both phases are known at one point."""
+    schedule, middle = _schedule(system), _middle(system)
+    guess, pressure = _guess(system, problem, stage), problem.pressure[middle]
     c = _coefficients(system, theta)
     now = absolute.advance(schedule, _basis(system), c, guess, pressure, state.calculation)
-    done = absolute.finished(schedule, now)
+    state = state._replace(calculation=now)
 
-    def note(known: Melting) -> Melting:
+    def ended(state: State) -> State:
         found = absolute.result(schedule, guess, pressure, now)
         shares = absolute.solid_shares(now)
-        kept = (shares[0] > SOLID) & (shares[1] < SOLID)
-        row = Melting(
-            found.melting_temperature,
-            found.melting_temperature_error,
+        atoms = system.atoms
+        volume = atoms * (1 / found.density[-1, 1] - 1 / found.density[-1, 0])
+        enthalpy = atoms * (found.enthalpy[-1, 1] - found.enthalpy[-1, 0])
+
+        def copies(*boxes: jax.Array) -> jax.Array:
+            both = jnp.stack(boxes)
+            return jnp.broadcast_to(both[:, None], (2, system.replicas, *both.shape[1:]))
+
+        point = Point(
+            jax.tree.map(copies, *now.free),
             found.temperatures[-1],
-            found.delta_phi[-1] * system.atoms,
-            found.delta_phi_error[-1] * system.atoms,
-            kept.astype(jnp.float32),
+            pressure,
+            found.delta_phi[-1] * atoms,
+            jnp.float32(0),
+            enthalpy - pressure * volume,
+            volume,
         )
-        return Melting(*(all.at[item].set(new) for all, new in zip(known, row, strict=True)))
+        error = found.delta_phi_error[-1] * atoms
+        kept = (shares[0] > SOLID) & (shares[1] < SOLID)
+        known = _noted(_known(state, stage)._replace(anchor_error=error), middle, point, kept)
+        state = _with_known(state, stage, known)._replace(anchor=point, at=point)
+        if stage == ANCHOR:
+            state = _left(state, middle, point)
+        state = _next(state)
+        return state if _grid(system)[0] else _line_ended(system, problem, state, stage + 1)
 
-    known = jax.lax.cond(done, note, lambda known: known, known)
-    boxes = jax.tree.map(lambda *x: jnp.stack(x), *now.free)  # [2, ...]
+    after: State = jax.lax.cond(absolute.finished(schedule, now), ended, lambda state: state, state)
+    return after
 
-    def put(every: jax.Array, new: jax.Array) -> jax.Array:
-        copies = jnp.broadcast_to(new[:, None], every.shape[1:])
-        return jnp.where(done, every.at[item].set(copies), every)
 
-    following = jnp.minimum(item + 1, system.states - 1)
-    fresh = _calculation(system, state.key, theta, stage, following)
-    calculation = jax.tree.map(lambda a, b: jnp.where(done, a, b), fresh, now)
-    simulators = state.simulators
-    if stage == START:
-        simulators = jax.tree.map(put, simulators, boxes)
-    state = state._replace(
-        calculation=calculation, simulators=simulators, item=item + done.astype(jnp.int32)
+def _walked(
+    system: LennardJonesRefinement,
+    problem: refinement.Problem,
+    state: State,
+    theta: jax.Array,
+    stage: int,
+) -> State:
+    """Go on to the next pressure of the line, and sample both phases there."""
+    order, middle = _grid(system)
+    if not order:
+        return state
+    number = jnp.asarray(order)[state.item]
+    first = (state.item == 0) | (state.item == middle)  # of either direction
+    at: Point = jax.tree.map(lambda a, b: jnp.where(first, a, b), state.anchor, state.at)
+    gap = (system.highest - system.lowest) / max(1, system.line * (system.states - 1))
+    pressure = jnp.float32(system.lowest) + number * gap
+    c = _coefficients(system, theta)
+
+    # Delta phi = 0 there, if U and V stayed as they are
+    inverse = (at.energy + at.pressure * at.volume) / at.temperature - at.phi
+    inverse /= at.energy + pressure * at.volume
+    temperature = 1 / inverse
+    beta, work = inverse - 1 / at.temperature, pressure * inverse - at.pressure / at.temperature
+
+    sample, key = _sampler(system), stream(state.key, "line", jnp.float32(stage), state.item)
+
+    def one(given: tuple[dynamics.Particles, jax.Array]) -> tuple[dynamics.Particles, jax.Array]:
+        boxes, phase = given
+        boxes, found = sample(
+            jax.random.fold_in(key, phase), boxes, phase, c, temperature, pressure
+        )
+        energy = jnp.einsum("rsf,f->rs", found.features, c, precision=jax.lax.Precision.HIGHEST)
+        return boxes, jnp.stack([energy, found.volume, found.order])
+
+    boxes, series = jax.lax.map(one, (at.boxes, jnp.arange(2)))
+    energy, volume, order_ = jnp.mean(series, axis=(2, 3)).T
+    energy, volume = energy[1] - energy[0], volume[1] - volume[0]
+    # a point counts in both steps that it ends, so that its noise comes in once as a whole
+    noise = beta * series[:, 0] + work * series[:, 1]
+    blocks = noise.reshape(2, -1, max(1, system.snapshots // 4))  # of a quarter of a series
+    spread = jnp.sum(jnp.var(blocks.mean(axis=2), axis=1, ddof=1)) / blocks.shape[1]
+    point = Point(
+        boxes,
+        temperature,
+        pressure,
+        at.phi + beta * (at.energy + energy) / 2 + work * (at.volume + volume) / 2,
+        at.variance + spread,
+        energy,
+        volume,
     )
-    return state, known
+    kept = (order_[0] > SOLID) & (order_[1] < SOLID)
+    place = number // system.line
+    known = _known(state, stage)
+    there = number % system.line == 0
+    noted = _noted(known, place, point, kept)
+    known = jax.tree.map(lambda a, b: jnp.where(there, a, b), noted, known)
+    state = _with_known(state, stage, known)._replace(at=point, item=state.item + 1)
+    if stage == LINE:
+        left = _left(state, place, point).simulators
+        chosen = jax.tree.map(lambda a, b: jnp.where(there, a, b), left, state.simulators)
+        state = state._replace(simulators=chosen)
+    ends = state.item == len(order)
+    after: State = jax.lax.cond(
+        ends, lambda s: _line_ended(system, problem, s, stage), lambda s: s, state
+    )
+    return after
 
 
-def _started(system: LennardJonesRefinement, problem: refinement.Problem, state: State) -> State:
-    state, before = _calculated(system, problem, state, problem.theta, START, state.before)
-    state = state._replace(before=before)
-
-    def on(state: State) -> State:
-        groups = system.replicas * problem.blocks
-        key = stream(state.key, "refinement")
-        phi = refinement.scattered(key, before.phi, before.phi_error, groups)
-        begun = refinement.begin(problem, key, state.simulators, before.last, phi)
-        return _next(state)._replace(refined=begun)
-
+def _line_ended(
+    system: LennardJonesRefinement, problem: refinement.Problem, state: State, stage: int
+) -> State:
+    """Begin the refinement, or the comparison."""
+    state = _next(state)
+    if stage == LINE_ANEW:
+        return state
+    before, groups = state.before, system.replicas * problem.blocks
+    common, own = (stream(state.key, "errors", jnp.float32(part)) for part in range(2))
+    anchor, zero = before.anchor_error[None], jnp.zeros(1)
+    phi = refinement.scattered(own, before.phi, before.phi_error, groups)
+    phi = phi + refinement.scattered(common, zero, anchor, groups)
+    key = stream(state.key, "refinement")
+    begun = refinement.begin(problem, key, state.simulators, before.last, phi)
+    state = state._replace(refined=begun)
     # a potential whose own transition is not known cannot be refined
-    state = jax.lax.cond(state.item == system.states, on, lambda state: state, state)
-    lost = (state.stage == REFINE) & _lost(state)
-    return state._replace(stage=jnp.where(lost, DONE, state.stage))
+    return state._replace(stage=jnp.where(_lost(state), DONE, state.stage))
+
+
+def _known(state: State, stage: int) -> Melting:
+    return state.before if stage in (ANCHOR, LINE) else state.after
+
+
+def _with_known(state: State, stage: int, known: Melting) -> State:
+    early = stage in (ANCHOR, LINE)
+    return state._replace(before=known) if early else state._replace(after=known)
+
+
+def _noted(known: Melting, place: jax.Array | int, point: Point, kept: jax.Array) -> Melting:
+    """Note a point of the line as that of one state."""
+    enthalpy = point.energy + point.pressure * point.volume
+    melting = 1 / (1 / point.temperature - point.phi / enthalpy)
+    error = jnp.hypot(known.anchor_error, jnp.sqrt(point.variance)) * melting**2 / enthalpy
+    return Melting(
+        known.temperature.at[place].set(melting),
+        known.error.at[place].set(jnp.abs(error)),
+        known.last.at[place].set(point.temperature),
+        known.phi.at[place].set(point.phi),
+        known.phi_error.at[place].set(jnp.sqrt(point.variance)),
+        known.anchor_error,
+        known.kept.at[place].set(kept.astype(jnp.float32)),
+    )
+
+
+def _left(state: State, place: jax.Array | int, point: Point) -> State:
+    """Leave the boxes of a point to the refinement."""
+    simulators = jax.tree.map(
+        lambda all, new: all.at[place].set(new), state.simulators, point.boxes
+    )
+    return state._replace(simulators=simulators)
 
 
 def _refined(system: LennardJonesRefinement, problem: refinement.Problem, state: State) -> State:
@@ -442,20 +614,11 @@ def _refined(system: LennardJonesRefinement, problem: refinement.Problem, state:
     state = state._replace(refined=refined)
 
     def on(state: State) -> State:
-        fresh = _calculation(system, state.key, refined.theta, VERIFY, jnp.int32(0))
+        fresh = _calculation(system, problem, state.key, refined.theta, ANCHOR_ANEW)
         return _next(state)._replace(calculation=fresh)
 
     state = jax.lax.cond(refinement.finished(refined), on, lambda state: state, state)
     return state._replace(stage=jnp.where(_lost(state), DONE, state.stage))
-
-
-def _verified(system: LennardJonesRefinement, problem: refinement.Problem, state: State) -> State:
-    theta = state.refined.theta
-    state, after = _calculated(system, problem, state, theta, VERIFY, state.after)
-    state = state._replace(after=after)
-    ends = state.item == system.states
-    followed: State = jax.lax.cond(ends, _next, lambda state: state, state)
-    return followed
 
 
 def _compared(system: LennardJonesRefinement, problem: refinement.Problem, state: State) -> State:
