@@ -16,6 +16,7 @@ The error of the first is common to all state points: it moves the line, and doe
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -43,7 +44,7 @@ LEAST = 0.15  # of the scale of the potential energy, that of the pair term
 
 
 class Melting(NamedTuple):
-    """What is known of a melting line, [states] each.
+    """What is known of the melting lines of the given and the refined potential, [2, states].
 
     Attributes
     ----------
@@ -52,7 +53,7 @@ class Melting(NamedTuple):
     last, phi, phi_error
         The temperature that was sampled, Delta phi of the box there, and its error along the line.
     anchor_error
-        That of Delta phi at the middle pressure, which all share: [].
+        That of Delta phi at the middle pressure, which all share: [2].
     kept
         1 where both phases stayed what they were.
     """
@@ -123,7 +124,7 @@ class State(NamedTuple):
         Where the line was begun, and where it has come to.
     simulators
         Boxes of the refinement's start, leaves [states, 2, replicas, ...].
-    before, after
+    lines
         Melting temperatures of the given and of the refined potential.
     refined
         The refinement.
@@ -139,8 +140,7 @@ class State(NamedTuple):
     anchor: Point
     at: Point
     simulators: dynamics.Particles
-    before: Melting
-    after: Melting
+    lines: Melting
     refined: refinement.Refinement
     liquids: Liquids
 
@@ -149,7 +149,7 @@ def begin(system: LennardJonesRefinement, key: jax.Array, data: object) -> State
     """Nothing is known but the potential."""
     states = system.states
     problem = _problem(system, key)
-    calculation = _calculation(system, problem, key, problem.theta, ANCHOR)
+    calculation = _calculation(system, problem, key, problem.theta, jnp.int32(0))
     box = calculation.free[0]
 
     def copies(*shape: int) -> dynamics.Particles:
@@ -160,8 +160,8 @@ def begin(system: LennardJonesRefinement, key: jax.Array, data: object) -> State
 
     point = Point(copies(2), *(jnp.float32(0) for _ in Point._fields[1:]))
     simulators = copies(states, 2)
-    unknown = Melting(*(jnp.full(states, jnp.nan) for _ in Melting._fields))
-    unknown = unknown._replace(anchor_error=jnp.float32(jnp.nan))
+    unknown = Melting(*(jnp.full((2, states), jnp.nan) for _ in Melting._fields))
+    unknown = unknown._replace(anchor_error=jnp.full(2, jnp.nan))
     liquids = Liquids(
         box,
         jnp.full((len(MODELS), states, system.blocks), jnp.nan),
@@ -178,7 +178,6 @@ def begin(system: LennardJonesRefinement, key: jax.Array, data: object) -> State
         point,
         simulators,
         unknown,
-        unknown,
         refinement.begin(
             problem, stream(key, "refinement"), simulators, problem.temperature, jnp.zeros(states)
         ),
@@ -189,16 +188,9 @@ def begin(system: LennardJonesRefinement, key: jax.Array, data: object) -> State
 def advance(system: LennardJonesRefinement, state: State, data: object) -> State:
     """Do a piece of the present stage."""
     problem = _problem(system, state.key)
-    theta, new = problem.theta, state.refined.theta
-    branches = [
-        lambda s: _anchored(system, problem, s, theta, ANCHOR),
-        lambda s: _walked(system, problem, s, theta, LINE),
-        lambda s: _refined(system, problem, s),
-        lambda s: _anchored(system, problem, s, new, ANCHOR_ANEW),
-        lambda s: _walked(system, problem, s, new, LINE_ANEW),
-        lambda s: _compared(system, problem, s),
-    ]
-    after: State = jax.lax.switch(state.stage, branches, state)
+    pieces = (_anchored, _walked, _refined, _compared)  # of the stages 0, 1, 2, 0, 1, 3
+    branches = [partial(piece, system, problem) for piece in pieces]
+    after: State = jax.lax.switch(jnp.array([0, 1, 2, 0, 1, 3])[state.stage], branches, state)
     return after
 
 
@@ -210,7 +202,8 @@ def finished(system: LennardJonesRefinement, state: State) -> jax.Array:
 def observe(system: LennardJonesRefinement, state: State, data: object) -> dict[str, jax.Array]:
     """Results; undefined where a phase was lost before."""
     problem = _problem(system, state.key)
-    refined, before, after = state.refined, state.before, state.after
+    refined = state.refined
+    before, after = (jax.tree.map(lambda x, n=n: x[n], state.lines) for n in range(2))
     predicted = refinement.transition(problem, refined)
     error = jnp.sqrt(
         (len(predicted) - 2)
@@ -416,13 +409,23 @@ def _grid(system: LennardJonesRefinement) -> tuple[list[int], int]:
     return [*range(middle - 1, -1, -1), *range(middle + 1, last + 1)], middle
 
 
-def _guess(system: LennardJonesRefinement, problem: refinement.Problem, stage: int) -> jax.Array:
-    """Where the anchor begins: at the target, or, by corresponding states, where it should be."""
-    if stage == ANCHOR_ANEW:
-        return problem.temperature[_middle(system)]
+def _again(state: State) -> jax.Array:
+    """Whether it is at the line of the refined potential: 1, else 0."""
+    return (state.stage > REFINE).astype(jnp.int32)
+
+
+def _theta(problem: refinement.Problem, state: State) -> jax.Array:
+    return jnp.where(state.stage > REFINE, state.refined.theta, problem.theta)
+
+
+def _guess(
+    system: LennardJonesRefinement, problem: refinement.Problem, again: jax.Array
+) -> jax.Array:
+    """Where the anchor begins: by corresponding states, or, the second time, at the target."""
     pressure = problem.pressure[_middle(system)]
     reduced = pressure * jnp.asarray(system.sigma, jnp.float32) ** 3 / system.epsilon
-    return system.epsilon * _melting_line(reduced)
+    given = system.epsilon * _melting_line(reduced)
+    return jnp.where(again == 1, problem.temperature[_middle(system)], given)
 
 
 def _calculation(
@@ -430,29 +433,23 @@ def _calculation(
     problem: refinement.Problem,
     key: jax.Array,
     theta: jax.Array,
-    stage: int,
+    again: jax.Array,
 ) -> absolute.State:
     return absolute.begin(
         _schedule(system),
         _basis(system),
         _coefficients(system, theta),
-        _guess(system, problem, stage),
-        bits.seeds(stream(key, "absolute", jnp.float32(stage)), (2,)),
+        _guess(system, problem, again),
+        bits.seeds(stream(key, "absolute", again), (2,)),
         0.98 * jnp.asarray(system.sigma, jnp.float32) ** -3,
     )
 
 
-def _anchored(
-    system: LennardJonesRefinement,
-    problem: refinement.Problem,
-    state: State,
-    theta: jax.Array,
-    stage: int,
-) -> State:
+def _anchored(system: LennardJonesRefinement, problem: refinement.Problem, state: State) -> State:
     """Advance the absolute calculation; at its end both phases are known at one point."""
     schedule, middle = _schedule(system), _middle(system)
-    guess, pressure = _guess(system, problem, stage), problem.pressure[middle]
-    c = _coefficients(system, theta)
+    again, pressure = _again(state), problem.pressure[middle]
+    guess, c = _guess(system, problem, again), _coefficients(system, _theta(problem, state))
     now = absolute.advance(schedule, _basis(system), c, guess, pressure, state.calculation)
     state = state._replace(calculation=now)
 
@@ -478,24 +475,16 @@ def _anchored(
         )
         error = found.delta_phi_error[-1] * atoms
         kept = (shares[0] > SOLID) & (shares[1] < SOLID)
-        known = _noted(_known(state, stage)._replace(anchor_error=error), middle, point, kept)
-        state = _with_known(state, stage, known)._replace(anchor=point, at=point)
-        if stage == ANCHOR:
-            state = _left(state, middle, point)
-        state = _next(state)
-        return state if _grid(system)[0] else _line_ended(system, problem, state, stage + 1)
+        lines = state.lines._replace(anchor_error=state.lines.anchor_error.at[again].set(error))
+        state = _noted(state._replace(lines=lines), middle, point, kept)
+        state = _next(state._replace(anchor=point, at=point))
+        return state if _grid(system)[0] else _line_ended(system, problem, state)
 
     after: State = jax.lax.cond(absolute.finished(schedule, now), ended, lambda state: state, state)
     return after
 
 
-def _walked(
-    system: LennardJonesRefinement,
-    problem: refinement.Problem,
-    state: State,
-    theta: jax.Array,
-    stage: int,
-) -> State:
+def _walked(system: LennardJonesRefinement, problem: refinement.Problem, state: State) -> State:
     """Go on to the next pressure of the line, and sample both phases there."""
     order, middle = _grid(system)
     if not order:
@@ -505,7 +494,7 @@ def _walked(
     at: Point = jax.tree.map(lambda a, b: jnp.where(first, a, b), state.anchor, state.at)
     gap = (system.highest - system.lowest) / max(1, system.line * (system.states - 1))
     pressure = jnp.float32(system.lowest) + number * gap
-    c = _coefficients(system, theta)
+    again, c = _again(state), _coefficients(system, _theta(problem, state))
 
     # Delta phi = 0 there, if U and V stayed as they are
     inverse = (at.energy + at.pressure * at.volume) / at.temperature - at.phi
@@ -513,7 +502,7 @@ def _walked(
     temperature = 1 / inverse
     beta, work = inverse - 1 / at.temperature, pressure * inverse - at.pressure / at.temperature
 
-    sample, key = _sampler(system), stream(state.key, "line", jnp.float32(stage), state.item)
+    sample, key = _sampler(system), stream(state.key, "line", again, state.item)
 
     def one(given: tuple[dynamics.Particles, jax.Array]) -> tuple[dynamics.Particles, jax.Array]:
         boxes, phase = given
@@ -541,72 +530,52 @@ def _walked(
     )
     kept = (order_[0] > SOLID) & (order_[1] < SOLID)
     place = number // system.line
-    known = _known(state, stage)
+    noted = _noted(state, place, point, kept)
     there = number % system.line == 0
-    noted = _noted(known, place, point, kept)
-    known = jax.tree.map(lambda a, b: jnp.where(there, a, b), noted, known)
-    state = _with_known(state, stage, known)._replace(at=point, item=state.item + 1)
-    if stage == LINE:
-        left = _left(state, place, point).simulators
-        chosen = jax.tree.map(lambda a, b: jnp.where(there, a, b), left, state.simulators)
-        state = state._replace(simulators=chosen)
-    ends = state.item == len(order)
+    state = jax.tree.map(lambda a, b: jnp.where(there, a, b), noted, state)
+    state = state._replace(at=point, item=state.item + 1)
     after: State = jax.lax.cond(
-        ends, lambda s: _line_ended(system, problem, s, stage), lambda s: s, state
+        state.item == len(order), lambda s: _line_ended(system, problem, s), lambda s: s, state
     )
     return after
 
 
-def _line_ended(
-    system: LennardJonesRefinement, problem: refinement.Problem, state: State, stage: int
-) -> State:
+def _line_ended(system: LennardJonesRefinement, problem: refinement.Problem, state: State) -> State:
     """Begin the refinement, or the comparison."""
-    state = _next(state)
-    if stage == LINE_ANEW:
-        return state
-    before, groups = state.before, system.replicas * problem.blocks
+    again, state = _again(state), _next(state)
+    lines, groups = state.lines, system.replicas * problem.blocks
     common, own = (stream(state.key, "errors", jnp.float32(part)) for part in range(2))
-    anchor, zero = before.anchor_error[None], jnp.zeros(1)
-    phi = refinement.scattered(own, before.phi, before.phi_error, groups)
-    phi = phi + refinement.scattered(common, zero, anchor, groups)
+    phi = refinement.scattered(own, lines.phi[0], lines.phi_error[0], groups)
+    phi = phi + refinement.scattered(common, jnp.zeros(1), lines.anchor_error[:1], groups)
     key = stream(state.key, "refinement")
-    begun = refinement.begin(problem, key, state.simulators, before.last, phi)
+    begun = refinement.begin(problem, key, state.simulators, lines.last[0], phi)
+    begun = jax.tree.map(lambda a, b: jnp.where(again == 0, a, b), begun, state.refined)
     state = state._replace(refined=begun)
     # a potential whose own transition is not known cannot be refined
     return state._replace(stage=jnp.where(_lost(state), DONE, state.stage))
 
 
-def _known(state: State, stage: int) -> Melting:
-    return state.before if stage in (ANCHOR, LINE) else state.after
-
-
-def _with_known(state: State, stage: int, known: Melting) -> State:
-    early = stage in (ANCHOR, LINE)
-    return state._replace(before=known) if early else state._replace(after=known)
-
-
-def _noted(known: Melting, place: jax.Array | int, point: Point, kept: jax.Array) -> Melting:
-    """Note a point of the line as that of one state."""
+def _noted(state: State, place: jax.Array | int, point: Point, kept: jax.Array) -> State:
+    """Note a point of a line as that of one state; its boxes, if they are the refinement's."""
+    again, lines = _again(state), state.lines
     enthalpy = point.energy + point.pressure * point.volume
     melting = 1 / (1 / point.temperature - point.phi / enthalpy)
-    error = jnp.hypot(known.anchor_error, jnp.sqrt(point.variance)) * melting**2 / enthalpy
-    return Melting(
-        known.temperature.at[place].set(melting),
-        known.error.at[place].set(jnp.abs(error)),
-        known.last.at[place].set(point.temperature),
-        known.phi.at[place].set(point.phi),
-        known.phi_error.at[place].set(jnp.sqrt(point.variance)),
-        known.anchor_error,
-        known.kept.at[place].set(kept.astype(jnp.float32)),
-    )
-
-
-def _left(state: State, place: jax.Array | int, point: Point) -> State:
-    """Leave the boxes of a point to the refinement."""
+    error = jnp.hypot(lines.anchor_error[again], jnp.sqrt(point.variance)) * melting**2 / enthalpy
+    new = {
+        "temperature": melting,
+        "error": jnp.abs(error),
+        "last": point.temperature,
+        "phi": point.phi,
+        "phi_error": jnp.sqrt(point.variance),
+        "kept": kept.astype(jnp.float32),
+    }
+    found = {name: getattr(lines, name).at[again, place].set(x) for name, x in new.items()}
     simulators = jax.tree.map(
-        lambda all, new: all.at[place].set(new), state.simulators, point.boxes
+        lambda all, new: all.at[place].set(jnp.where(again == 0, new, all[place])),
+        state.simulators,
+        point.boxes,
     )
-    return state._replace(simulators=simulators)
+    return state._replace(lines=lines._replace(**found), simulators=simulators)
 
 
 def _refined(system: LennardJonesRefinement, problem: refinement.Problem, state: State) -> State:
@@ -614,7 +583,7 @@ def _refined(system: LennardJonesRefinement, problem: refinement.Problem, state:
     state = state._replace(refined=refined)
 
     def on(state: State) -> State:
-        fresh = _calculation(system, problem, state.key, refined.theta, ANCHOR_ANEW)
+        fresh = _calculation(system, problem, state.key, refined.theta, jnp.int32(1))
         return _next(state)._replace(calculation=fresh)
 
     state = jax.lax.cond(refinement.finished(refined), on, lambda state: state, state)
@@ -693,5 +662,5 @@ def _next(state: State) -> State:
 
 def _lost(state: State) -> jax.Array:
     """Whether a phase was lost: before the refinement began, or in it."""
-    given = jnp.any(state.before.kept == 0) | jnp.any(jnp.isinf(state.before.phi))
+    given = jnp.any(state.lines.kept[0] == 0)
     return given | (state.refined.stage == refinement.LOST)
