@@ -35,7 +35,7 @@ GOLDEN_KEYS = {
     "dropout": "f8aba5a9d596713cac92d9829bee3452db3878195a1d88c9bf9c0b7dd03e161e",
     "grokking": "9958fc4ac96da5a8598b8c8e3237a3cfca062ca505d30d0493a50f3b6669d43d",
     "grokking_theory": "9f3530ff160e61a566be8e315706741e2127c97b436a130614540d87e6aa2464",
-    "lennard_jones": "9318050978983044ad84ee426baff1268342659d9195848ebb1a56d2f5afb98c",
+    "lennard_jones": "eaf2de06c5aa382c56eb5ae7808daa56efc21be7379d8f15f6cb20a655f5bfe2",
     "mean_variance": "8bfbc226cad3c47ad698fd81e86d453a714e1af3d7aecddb3df02b83471ce33b",
     "mean_variance_sweep": "23042c7d4544b0e94e382157a78ff55a74b41bfbcee56e2b977198909ff9dbd0",
     "mean_variance_theory": "079516eb11baedb9fec207aa5327f977c02ba4b2fda82004bc44003689eb341b",
