@@ -35,6 +35,7 @@ GOLDEN_KEYS = {
     "dropout": "f8aba5a9d596713cac92d9829bee3452db3878195a1d88c9bf9c0b7dd03e161e",
     "grokking": "9958fc4ac96da5a8598b8c8e3237a3cfca062ca505d30d0493a50f3b6669d43d",
     "grokking_theory": "9f3530ff160e61a566be8e315706741e2127c97b436a130614540d87e6aa2464",
+    "lennard_jones": "eaf2de06c5aa382c56eb5ae7808daa56efc21be7379d8f15f6cb20a655f5bfe2",
     "lennard_jones_coexistence": "5a4c6285c668eb3f59227ed40cfbd0f37ab381cf9e9860933e532e4501e34344",
     "lennard_jones_free_energy": "f6a2739544ee5654db5cc52f48e2e26b5f751c85afda087b13a3fd386f14df8a",
     "mean_variance": "8bfbc226cad3c47ad698fd81e86d453a714e1af3d7aecddb3df02b83471ce33b",

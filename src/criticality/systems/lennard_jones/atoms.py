@@ -83,14 +83,17 @@ class LennardJones:
             Observable(
                 name="square_displacement",
                 dims=("lag",),
-                doc="mean square displacement relative to the centre of mass",
+                doc="mean square displacement relative to the centre of mass; not of times "
+                "between two measurements",
                 label="mean square displacement",
+                undefined=True,
             ),
             Observable(
                 name="diffusion",
                 doc="a sixth of the slope of the mean square displacement over the last half of "
                 "the lags, by least squares; friction lowers it, so that nve gives the atoms' own",
                 label="diffusion coefficient",
+                undefined=True,
             ),
             Observable(
                 name="energy_drift",
@@ -133,8 +136,8 @@ class LennardJones:
             Phase(name="liquid", letter="L", colour="#f0c987"),
         ),
         rules=(
-            Rule(phase="solid", quantity="solid_share", of="each", above=SOLID),
-            Rule(phase="liquid", quantity="solid_share", of="each", below=SOLID),
+            Rule(phase="solid", quantity="solid_share", above=SOLID),
+            Rule(phase="liquid", quantity="solid_share", below=SOLID),
         ),
         pages="criticality.systems.lennard_jones.figures:pages",
     )
@@ -223,7 +226,7 @@ class LennardJones:
     lag: tuple[float, ...] = control(
         (0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0),
         symbol="$t$",
-        doc="times of the mean square displacement, to a whole number of intervals",
+        doc="times of the mean square displacement, multiples of the interval",
         interval="[0, inf)",
         inner=True,
         label="time",
@@ -241,7 +244,7 @@ class LennardJones:
             steps=120,
             interval=1,
             r=(0.3, 1.1, 1.6),
-            lag=(0.1, 0.4, 0.44),
+            lag=(0.08, 0.4, 0.44),
         )
 
     @property
@@ -276,9 +279,20 @@ class LennardJones:
 
     def notes(self) -> tuple[str, ...]:
         """Say what a point will not show."""
+        told = []
         if self.ensemble != "nve" and self.friction == 0:
-            return ("friction = 0: no Langevin noise, so that the temperature is not held",)
-        return ()
+            told.append("friction = 0: no Langevin noise, so that the temperature is not held")
+        if not all(self.measured_lags()):
+            told.append(
+                f"lag = {list(self.lag)}: some are no multiples of the interval, "
+                f"{self.spacing * self.dt:g}, and are not measured"
+            )
+        return tuple(told)
+
+    def measured_lags(self) -> list[bool]:
+        """Whether each lag is a multiple of the interval, to a thousandth of it."""
+        frames = [lag / (self.spacing * self.dt) for lag in self.lag]
+        return [abs(frame - round(frame)) < 1e-3 for frame in frames]
 
     def inner(self) -> dict[str, Sequence[float]]:
         """Coordinates of the inner dimensions."""

@@ -297,9 +297,9 @@ def npt(
 def adapted(width: ArrayLike, accepted: ArrayLike, target: float = 0.4) -> jax.Array:
     """Width of moves after a share of them was accepted; for equilibration only.
 
-    Wider if more than the target were, narrower if less, and at most 0.2.
+    Wider if more than the target were, narrower if less, and at most 0.5.
     """
-    return jnp.minimum(width * jnp.exp(jnp.asarray(accepted) - target), 0.2)
+    return jnp.minimum(width * jnp.exp(jnp.asarray(accepted) - target), 0.5)
 
 
 def _uniforms(seed: jax.Array, shape: tuple[int, ...]) -> jax.Array:

@@ -126,7 +126,9 @@ def observe(system: LennardJones, state: State, data: object) -> dict[str, jax.A
         scatter = jnp.sqrt(jnp.mean(left**2))
     frames = jnp.array(_frames(system))
     displacement = state.displacement / (many - frames)
-    late = jnp.array([t >= max(system.lag) / 2 for t in system.lag])
+    known = jnp.array(system.measured_lags())
+    late = known & jnp.array([t >= max(system.lag) / 2 for t in system.lag])
+    several = jnp.sum(late) > 1
     tau, error = autocorrelation(jnp.stack([energy, pressure, volume])[..., None])
     longest = jnp.argmax(jnp.nan_to_num(tau))
     tau, error = (x[longest] * system.spacing * system.dt for x in (tau, error))
@@ -141,8 +143,10 @@ def observe(system: LennardJones, state: State, data: object) -> dict[str, jax.A
         "heat_capacity": heat,
         "compressibility": compressibility,
         "pair_correlation": state.correlation / many,
-        "square_displacement": displacement,
-        "diffusion": _slope(frames * system.spacing * system.dt, displacement, late) / 6,
+        "square_displacement": jnp.where(known, displacement, jnp.nan),
+        "diffusion": jnp.where(
+            several, _slope(jnp.array(system.lag), displacement, late) / 6, jnp.nan
+        ),
         "energy_drift": drift,
         "energy_scatter": scatter,
         "stayed": jnp.all(inside).astype(jnp.float32),
