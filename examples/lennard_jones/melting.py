@@ -45,10 +45,10 @@ def by_mbar(run: xr.Dataset, atoms: int) -> tuple[float, float, float, int]:
     )
     at = np.array([0.0, *nodes, 1.0])[:, None]
     none = np.empty((len(at), 0))
-    windows = [(1 - at) * u[k] + at * e[k] for k in range(len(nodes))]
+    windows = [at**3 * u[k] + (1 - at**3) * e[k] for k in range(len(nodes))]
     found, flags = mbar([none, *windows, none])
     quadrature = float(weights @ run["solid_integrand"].values)
-    return quadrature, -found[-1].value / atoms, found[-1].error / atoms, len(flags)
+    return quadrature, found[-1].value / atoms, found[-1].error / atoms, len(flags)
 
 
 def report(point: xr.Dataset, controls: dict[str, float]) -> None:
@@ -155,7 +155,7 @@ def main(free: str, slabs: str, out: str) -> None:
         path(point, number, name, panels[1])
         densities(point, number, name, panels[2])
     rates(boxes, panels[3])
-    panels[0].set(xlabel=r"$\lambda$ (solid), $s$ (liquid)", ylabel="integrand an atom, over $T$")
+    panels[0].set(xlabel="$s$", ylabel="integrand an atom, over $T$")
     panels[0].legend(fontsize="small")
     panels[1].axhline(0, color="0.6", lw=0.8)
     panels[1].set(xlabel="temperature $T$", ylabel=r"$(\mu_\ell - \mu_s)/T$")
