@@ -159,7 +159,8 @@ def _normal(value: float, error: float, n: int, method: str) -> Estimate:
 def _independent(series: Array) -> NDArray[np.intp]:
     """Numbers of samples that are one inefficiency apart."""
     apart = inefficiency(series)
-    return np.floor(np.arange(0, len(series) - 0.5, apart)).astype(np.intp)
+    numbers: NDArray[np.intp] = np.floor(np.arange(0, len(series) - 0.5, apart)).astype(np.intp)
+    return numbers
 
 
 def _few(counts: Sequence[float], what: str, numbers: Any = None) -> tuple[Flag, ...]:

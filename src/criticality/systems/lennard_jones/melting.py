@@ -110,8 +110,8 @@ class LennardJonesFreeEnergy:
             Observable(
                 name="solid_integrand",
                 dims=NODE,
-                doc="<U - E> / NT at lambda = node, U_lambda = (1 - lambda) U + lambda E",
-                label=r"$\langle U-E\rangle_\lambda / NT$",
+                doc="3 s^2 <U - E> / NT at s = node, U_s = s^3 U + (1 - s^3) E",
+                label=r"$3 s^2 \langle U-E\rangle_s / NT$",
             ),
             Observable(name="solid_integrand_error", dims=NODE, doc="standard error of it"),
             Observable(

@@ -4,21 +4,22 @@ A state machine over windows, for any potential c . B; nothing here knows a syst
 that it may be a part of another realization.  The windows, one after another:
 
 1. both phases at (T, P): densities, enthalpies, the springs of the Einstein crystal;
-2. the solid at its mean volume with a fixed centre of mass, U_lambda = (1 - lambda) U + lambda E,
-   E = k sum |x - x_0|^2 / 2, at Gauss-Legendre nodes in lambda;
-3. the liquid at its mean volume, U_s = s^4 U at Gauss-Legendre nodes in s, from s = 1 down;
+2. the solid at its mean volume with a fixed centre of mass, U_s = s^3 U + (1 - s^3) E with springs
+   E = k sum |x - x_0|^2 / 2, at Gauss-Legendre nodes in s, from s = 1 down;
+3. the liquid at its mean volume, U_s = s^4 U, at the same nodes;
 4. both phases at (T_1, P), (T_2, P), ...: steps towards Delta phi = 0.
 
 Free energies are without the momenta (thermal wavelengths are 1), which are the same in both
 phases.  With N atoms, v = V/N and k_B = 1:
 
-    F_s/T = -ln v - 3/2 ln N - 3/2 (N - 1) ln(2 pi T / k) + int_0^1 <U - E>_lambda dlambda / T
+    F_s/T = -ln v - 3/2 ln N - 3/2 (N - 1) ln(2 pi T / k) + int_0^1 3 s^2 <U - E>_s ds / T
     F_l/T = ln N! - N ln V + int_0^1 4 s^3 <U>_s ds / T
 
 The first is the Einstein crystal of fixed centre of mass [Frenkel & Ladd, J. Chem. Phys. 81, 3188
-(1984); Polson, Trizac, Pronk & Frenkel, J. Chem. Phys. 112, 5339 (2000)].  In the second <U> grows
-as lambda^-3/4 near the ideal gas, since atoms of r^-12 come close: in s the integrand is smooth.
-On the way the liquid is heated at constant density, T / lambda: there is no transition.
+(1984); Polson, Trizac, Pronk & Frenkel, J. Chem. Phys. 112, 5339 (2000)].  In both <U> grows as
+lambda^-3/4 with the scale lambda of a vanishing U, since atoms of r^-12 come close; in the crystal
+they seldom do, but enough to spoil a quadrature in lambda.  In s integrands are smooth.  On the way
+the liquid is heated at constant density, T / lambda: there is no transition.
 
 Of both, what is not proportional to N is taken away (`size_terms`), so that what is left is that
 of an infinite system but for terms of the next order.
@@ -51,6 +52,7 @@ MOVE = 0.35  # width of moves of ln V, over sqrt(N): some half are accepted
 MELT = 0.05  # scale of the potential at which the lattice is molten, of the first liquid
 LARGEST = 0.05  # step along temperature, relative
 NPT, EINSTEIN, SCALED = 0, 1, 2
+POWERS = (3, 4)  # of s in the scale of the potential, of solid and liquid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,22 +293,24 @@ def advance(
 
     def einstein(state: State) -> State:
         node = window - 2
-        at = jnp.asarray(nodes)[node]
+        scale = jnp.asarray(nodes[::-1])[node] ** POWERS[SOLID]
         fresh = _at_mean_volume(schedule, state, SOLID)
         box = _chosen(first & (node == 0), fresh, state.held[SOLID])
-        springs = dynamics.Springs(at * stiffness(schedule, state), pairs.fcc(schedule.cells))
-        mixed = dynamics.Potential(basis=basis, c=c, scale=1 - at, springs=springs)
+        springs = dynamics.Springs(
+            (1 - scale) * stiffness(schedule, state), pairs.fcc(schedule.cells)
+        )
+        mixed = dynamics.Potential(basis=basis, c=c, scale=scale, springs=springs)
         box, series = held(box, mixed, schedule.dt, True)
         return _stored(state, window, block, series)._replace(held=(box, state.held[LIQUID]))
 
     def scaled(state: State) -> State:
         melting = window == LIQUID
         node = jnp.clip(window - 2 - schedule.nodes, 0)
-        at = jnp.where(melting, MELT**0.25, jnp.asarray(nodes[::-1])[node])
+        at = jnp.where(melting, MELT ** (1 / POWERS[LIQUID]), jnp.asarray(nodes[::-1])[node])
         fresh = _at_mean_volume(schedule, state, LIQUID)
         box = _chosen(first & (node == 0), fresh, state.held[LIQUID])
         box = _chosen(melting, state.free[LIQUID], box)
-        mixed = dynamics.Potential(basis=basis, c=c, scale=at**4)
+        mixed = dynamics.Potential(basis=basis, c=c, scale=at ** POWERS[LIQUID])
         box, series = held(box, mixed, schedule.dt * jnp.cbrt(at), False)
         kept = _stored(state, window, block, series)._replace(held=(state.held[SOLID], box))
         molten = (state.free[SOLID], _chosen(melting, box, state.free[LIQUID]))
@@ -385,11 +389,12 @@ def integrands(schedule: Schedule, state: State) -> tuple[jax.Array, jax.Array, 
     """
     nodes, atoms = schedule.nodes, schedule.atoms
     at, weight = (jnp.asarray(x, jnp.float32) for x in legendre(nodes))
-    series = state.series[2 : 2 + 2 * nodes] / (atoms * state.temperatures[0])
-    spring = stiffness(schedule, state) / 2
-    solid = series[:nodes, ..., 0] - spring * series[:nodes, ..., 2]
-    liquid = series[nodes:, ..., 0][::-1] * (4 * at**3)[:, None, None]
-    mean, error = _averaged(jnp.stack([solid, liquid]))
+    series = state.series[2 : 2 + 2 * nodes].reshape(2, nodes, BLOCKS, schedule.samples, 3)
+    springs = stiffness(schedule, state) / 2 * series[SOLID, ..., 2]
+    energy = series[..., 0].at[SOLID].add(-springs)
+    factor = jnp.stack([power * at ** (power - 1) for power in POWERS])
+    mean, error = _averaged(energy[:, ::-1] / (atoms * state.temperatures[0]))
+    mean, error = factor * mean, factor * error
     return mean, error, weight
 
 

@@ -42,7 +42,7 @@ def observe(system: LennardJonesFreeEnergy, state: State, data: object) -> dict[
     mean, error, _ = absolute.integrands(schedule, state)
     spring = absolute.stiffness(schedule, state)
     nodes, atoms = system.nodes, system.atoms
-    series = state.series[2 : 2 + 2 * nodes].reshape(2, nodes, -1, 3) / atoms
+    series = state.series[2 : 2 + 2 * nodes].reshape(2, nodes, -1, 3)[:, ::-1] / atoms
     shares = absolute.solid_shares(state)
     room = absolute.room(schedule, _basis(system), state)
     sound = (shares[SOLID] > SHARE) & (shares[LIQUID] < SHARE) & (room > ROOM)
@@ -75,7 +75,7 @@ def observe(system: LennardJonesFreeEnergy, state: State, data: object) -> dict[
         "liquid_integrand_error": error[LIQUID],
         "solid_energy_series": series[SOLID, ..., 0],
         "spring_energy_series": spring / 2 * series[SOLID, ..., 2],
-        "liquid_energy_series": series[LIQUID, ::-1, :, 0],
+        "liquid_energy_series": series[LIQUID, ..., 0],
         "solid_share": shares[SOLID],
         "liquid_share": shares[LIQUID],
         "room": room,
