@@ -8,6 +8,8 @@ phase 1, c = (k_0, k_1, eps), and everything is Gaussian.
 from __future__ import annotations
 
 import functools
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -254,3 +256,16 @@ def test_scattered_replicates_have_the_error_that_was_given():
     replicates = refinement.scattered(jax.random.key(0), d, e, 12)
     np.testing.assert_allclose(jackknife_error(replicates), e, rtol=1e-5)
     np.testing.assert_array_equal(replicates[0], d)
+
+
+def test_the_python_of_the_page_runs(capsys):
+    page = (Path(__file__).parent.parent / "docs/refinement.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {}
+    exec(compile(block, "refinement.md", "exec"), names)
+    assert names["state"].stage == refinement.DONE
+    assert "[" in capsys.readouterr().out
+    exact = float(names["exact"])
+    error = float(names["reweighting"].jackknife_error(names["reached"])[0])
+    assert exact == pytest.approx(1.2, abs=0.005)
+    assert abs(float(names["reached"][0, 0]) - exact) < 4 * error

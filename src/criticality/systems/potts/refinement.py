@@ -20,7 +20,7 @@ __all__ = ["PottsRefinement"]
 
 LEARNED = ("all", "neighbours", "others")
 ACCURATE = 0.002  # relative distance from the target temperature
-LONGEST = 4.0  # correlation lengths that the lattice of the check must have
+LEAST = 3.5  # correlation lengths that the lattice of the check must have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,7 +253,7 @@ class PottsRefinement:
         60, unit="round", doc="of the refinement, at most", interval="[2, 1000]", static=True
     )
     check_length: int = control(
-        12,
+        10,
         symbol=r"$\ell$",
         unit="site",
         doc="side of the lattice on which the transition is measured anew",
@@ -262,7 +262,7 @@ class PottsRefinement:
     )
     check_copies: int = control(16, doc="of that lattice", interval="[4, 1000]", static=True)
     check_sweeps: int = control(
-        20000,
+        30000,
         unit="sweep",
         doc="sweeps and cluster updates of each, in hundreds",
         interval="[100, 10000000]",
@@ -295,8 +295,8 @@ class PottsRefinement:
     def notes(self) -> tuple[str, ...]:
         """Say where the check is of a lattice that is too small."""
         lengths = self.check_length * interface_tension(self.states)
-        if lengths < LONGEST:
-            least = LONGEST / interface_tension(self.states)
+        if lengths < LEAST:
+            least = LEAST / interface_tension(self.states)
             return (
                 f"check_length = {self.check_length} is {lengths:.1f} correlation lengths of the "
                 f"disordered phase at states = {self.states}: the check is off by about "

@@ -29,7 +29,7 @@ from criticality.systems.potts.theory import transition_temperature
 from criticality.thermo import refinement, reweighting
 from criticality.thermo.refinement import Problem, Refinement, Samples
 
-WALK, REFINE, SEEK, CHECK, END = range(5)  # stages
+WALK, REFINE, CHECK, END = range(4)  # stages
 EVERY = 4  # sweeps between snapshots
 BOUNDS = ((2 / 3, 2.0), (-1.0, 1 / 3))  # order parameters within each phase
 STEP = 1.2  # of the walk, in standard deviations of the reduced energy
@@ -156,8 +156,7 @@ def begin(system: PottsRefinement, key: jax.Array, data: object) -> State:
 
 def advance(system: PottsRefinement, state: State, data: object) -> State:
     """Sample one phase once, or update all copies of the check some times."""
-    stages = (_walk, _refine, _check, _check, lambda _, state: state)
-    branches = [lambda state, stage=stage: stage(system, state) for stage in stages]
+    branches = [lambda state, stage=stage: stage(system, state) for stage in STAGES]
     after: State = jax.lax.switch(state.stage, branches, state)
     return after
 
@@ -280,26 +279,20 @@ def _sampled(
     """Sweep all copies [copies, L, L] by the heat bath: a quarter to settle, then snapshots."""
     seeds = bits.seeds(key, (system.copies, 2))
 
-    def swept(spins: jax.Array, seed: jax.Array, first: jax.Array, many: int) -> jax.Array:
+    def run(spins: jax.Array, seed: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         def one(sweep: jax.Array, spins: jax.Array) -> jax.Array:
-            noise = bits.reseed(seed, first + sweep)
+            noise = bits.reseed(seed, sweep)
             return lattice.heat_bath(spins, couplings, temperature, noise, system.states)
 
-        after: jax.Array = jax.lax.fori_loop(0, many, one, spins)
-        return after
-
-    def run(spins: jax.Array, seed: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        settling = system.sweeps // 4
-        spins = swept(spins, seed, jnp.int32(0), settling)
-
-        def snapshot(spins: jax.Array, k: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-            spins = swept(spins, seed, settling + EVERY * k, EVERY)
+        def snapshot(spins: jax.Array, end: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+            begin = jnp.where(end == ends[0], 0, end - EVERY)
+            spins = jax.lax.fori_loop(begin, end, one, spins)
             return spins, (lattice.features(spins), lattice.ordered(spins, system.states))
 
-        numbers = jnp.arange(_snapshots(system), dtype=jnp.int32)
-        spins, (features, order) = jax.lax.scan(snapshot, spins, numbers)
+        spins, (features, order) = jax.lax.scan(snapshot, spins, ends)
         return spins, features, order
 
+    ends = system.sweeps // 4 + EVERY * jnp.arange(1, 1 + _snapshots(system), dtype=jnp.int32)
     spins, features, order = jax.vmap(run)(spins, seeds)
     return spins, Samples(features, jnp.zeros_like(order), order)
 
@@ -353,7 +346,8 @@ def _led(system: PottsRefinement, state: State) -> State:
     far = jnp.maximum(jnp.abs(way) - APART * jnp.abs(way[::-1]), 0)
     beta = jnp.where(near, crossing, walk.beta + jnp.sign(way) * jnp.minimum(far, longest))
     met = walk.beta[0] == walk.beta[1]
-    lost = jnp.any(2 * jnp.sum(kept, axis=-1) < system.copies) | (walk.round >= WALKED)
+    lost = jnp.any(2 * jnp.sum(kept, axis=-1) < system.copies)
+    lost = lost | (walk.round >= WALKED) | ~jnp.isfinite(crossing)  # where nothing is metastable
     walk = walk._replace(
         spins=refinement.replaced(walk.spins[None], kept[None])[0],
         beta=jnp.where(met, walk.beta, beta),
@@ -371,7 +365,7 @@ def _led(system: PottsRefinement, state: State) -> State:
 def _refine(system: PottsRefinement, state: State) -> State:
     refined = refinement.advance(_problem(system), state.refined)
     lost = refined.stage == refinement.LOST
-    next_stage = jnp.where(lost, END, SEEK)
+    next_stage = jnp.where(lost, END, CHECK)
     stage = jnp.where(refinement.finished(refined), next_stage, REFINE).astype(jnp.int32)
     return state._replace(stage=stage, refined=refined)
 
@@ -435,3 +429,6 @@ def _measured(system: PottsRefinement, check: Check) -> jax.Array:
     others = (jnp.arange(copies)[:, None] + jnp.arange(1, copies)) % copies
     every = of(jnp.arange(copies))
     return jnp.concatenate([every[None], jax.lax.map(of, others)])
+
+
+STAGES = (_walk, _refine, _check, lambda _, state: state)
