@@ -228,7 +228,7 @@ class LennardJonesRefinement:
         0.1, doc="change of a weight of the pair term that costs 1", interval="(0, inf)"
     )
     gamma: float = control(
-        1.0,
+        10.0,
         symbol=r"$\gamma$",
         doc="weight of squared free-energy differences of the boxes, over k_B T",
         interval="(0, inf)",
@@ -250,6 +250,11 @@ class LennardJonesRefinement:
     floor: float = control(
         0.5, doc="effective share of samples that a move leaves", interval="(0, 1)"
     )
+    tolerance: float = control(
+        0.003,
+        doc="relative distance of the melting temperatures from the target that is none",
+        interval="(0, 1)",
+    )
     settle: int = control(
         3, unit="round", doc="rounds at the target that end it", interval="[1, 1000]"
     )
@@ -270,13 +275,13 @@ class LennardJonesRefinement:
         2, doc="boxes of each phase at each state point", interval="[1, 100]", static=True
     )
     equilibration: int = control(
-        100,
+        60,
         unit="move",
         doc="of the volume, each after 10 steps, before sampling in a round",
         interval="[0, 1000000]",
         static=True,
     )
-    snapshots: int = control(40, doc="of a box and round", interval="[2, 100000]", static=True)
+    snapshots: int = control(30, doc="of a box and round", interval="[2, 100000]", static=True)
     spacing: int = control(
         5, unit="move", doc="of the volume between two of them", interval="[1, 10000]", static=True
     )
@@ -291,7 +296,7 @@ class LennardJonesRefinement:
         10, doc="of each integral of an absolute free energy", interval="[4, 40]", static=True
     )
     samples: int = control(
-        100,
+        60,
         doc="of each tenth of a window of an absolute free energy, every 10 steps",
         interval="[2, 100000]",
         static=True,

@@ -289,6 +289,7 @@ def _problem(system: LennardJonesRefinement, key: jax.Array) -> refinement.Probl
         targets=lines[..., None],
         gamma=system.gamma,
         gammas=jnp.reshape(system.density_weight, (1,)),
+        tolerance=system.tolerance,
         settle=system.settle,
         rounds=system.rounds,
         blocks=max(2, 10 // system.replicas),
