@@ -518,7 +518,9 @@ def _walked(system: LennardJonesRefinement, problem: refinement.Problem, state: 
     energy, volume = energy[1] - energy[0], volume[1] - volume[0]
     # a point counts in both steps that it ends, so that its noise comes in once as a whole
     noise = beta * series[:, 0] + work * series[:, 1]
-    blocks = noise.reshape(2, -1, max(1, system.snapshots // 4))  # of a quarter of a series
+    long = max(1, system.snapshots // 4)  # of a block, about a quarter of a series
+    whole = system.snapshots // long * long
+    blocks = noise[..., :whole].reshape(2, -1, long)
     spread = jnp.sum(jnp.var(blocks.mean(axis=2), axis=1, ddof=1)) / blocks.shape[1]
     point = Point(
         boxes,
