@@ -38,7 +38,7 @@ GOLDEN_KEYS = {
     "mean_variance": "8bfbc226cad3c47ad698fd81e86d453a714e1af3d7aecddb3df02b83471ce33b",
     "mean_variance_sweep": "23042c7d4544b0e94e382157a78ff55a74b41bfbcee56e2b977198909ff9dbd0",
     "mean_variance_theory": "079516eb11baedb9fec207aa5327f977c02ba4b2fda82004bc44003689eb341b",
-    "potts": "69b56e761454b9c990c69ce8b8e9bfbd1bb902d328a45fb3c51b24dbfdcf4ebb",
+    "potts": "fe06ec0ae61632d9be009fdb597c85e4e030e0ae0000102708c1a93d831ba0e3",
     "pruning": "5cc8ce70a5b475cff4348932bfb0611f6cc1bd10189247d6f3ef783d09850886",
     "rbm": "31be7dd42b96318ed81d40144846789e4ff1efa7815eeaf1fb2f17eadf5fb4fe",
     "rbm_theory": "be86fc492b25d7745fde0215788fa17a1b309ebd40bdd6a5fbb7cf400f0a5035",

@@ -238,7 +238,15 @@ class Potts:
     @classmethod
     def tiny(cls) -> Potts:
         """Give a preset that runs in a second."""
-        return cls(states=3, length=6, temperature=1.0, equilibration=20, sweeps=100, bins=8)
+        return cls(
+            states=3,
+            length=6,
+            temperature=1.0,
+            reweighting=(0.3, 1.0),
+            equilibration=20,
+            sweeps=100,
+            bins=8,
+        )
 
     @property
     def couplings(self) -> tuple[float, float, float]:
