@@ -95,13 +95,13 @@ class Potts:
             ),
             Observable(
                 name="ordered_energy",
-                doc="mean of e while m is above 1/2; undefined if it never is",
+                doc="mean of e while m is above 1/2; undefined below 2 % of the time",
                 label=r"energy in order $e_{\rm o}$",
                 undefined=True,
             ),
             Observable(
                 name="disordered_energy",
-                doc="mean of e while m is at most 1/2; undefined if it never is",
+                doc="mean of e while m is at most 1/2; undefined below 2 % of the time",
                 label=r"energy in disorder $e_{\rm d}$",
                 undefined=True,
             ),

@@ -47,10 +47,11 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     ds = source.open()
     if "phases" in book.pages:
         phase_panels(source, book, "exact", over=lambda panel: _draw_exact(panel, ds))
+    ds = _swept(ds, "temperature", "length")
     kept = ("start", "level", "temperature", "length", "reweighting", "realization")
     others = [str(d) for d in ds.dims if d not in kept]
     ds, title = at_point(ds, others, at, 0)
-    point = {**json.loads(ds.attrs.get("controls", "{}")), **_scalars(ds)}
+    point = _controls(ds)
     transition = _transition(point)
     if ds.sizes["temperature"] > 1:
         columns = ds.sizes["length"]
@@ -130,7 +131,7 @@ def against_inverse(
 
 def _draw_exact(panel: Panel, ds: xr.Dataset) -> None:
     """Draw the exact transitions over the phases, if neighbours alone are coupled."""
-    point = {**json.loads(ds.attrs.get("controls", "{}")), **_scalars(ds), **panel.at}
+    point = {**_controls(ds), **panel.at}
     states = panel.diagram.cells["states"]
     if _transition(point | {"states": int(states.values.min())}) is None:
         return
@@ -156,7 +157,17 @@ def _transition(point: Mapping[str, Any]) -> float | None:
     return near * theory.transition_temperature(int(point["states"]))
 
 
-def _scalars(ds: xr.Dataset) -> dict[str, Any]:
-    """Values of axes that have one."""
+def _controls(ds: xr.Dataset) -> dict[str, Any]:
+    """Values of controls that have one."""
     names = [name for name in controls_of(Potts) if name in ds.coords and ds[name].size == 1]
-    return {name: ds[name].item() for name in names}
+    held = json.loads(ds.attrs.get("controls", "{}"))
+    return held | {name: ds[name].item() for name in names}
+
+
+def _swept(ds: xr.Dataset, *names: str) -> xr.Dataset:
+    """Give a dimension to those controls that have a single value."""
+    for name in names:
+        if name not in ds.dims:
+            ds = ds.drop_vars(name, errors="ignore").expand_dims({name: [_controls(ds)[name]]})
+            ds[name].attrs.update(symbol=controls_of(Potts)[name].symbol)
+    return ds
