@@ -24,6 +24,7 @@ from criticality.figures.parts import (
     axes,
     label,
     mean_and_error,
+    outside_legend,
     reference,
     shades,
     symbol,
@@ -55,9 +56,11 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     transition = _transition(point)
     if ds.sizes["temperature"] > 1:
         columns = ds.sizes["length"]
-        row = book.page("energies", columns, 1.0 + 3.6 * columns, [title])[0]
+        row = book.page("energies", columns, 1.6 + 3.4 * columns, [title])[0]
         for ax, length in zip(row, ds["length"].values, strict=True):
             energies(ds.sel(length=length), transition, ax)
+        for ax in row[:-1]:
+            ax.get_legend().remove()
     nearest = ds["temperature"].values.mean() if transition is None else transition
     temperature = chosen(ds, "temperature", at, nearest)
     ds = ds.sel(temperature=temperature)
@@ -84,7 +87,7 @@ def energies(ds: xr.Dataset, transition: float | None = None, ax: Axes | None = 
         ax.errorbar(ds["temperature"].values, mean, error, fmt=f"{marker}-", label=text, **style)
     ax.set(xlabel=label(ds, "temperature"), ylabel=label(ds, "energy"))
     ax.set_title(assigned(ds, "length", int(ds["length"])), fontsize="medium")
-    ax.legend(frameon=False, fontsize="small")
+    outside_legend(ax, "")
     return ax
 
 
@@ -102,16 +105,13 @@ def histograms(
         share = ds["histogram"].sel(length=length).mean("start")
         mean, error = mean_and_error(share.transpose("realization", "level").values)
         scale = len(energy) / (high - low)
-        seen = mean > 0
+        mean, error = (scale * np.where(mean > 0, part, np.nan) for part in (mean, error))
         style = {"ms": 3, "lw": 0.9, "elinewidth": 0.7, "color": colour}
         # bars that reach zero would run out of a logarithmic axis
-        below = np.minimum(error, 0.95 * mean)
-        bars = scale * np.array([below, error])[:, seen]
-        ax.errorbar(
-            energy[seen], scale * mean[seen], bars, fmt=f"{marker}-", label=f"{length:g}", **style
-        )
+        bars = np.array([np.minimum(error, 0.95 * mean), error])
+        ax.errorbar(energy, mean, bars, fmt=f"{marker}-", label=f"{length:g}", **style)
     ax.set(yscale="log", xlabel="energy a site $e$", ylabel="density $P(e)$")
-    ax.legend(title=symbol(ds, "length"), frameon=False, fontsize="small")
+    outside_legend(ax, symbol(ds, "length"))
     return ax
 
 
