@@ -47,7 +47,9 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     generic_pages(source, book, at)
     ds = source.open()
     if "phases" in book.pages:
-        phase_panels(source, book, "exact", over=lambda panel: _draw_exact(panel, ds))
+        phase_panels(
+            source, book, "exact", over=lambda panel: _draw_exact(panel, ds), borders=False
+        )
     ds = _swept(ds, "temperature", "length")
     kept = ("start", "level", "temperature", "length", "reweighting", "realization")
     others = [str(d) for d in ds.dims if d not in kept]
@@ -59,8 +61,7 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
         row = book.page("energies", columns, 1.6 + 3.4 * columns, [title])[0]
         for ax, length in zip(row, ds["length"].values, strict=True):
             energies(ds.sel(length=length), transition, ax)
-        for ax in row[:-1]:
-            ax.get_legend().remove()
+        outside_legend(row[-1], "")
     nearest = ds["temperature"].values.mean() if transition is None else transition
     temperature = chosen(ds, "temperature", at, nearest)
     ds = ds.sel(temperature=temperature)
@@ -87,7 +88,6 @@ def energies(ds: xr.Dataset, transition: float | None = None, ax: Axes | None = 
         ax.errorbar(ds["temperature"].values, mean, error, fmt=f"{marker}-", label=text, **style)
     ax.set(xlabel=label(ds, "temperature"), ylabel=label(ds, "energy"))
     ax.set_title(assigned(ds, "length", int(ds["length"])), fontsize="medium")
-    outside_legend(ax, "")
     return ax
 
 
@@ -160,7 +160,7 @@ def _transition(point: Mapping[str, Any]) -> float | None:
 def _controls(ds: xr.Dataset) -> dict[str, Any]:
     """Values of controls that have one."""
     names = [name for name in controls_of(Potts) if name in ds.coords and ds[name].size == 1]
-    held = json.loads(ds.attrs.get("controls", "{}"))
+    held: dict[str, Any] = json.loads(ds.attrs.get("controls", "{}"))
     return held | {name: ds[name].item() for name in names}
 
 
