@@ -24,8 +24,10 @@ def interface_tension(ds: xr.Dataset) -> xr.DataArray:
     K. Binder, Phys. Rev. A 25, 1699 (1982).
     """
     if "length" in ds.coords:
-        return -ds["dip"] / ds["length"].drop_attrs()  # a symbol of its own is no symbol of this
-    return -ds["dip"] / json.loads(ds.attrs["controls"])["length"]
+        length = ds["length"].drop_attrs()  # its symbol is not that of what is derived
+    else:
+        length = xr.DataArray(json.loads(ds.attrs["controls"])["length"])
+    return -ds["dip"] / length
 
 
 def sampled(array: xr.DataArray) -> xr.DataArray:
