@@ -77,6 +77,14 @@ class Potts:
                 label="share of time in order",
             ),
             Observable(
+                name="log_odds",
+                dims=AVERAGES,
+                doc="ln of the weight of order (m above 1/2) over that of disorder: ln q at a "
+                "first-order transition, at every length; undefined if one of them was not seen",
+                label=r"$\ln(W_{\rm order}/W_{\rm disorder})$",
+                undefined=True,
+            ),
+            Observable(
                 name="effective_share",
                 dims=AVERAGES,
                 doc="exp(-sum w ln w)/n of the weights w of n samples that are reweighted",
@@ -95,13 +103,13 @@ class Potts:
             ),
             Observable(
                 name="ordered_energy",
-                doc="mean of e while m is above 1/2; undefined if it never is",
+                doc="mean of e while m is above 1/2; undefined below 2 % of the time",
                 label=r"energy in order $e_{\rm o}$",
                 undefined=True,
             ),
             Observable(
                 name="disordered_energy",
-                doc="mean of e while m is at most 1/2; undefined if it never is",
+                doc="mean of e while m is at most 1/2; undefined below 2 % of the time",
                 label=r"energy in disorder $e_{\rm d}$",
                 undefined=True,
             ),
@@ -238,7 +246,15 @@ class Potts:
     @classmethod
     def tiny(cls) -> Potts:
         """Give a preset that runs in a second."""
-        return cls(states=3, length=6, temperature=1.0, equilibration=20, sweeps=100, bins=8)
+        return cls(
+            states=3,
+            length=6,
+            temperature=1.0,
+            reweighting=(0.3, 1.0),
+            equilibration=20,
+            sweeps=100,
+            bins=8,
+        )
 
     @property
     def couplings(self) -> tuple[float, float, float]:

@@ -24,6 +24,7 @@ from criticality.figures.parts import (
     axes,
     label,
     mean_and_error,
+    outside_legend,
     reference,
     shades,
     symbol,
@@ -46,17 +47,21 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     generic_pages(source, book, at)
     ds = source.open()
     if "phases" in book.pages:
-        phase_panels(source, book, "exact", over=lambda panel: _draw_exact(panel, ds))
+        phase_panels(
+            source, book, "exact", over=lambda panel: _draw_exact(panel, ds), borders=False
+        )
+    ds = _swept(ds, "temperature", "length")
     kept = ("start", "level", "temperature", "length", "reweighting", "realization")
     others = [str(d) for d in ds.dims if d not in kept]
     ds, title = at_point(ds, others, at, 0)
-    point = {**json.loads(ds.attrs.get("controls", "{}")), **_scalars(ds)}
+    point = _controls(ds)
     transition = _transition(point)
     if ds.sizes["temperature"] > 1:
         columns = ds.sizes["length"]
-        row = book.page("energies", columns, 1.0 + 3.6 * columns, [title])[0]
+        row = book.page("energies", columns, 1.6 + 3.4 * columns, [title])[0]
         for ax, length in zip(row, ds["length"].values, strict=True):
             energies(ds.sel(length=length), transition, ax)
+        outside_legend(row[-1], "")
     nearest = ds["temperature"].values.mean() if transition is None else transition
     temperature = chosen(ds, "temperature", at, nearest)
     ds = ds.sel(temperature=temperature)
@@ -83,7 +88,6 @@ def energies(ds: xr.Dataset, transition: float | None = None, ax: Axes | None = 
         ax.errorbar(ds["temperature"].values, mean, error, fmt=f"{marker}-", label=text, **style)
     ax.set(xlabel=label(ds, "temperature"), ylabel=label(ds, "energy"))
     ax.set_title(assigned(ds, "length", int(ds["length"])), fontsize="medium")
-    ax.legend(frameon=False, fontsize="small")
     return ax
 
 
@@ -101,16 +105,13 @@ def histograms(
         share = ds["histogram"].sel(length=length).mean("start")
         mean, error = mean_and_error(share.transpose("realization", "level").values)
         scale = len(energy) / (high - low)
-        seen = mean > 0
+        mean, error = (scale * np.where(mean > 0, part, np.nan) for part in (mean, error))
         style = {"ms": 3, "lw": 0.9, "elinewidth": 0.7, "color": colour}
         # bars that reach zero would run out of a logarithmic axis
-        below = np.minimum(error, 0.95 * mean)
-        bars = scale * np.array([below, error])[:, seen]
-        ax.errorbar(
-            energy[seen], scale * mean[seen], bars, fmt=f"{marker}-", label=f"{length:g}", **style
-        )
+        bars = np.array([np.minimum(error, 0.95 * mean), error])
+        ax.errorbar(energy, mean, bars, fmt=f"{marker}-", label=f"{length:g}", **style)
     ax.set(yscale="log", xlabel="energy a site $e$", ylabel="density $P(e)$")
-    ax.legend(title=symbol(ds, "length"), frameon=False, fontsize="small")
+    outside_legend(ax, symbol(ds, "length"))
     return ax
 
 
@@ -130,7 +131,7 @@ def against_inverse(
 
 def _draw_exact(panel: Panel, ds: xr.Dataset) -> None:
     """Draw the exact transitions over the phases, if neighbours alone are coupled."""
-    point = {**json.loads(ds.attrs.get("controls", "{}")), **_scalars(ds), **panel.at}
+    point = {**_controls(ds), **panel.at}
     states = panel.diagram.cells["states"]
     if _transition(point | {"states": int(states.values.min())}) is None:
         return
@@ -156,7 +157,17 @@ def _transition(point: Mapping[str, Any]) -> float | None:
     return near * theory.transition_temperature(int(point["states"]))
 
 
-def _scalars(ds: xr.Dataset) -> dict[str, Any]:
-    """Values of axes that have one."""
+def _controls(ds: xr.Dataset) -> dict[str, Any]:
+    """Values of controls that have one."""
     names = [name for name in controls_of(Potts) if name in ds.coords and ds[name].size == 1]
-    return {name: ds[name].item() for name in names}
+    held: dict[str, Any] = json.loads(ds.attrs.get("controls", "{}"))
+    return held | {name: ds[name].item() for name in names}
+
+
+def _swept(ds: xr.Dataset, *names: str) -> xr.Dataset:
+    """Give a dimension to those controls that have a single value."""
+    for name in names:
+        if name not in ds.dims:
+            ds = ds.drop_vars(name, errors="ignore").expand_dims({name: [_controls(ds)[name]]})
+            ds[name].attrs.update(symbol=controls_of(Potts)[name].symbol)
+    return ds

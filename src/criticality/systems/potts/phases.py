@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import xarray as xr
 
@@ -21,7 +23,11 @@ def interface_tension(ds: xr.Dataset) -> xr.DataArray:
 
     K. Binder, Phys. Rev. A 25, 1699 (1982).
     """
-    return -ds["dip"] / ds["length"]
+    if "length" in ds.coords:
+        length = ds["length"].drop_attrs()  # its symbol is not that of what is derived
+    else:
+        length = xr.DataArray(json.loads(ds.attrs["controls"])["length"])
+    return -ds["dip"] / length
 
 
 def distance(ds: xr.Dataset) -> xr.DataArray:

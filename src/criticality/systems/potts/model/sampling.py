@@ -16,6 +16,7 @@ from criticality.thermo.series import agreement, autocorrelation
 
 UPDATES = 2**21  # of spins in one advance, some
 LONG = 50.0  # autocorrelation times that a run must have
+SEEN = 0.02  # of the time, below which a phase has been no more than an excursion
 
 
 class State(NamedTuple):
@@ -105,7 +106,8 @@ def observe(system: Potts, state: State, data: object) -> dict[str, jax.Array]:
     in_order, in_disorder = _mean_where(energy, ordered), _mean_where(energy, ~ordered)
     shift = balance(sites * energy, ordered, system.states)
     histogram, middles = _histogram(system, energy)
-    split = jnp.sum(middles < (in_order + in_disorder) / 2)
+    between = jnp.mean(energy, where=ordered) + jnp.mean(energy, where=~ordered)
+    split = jnp.sum(middles < between / 2)
     times = [autocorrelation(one) for one in (order, energy)]
     longer = jnp.nan_to_num(times[0][0]) >= jnp.nan_to_num(times[1][0])
     time, error = (jnp.where(longer, a, b) for a, b in zip(*times, strict=True))
@@ -153,6 +155,9 @@ def _averages(
     def binder(values: jax.Array) -> jax.Array:
         return 1 - mean(values**4) / (3 * mean(values**2) ** 2)
 
+    ordered = order > ORDERED
+    share, rest = mean(ordered.astype(jnp.float32)), mean((~ordered).astype(jnp.float32))
+    odds = jnp.log(share) - jnp.log(rest)
     return {
         "order_parameter": mean(order),
         "energy": mean(energy),
@@ -160,15 +165,17 @@ def _averages(
         "susceptibility": sites * variance(order) / new,
         "binder": binder(order),
         "energy_binder": binder(energy),
-        "ordered_share": mean((order > ORDERED).astype(jnp.float32)),
+        "ordered_share": share,
+        "log_odds": jnp.where(jnp.isfinite(odds), odds, jnp.nan),
         "effective_share": jnp.exp(-jnp.sum(weight * logarithm, axis=1)) / weight.shape[1],
     }
 
 
 def _mean_where(values: jax.Array, where: jax.Array) -> jax.Array:
-    """Give the mean of chosen values, or NaN."""
+    """Give the mean of chosen values, or NaN where these are too few."""
     origin = values[0, 0, 0]
-    return origin + jnp.mean(values - origin, where=where)
+    mean = origin + jnp.mean(values - origin, where=where)
+    return jnp.where(jnp.mean(where) < SEEN, jnp.nan, mean)
 
 
 def _histogram(system: Potts, energy: jax.Array) -> tuple[jax.Array, jax.Array]:
