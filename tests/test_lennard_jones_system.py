@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from criticality.base import InputError, Task, canonical
 from criticality.engine import ensemble
 from criticality.systems import LennardJones
+from criticality.systems.lennard_jones.figures import along_path, melting_density
 
 SMALL = {"cells": 3, "cutoff": 2.2, "equilibration": 1000, "steps": 2000, "lag": (0.2, 1.0, 2.0)}
 IDEAL = {"epsilon": 1e-6, "sigma": 0.01, "cells": 2, "cutoff": 1.0, "density": 0.3, "melting": 0}
@@ -128,6 +130,33 @@ def test_energy_is_conserved_after_the_thermostat_is_gone():
 def test_what_does_not_go_together_is_refused(controls, named):
     with pytest.raises(InputError, match=named):
         canonical(LennardJones(), **controls)
+
+
+def test_times_between_two_measurements_are_told():
+    whole = LennardJones(dt=0.004, interval=5, lag=(0.2, 0.6, 4.0))
+    assert whole.measured_lags() == [True] * 3
+    assert not whole.notes()
+    between = LennardJones(dt=0.004, interval=10, lag=(0.2, 0.4, 4.0))
+    assert between.measured_lags() == [False, True, True]
+    assert "lag" in between.notes()[0]
+
+
+def test_the_melting_line_of_the_literature():
+    """Mastny and de Pablo, J. Chem. Phys. 127, 104504 (2007), at T = 0.694 and 1."""
+    temperature = np.array([0.694, 1.0])
+    np.testing.assert_allclose(melting_density("solid", temperature), [0.961, 1.006], atol=6e-4)
+    np.testing.assert_allclose(melting_density("liquid", temperature), [0.845, 0.919], atol=6e-4)
+
+
+def test_axes_of_a_path_become_one():
+    values = xr.DataArray(
+        [[[1.0, 3.0], [np.nan, np.nan]], [[np.nan, np.nan], [5.0, 7.0]]],
+        dims=("temperature", "pressure", "realization"),
+    )
+    path = along_path(values, "temperature")
+    np.testing.assert_array_equal(path, [[1.0, 3.0], [5.0, 7.0]])
+    grid = values.fillna(2.0)
+    assert along_path(grid, "temperature") is grid
 
 
 @pytest.mark.slow
