@@ -52,7 +52,7 @@ def free_energy(q, length, couplings, beta):
 def test_free_energies_of_the_walk_are_exact_ones():
     couplings = {"coupling": 1.0, "diagonal_coupling": 0.2, "corner_coupling": 0.1}
     system = canonical(
-        TINY, states=5, length=4, scale=1.0, phase_check=False, sweeps=200, **couplings
+        TINY, states=5, length=4, scale=1.0, phase_check=False, copies=16, sweeps=400, **couplings
     )
     J = tuple(couplings.values())
     state = model.begin(system, jax.random.key(1), None)
@@ -60,7 +60,7 @@ def test_free_energies_of_the_walk_are_exact_ones():
     exact = free_energy(5, 4, J, cold) + np.log(5)  # one of five phases
     assert phi == pytest.approx(exact, abs=2e-3)
     step = jax.jit(lambda state: model.advance(system, state, None))
-    for _ in range(8):
+    for _ in range(6):
         state = step(state)
     # disorder, cooled from beta = 0
     phi, beta = state.walk.replicates[:, 1], float(state.walk.old_beta[1])
@@ -129,13 +129,16 @@ def test_without_continuation_a_phase_is_lost_and_unchecked_the_answer_is_wrong(
         assert found["rejected"] > 0
     for found in studied["unchecked"]:
         assert found["lost"] == 0
-        # disorder has become order below its transition
-        assert np.nanmax(found["path_order"][:, 1]) > 0.8
+        # above its transition, order has become disorder
+        assert np.nanmin(found["path_order"][:, 0]) < 0.3
         assert not abs(found["deviation"]) < 0.02
 
 
 def test_what_is_learned_is_what_was_asked_for():
-    one, others = (realized(learned=which)[0]["couplings"] for which in ("neighbours", "others"))
+    one, others = (
+        realized(learned=which, phase_check=False)[0]["couplings"]
+        for which in ("neighbours", "others")
+    )
     given = np.float32(TINY.scale) * np.array([0.765, 0.1, 0.05], np.float32)
     np.testing.assert_array_equal(one[1:], given[1:])
     np.testing.assert_array_equal(others[0], given[0])
