@@ -14,7 +14,7 @@ from criticality.base import InputError, canonical
 from criticality.systems.lennard_jones import lattice
 from criticality.systems.lennard_jones.coexistence import LennardJonesCoexistence
 from criticality.systems.lennard_jones.melting import LennardJonesFreeEnergy
-from criticality.systems.lennard_jones.model import absolute, pairs, slab
+from criticality.systems.lennard_jones.model import absolute, pairs, references, slab
 from criticality.systems.lennard_jones.model.absolute import LIQUID, SOLID
 from criticality.thermo.free_energy import legendre
 
@@ -82,7 +82,7 @@ def test_modes_are_the_eigenvalues_of_the_hessian():
 def test_einstein_crystal_of_two_atoms_is_a_molecule():
     # k (u_1^2 + u_2^2) / 2 with u_1 = -u_2 is a spring k/2: Z = V (4 pi T / k)^(3/2) / 2
     exact = -math.log(7.0 * (4 * math.pi / 30.0) ** 1.5 / 2)
-    assert float(absolute.einstein_crystal(2, 7.0, 30.0)) == pytest.approx(exact, rel=1e-5)
+    assert float(references.einstein_crystal(2, 7.0, 30.0)) == pytest.approx(exact, rel=1e-5)
 
 
 def test_integration_from_the_einstein_crystal_is_exact_for_harmonic_modes():
@@ -93,7 +93,7 @@ def test_integration_from_the_einstein_crystal_is_exact_for_harmonic_modes():
     s, w = legendre(8)
     x = s[:, None] ** 3
     integrand = 3 * s**2 * 0.5 * np.sum((d - k) / (x * d + (1 - x) * k), axis=1)
-    found = float(absolute.einstein_crystal(atoms, atoms / density, k)) + w @ integrand
+    found = float(references.einstein_crystal(atoms, atoms / density, k)) + w @ integrand
     exact = lattice.free_energy(4, 1.0, density, 2.8) - lattice.static_energy(density, 2.8)
     assert found / atoms == pytest.approx(exact, abs=5e-5)
 
@@ -106,15 +106,15 @@ def test_size_terms_of_crystal_and_ideal_gas(cells):
     assert spread == pytest.approx(1.2598 - 1.178 * atoms ** (-1 / 3), abs=0.003)
     # the crystal with all neighbours, whose modes have another shape, against a large one
     u2 = float(np.sum(1 / lattice.modes(cells, density, 2.5))) / atoms
-    solid, gas = absolute.size_terms(atoms, atoms / density, u2, atoms)
+    solid, gas = references.size_terms(atoms, atoms / density, u2, atoms)
     many = 4 * 12**3
     u2_large = float(np.sum(1 / lattice.modes(12, density, 2.5))) / many
-    rest = absolute.size_terms(many, many / density, u2_large, many)[SOLID] / many
+    rest = references.size_terms(many, many / density, u2_large, many)[SOLID] / many
     infinite = lattice.free_energy(12, 1.0, density, 2.5) - float(rest)
     finite = lattice.free_energy(cells, 1.0, density, 2.5)
     assert abs(finite - infinite) > 0.01  # what is taken away is not nothing
     assert finite - float(solid) / atoms == pytest.approx(infinite, abs=0.15 / atoms)
-    ideal = float(absolute.ideal_gas(atoms, atoms / 0.3)) - float(gas)
+    ideal = float(references.ideal_gas(atoms, atoms / 0.3)) - float(gas)
     assert ideal / atoms == pytest.approx(math.log(0.3) - 1, abs=1e-4)
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from criticality import Store, phase_diagram
 from criticality.base import with_error
-from criticality.figures.parts import COLOURS, MARKERS, mean_and_error
+from criticality.figures.parts import COLOURS, MARKERS, by_realization, mean_and_error
 from criticality.systems.lennard_jones import lattice
 from criticality.systems.lennard_jones.figures import melting_density
 from criticality.thermo.free_energy import legendre, mbar
@@ -85,7 +85,7 @@ def report(point: xr.Dataset, controls: dict[str, float]) -> None:
 def integrands(point: xr.Dataset, number: int, name: str, ax: Axes) -> None:
     """Draw both integrands, less their value at the last node, in units that fit one panel."""
     for phase, style in (("solid", "-"), ("liquid", "--")):
-        mean, error = mean_and_error(point[f"{phase}_integrand"].values)
+        mean, error = mean_and_error(by_realization(point[f"{phase}_integrand"], "node"))
         ax.errorbar(
             point["node"],
             mean,
@@ -104,7 +104,7 @@ def path(point: xr.Dataset, number: int, name: str, ax: Axes) -> None:
     for run in range(point.sizes["realization"]):
         one = point.isel(realization=run)
         ax.errorbar(
-            one["path_temperature"],
+            one["path_temperature"] / melting_temperature(float(one["pressure"])),
             one["path_delta_phi"],
             one["path_delta_phi_error"],
             color=COLOURS[number],
@@ -129,14 +129,17 @@ def rates(boxes: xr.Dataset, ax: Axes) -> None:
     """Draw rates of growth of every box, and where their mean vanishes."""
     border = phase_diagram(boxes).boundaries[0].estimate
     print(f"two phases: T_m = {border}, 95 % interval {border.low:.3f} to {border.high:.3f}")
-    at, values = boxes["temperature"].values, boxes["rate"].squeeze("pressure").values
+    at, values = (
+        boxes["temperature"].values,
+        by_realization(boxes["rate"].squeeze("pressure"), "temperature"),
+    )
     mean, error = mean_and_error(values)
-    ax.plot(np.repeat(at, values.shape[1]), values.ravel(), "o", ms=3, color="0.65", label="a box")
+    ax.plot(np.tile(at, len(values)), values.ravel(), "o", ms=3, color="0.65", label="a box")
     ax.errorbar(at, mean, error, color=COLOURS[0], marker=MARKERS[0], ms=5, label="mean")
     ax.axhline(0, color="0.6", lw=0.8)
     ax.axvspan(border.low, border.high, color=COLOURS[4], alpha=0.25, lw=0, label="$T_m$, 95 %")
     ax.set(xlabel="temperature $T$", ylabel="rate of growth of the crystal")
-    ax.legend(fontsize="small")
+    ax.legend(fontsize="small", loc="lower left")
 
 
 def main(free: str, slabs: str, out: str) -> None:
@@ -158,7 +161,7 @@ def main(free: str, slabs: str, out: str) -> None:
     panels[0].set(xlabel="$s$", ylabel="integrand an atom, over $T$")
     panels[0].legend(fontsize="small")
     panels[1].axhline(0, color="0.6", lw=0.8)
-    panels[1].set(xlabel="temperature $T$", ylabel=r"$(\mu_\ell - \mu_s)/T$")
+    panels[1].set(xlabel=r"$T$ over that of the fit at $P$", ylabel=r"$(\mu_\ell - \mu_s)/T$")
     panels[1].legend(fontsize="small")
     line = np.linspace(0.75, 1.4, 50)
     for phase, style in (("solid", "-"), ("liquid", "--")):
