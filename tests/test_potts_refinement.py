@@ -139,7 +139,7 @@ def test_what_is_learned_is_what_was_asked_for():
         realized(learned=which, phase_check=False)[0]["couplings"]
         for which in ("neighbours", "others")
     )
-    given = np.float32(TINY.scale) * np.array([0.765, 0.1, 0.05], np.float32)
+    given = TINY.scale * np.array([0.765, 0.1, 0.05])
     np.testing.assert_array_equal(one[1:], given[1:])
     np.testing.assert_array_equal(others[0], given[0])
     assert one[0] != given[0]

@@ -186,6 +186,7 @@ class PottsRefinement:
             Rule(phase="lost", quantity="lost", of="each", above=0.5),
         ),
         pages="criticality.systems.potts.refinement_figures:pages",
+        precision="float64",
     )
 
     scale: float = control(

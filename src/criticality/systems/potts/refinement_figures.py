@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from criticality.analysis.stats import Array
 from criticality.base import default
@@ -31,6 +33,11 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     ds, title = at_point(ds, [str(d) for d in ds.dims if d not in inner], at, 0)
     points = [ds.sel({by: value}) for value in ds[by].values] if by else [ds]
     titles = [assigned(ds, by, value) for value in ds[by].values] if by else [title]
+    if by == "continuation":
+        titles = [
+            "no continuation" if value >= 1 else one
+            for value, one in zip(ds[by].values, titles, strict=True)
+        ]
     if by and title:
         titles = [f"{title}, {one}" for one in titles]
     rows = book.page("rounds", 3, 13.0, titles)
@@ -46,14 +53,24 @@ def temperatures(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     every = ds["path_temperature"].transpose("realization", "round")
     ax.plot(_rounds(ds), every.values.T, "-", color="0.55", lw=0.8)
     ax.plot([], [], "-", color="0.55", label="sampled")
-    last = ds["rounds_done"].values
+    last, lost = np.nan_to_num(ds["rounds_done"].values), ds["lost"].values > 0
+    if lost.any():
+        ends = [row[int(n) - 1] if n else np.nan for row, n in zip(every.values, last, strict=True)]
+        ax.plot(last[lost], np.array(ends)[lost], "x", color=DISORDER, label="phase lost")
     here, error = ds["temperature"].values, ds["temperature_error"].values
-    ax.errorbar(
-        last, here, 1.96 * error, fmt="o", color=ORDER, ms=4, lw=1, label="measured anew, 95 %"
-    )
-    target = _target(ds)
-    ax.axhline(target, color="k", ls="--", lw=1, label="target")
-    ax.set(xlabel="round", ylabel="temperature $T$")
+    seen = np.isfinite(here)
+    if seen.any():
+        beside = last + np.linspace(0.5, 1.5, len(last))  # or they would hide each other
+        bars: dict[str, Any] = {
+            "fmt": "o",
+            "color": ORDER,
+            "ms": 3,
+            "lw": 1,
+            "label": "measured anew, 95 %",
+        }
+        ax.errorbar(beside[seen], here[seen], 1.96 * error[seen], **bars)
+    ax.axhline(_target(ds), color="k", ls="--", lw=1, label="target")
+    _label(ax, "temperature $T$")
     ax.legend(fontsize="small")
     return ax
 
@@ -61,18 +78,15 @@ def temperatures(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
 def differences(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the tracked free-energy difference of every realization, with its standard error."""
     ax = axes(ax)
-    for _, one in ds.groupby("realization"):
-        ax.errorbar(
-            _rounds(ds),
-            one["path_difference"].squeeze().values,
-            one["path_error"].squeeze().values,
-            fmt="-",
-            color="0.35",
-            lw=0.8,
-            elinewidth=0.6,
-        )
-    ax.axhline(0, color="k", ls="--", lw=1)
-    ax.set(xlabel="round", ylabel=r"$\beta(F_{\rm disorder} - F_{\rm order})$")
+    names = ("path_difference", "path_error")
+    values, errors = (ds[name].transpose("realization", "round").values for name in names)
+    for value, error in zip(values, errors, strict=True):
+        ax.fill_between(_rounds(ds), value - error, value + error, color="0.4", alpha=0.12, lw=0)
+    ax.plot(_rounds(ds), values.T, "-", color="0.35", lw=0.8)
+    ax.plot([], [], "-", color="0.35", label="realizations, standard errors")
+    ax.axhline(0, color="k", ls="--", lw=1, label="coexistence")
+    _label(ax, r"$\beta(F_{\rm disorder} - F_{\rm order})$")
+    ax.legend(fontsize="small")
     return ax
 
 
@@ -85,11 +99,17 @@ def copies(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     ):
         values = order[which].reshape(len(ds["round"]), -1)
         rounds = np.broadcast_to(_rounds(ds)[:, None], values.shape)
-        ax.plot(rounds, values, marker, color=colour, ms=3, alpha=0.5, mew=0)
+        ax.plot(rounds, values, marker, color=colour, ms=4, alpha=0.5, mew=0)
         ax.plot([], [], marker, color=colour, ms=5, label=name)
-    ax.set(xlabel="round", ylabel="order parameter of each copy", ylim=(-0.05, 1.05))
-    ax.legend(fontsize="small", loc="center right")
+    ax.set_ylim(-0.05, 1.05)
+    _label(ax, "order parameter of each copy")
+    ax.legend(fontsize="small")
     return ax
+
+
+def _label(ax: Axes, of: str) -> None:
+    ax.set(xlabel="round", ylabel=of)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _rounds(ds: xr.Dataset) -> Array:

@@ -8,8 +8,11 @@ r"""One realization: a whole refinement of couplings, from free energies to a me
 3. *Check*: new runs of a smaller lattice, which pass from phase to phase often, look for the
    temperature at which order has q times the weight of disorder.  They know the couplings alone.
 
-Order is a single one of the q phases: phases of one bulk free energy coexist where beta f_o =
-beta f_d.  All q together would have -ln q more, a shift of T_t of order ln(q)/V.
+Order is a single one of the q phases: phases of one bulk free energy coexist where beta f_o = beta
+f_d.  All q together would have -ln q more, a shift of T_t of order ln(q)/V.
+
+Spins are updated in 32 bits; what is summed, and what decides about the next state, in 64, so that
+the order of a summation changes no spin.
 """
 
 from __future__ import annotations
@@ -126,9 +129,9 @@ def begin(system: PottsRefinement, key: jax.Array, data: object) -> State:
     ways = sites * (system.states - 1)
     cold = (math.log(ways) - math.log(RARE)) / excitation
     ground = -sites * (given @ jnp.asarray([2.0, 2.0, 4.0]))
-    phi = jnp.stack([cold * ground - RARE, jnp.float32(-sites * math.log(system.states))])
-    series = jnp.zeros((2, copies, _snapshots(system)), jnp.float32)
-    beta = jnp.stack([cold, jnp.float32(0)])
+    phi = jnp.stack([cold * ground - RARE, jnp.asarray(-sites * math.log(system.states), float)])
+    series = jnp.zeros((2, copies, _snapshots(system)), float)
+    beta = jnp.stack([cold, jnp.zeros((), float)])
     walk = Walk(
         spins=spins,
         beta=beta,
@@ -142,11 +145,11 @@ def begin(system: PottsRefinement, key: jax.Array, data: object) -> State:
         round=jnp.int32(0),
     )
     small = (system.check_copies, system.check_length, system.check_length)
-    measured = jnp.zeros((_rounds(system) * UPDATES, system.check_copies), jnp.float32)
+    measured = jnp.zeros((_rounds(system) * UPDATES, system.check_copies), float)
     check = Check(
         spins=jnp.zeros(small, jnp.int32),
         log_temperature=jnp.log(_target(system)),
-        total=jnp.float32(0),
+        total=jnp.zeros((), float),
         energy=measured,
         order=measured,
         round=jnp.int32(0),
@@ -191,9 +194,9 @@ def observe(system: PottsRefinement, state: State, data: object) -> dict[str, ja
         "temperature_error": error(measured),
         "deviation": told(measured[0] / target - 1),
         "deviation_error": error(measured / target),
-        "lost": lost.astype(jnp.float32),
-        "settled": (refined.stage == refinement.DONE).astype(jnp.float32),
-        "rounds_done": refined.round.astype(jnp.float32),
+        "lost": lost.astype(float),
+        "settled": (refined.stage == refinement.DONE).astype(float),
+        "rounds_done": refined.round.astype(float),
         "least_effective": jnp.nanmin(history.effective),
         "rejected": jnp.nan_to_num(jnp.nanmean(history.rejected)),
         "path_stage": history.stage,
@@ -212,12 +215,12 @@ def observe(system: PottsRefinement, state: State, data: object) -> dict[str, ja
 
 def _given(system: PottsRefinement) -> jax.Array:
     couplings = (system.coupling, system.diagonal_coupling, system.corner_coupling)
-    return system.scale * jnp.stack([jnp.asarray(J, jnp.float32) for J in couplings])
+    return system.scale * jnp.stack([jnp.asarray(J, float) for J in couplings])
 
 
 def _target(system: PottsRefinement) -> jax.Array:
-    exact = jnp.float32(transition_temperature(system.states))
-    return jnp.where(system.target > 0, system.target, exact).astype(jnp.float32)
+    exact = jnp.asarray(transition_temperature(system.states), float)
+    return jnp.where(system.target > 0, system.target, exact)
 
 
 def _snapshots(system: PottsRefinement) -> int:
@@ -229,8 +232,8 @@ def _rounds(system: PottsRefinement) -> int:
 
 
 def _bounds(system: PottsRefinement) -> jax.Array:
-    everything = jnp.asarray([[-jnp.inf, jnp.inf]] * 2, jnp.float32)
-    return jnp.where(system.phase_check, jnp.asarray(BOUNDS, jnp.float32), everything)
+    everything = jnp.asarray([[-jnp.inf, jnp.inf]] * 2, float)
+    return jnp.where(system.phase_check, jnp.asarray(BOUNDS, float), everything)
 
 
 def _problem(system: PottsRefinement) -> Problem:
@@ -278,11 +281,12 @@ def _sampled(
 ) -> tuple[jax.Array, Samples]:
     """Sweep all copies [copies, L, L] by the heat bath: a quarter to settle, then snapshots."""
     seeds = bits.seeds(key, (system.copies, 2))
+    single = (couplings.astype(jnp.float32), temperature.astype(jnp.float32))
 
     def run(spins: jax.Array, seed: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         def one(sweep: jax.Array, spins: jax.Array) -> jax.Array:
             noise = bits.reseed(seed, sweep)
-            return lattice.heat_bath(spins, couplings, temperature, noise, system.states)
+            return lattice.heat_bath(spins, *single, noise, system.states)
 
         def snapshot(spins: jax.Array, end: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
             begin = jnp.where(end == ends[0], 0, end - EVERY)
@@ -294,7 +298,8 @@ def _sampled(
 
     ends = system.sweeps // 4 + EVERY * jnp.arange(1, 1 + _snapshots(system), dtype=jnp.int32)
     spins, features, order = jax.vmap(run)(spins, seeds)
-    return spins, Samples(features, jnp.zeros_like(order), order)
+    order = order.astype(float)
+    return spins, Samples(features.astype(float), jnp.zeros_like(order), order)
 
 
 # --- stages ----------------------------------------------------------------------------------
@@ -381,22 +386,23 @@ def _check(system: PottsRefinement, state: State) -> State:
     clusters = jnp.all(couplings >= 0)
     key = stream(jax.random.fold_in(state.key, check.round), "check")
     seeds = bits.seeds(key, (system.check_copies, 2))
+    single = (couplings.astype(jnp.float32), temperature.astype(jnp.float32))
 
     def one(spins: jax.Array, k: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         def swept(spins: jax.Array, seed: jax.Array) -> jax.Array:
             noise = bits.reseed(seed, 2 * k)
-            return lattice.heat_bath(spins, couplings, temperature, noise, system.states)
+            return lattice.heat_bath(spins, *single, noise, system.states)
 
         def joined(spins: jax.Array, seed: jax.Array) -> jax.Array:
             noise = bits.reseed(seed, 2 * k + 1)
-            return lattice.cluster(spins, couplings, temperature, noise, system.states)
+            return lattice.cluster(spins, *single, noise, system.states)
 
         spins = jax.vmap(swept)(spins, seeds)
         # clusters join equal spins only: with couplings below 0, the heat bath is alone
         spins = jax.lax.cond(clusters, jax.vmap(joined), lambda spins, _: spins, spins, seeds)
-        energy = jax.vmap(lattice.features)(spins) @ couplings
+        energy = jax.vmap(lattice.features)(spins).astype(float) @ couplings
         order = jax.vmap(lambda one: lattice.ordered(one, system.states))(spins)
-        return spins, (energy, order)
+        return spins, (energy, order.astype(float))
 
     numbers = jnp.arange(UPDATES, dtype=jnp.int32)
     spins, (energy, order) = jax.lax.scan(one, check.spins, numbers)
