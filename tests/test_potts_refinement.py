@@ -18,7 +18,13 @@ from criticality.systems.potts.theory import transition_temperature
 from criticality.thermo.reweighting import jackknife_error
 
 TINY = PottsRefinement.tiny()
-SMALL = {"length": 12, "sweeps": 80, "check_length": 8, "check_sweeps": 1000}
+SMALL = {
+    "length": 12,
+    "sweeps": 80,
+    "check_length": 8,
+    "check_copies": 8,
+    "check_sweeps": 2000,
+}
 
 
 def realized(realizations=1, **changes):
