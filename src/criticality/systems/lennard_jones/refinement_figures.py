@@ -28,7 +28,7 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
     others = [str(d) for d in ds["pull"].dims if d != "realization"]
     ds, title = at_point(ds, others, at, 0)
     for name, parts in (
-        ("melting line", (melting_line, deviations)),
+        ("melting_line", (melting_line, deviations)),
         ("rounds", (round_temperatures, round_differences)),
         ("potential", (potentials, differences)),
         ("liquid", (pair_correlations, diffusion)),
@@ -82,7 +82,7 @@ def round_temperatures(ds: xr.Dataset, ax: Axes) -> None:
     for number, target in enumerate(_mean(ds["target_temperature"])):
         ax.axhline(target, color=COLOURS[number % len(COLOURS)], lw=1, ls=":")
     ax.set_ylabel(r"temperature $T$ ($\epsilon/k_B$), target dotted")
-    ax.legend(title="pressure")
+    ax.legend(title="pressure", loc="center right", fontsize="small")
 
 
 def round_differences(ds: xr.Dataset, ax: Axes) -> None:
