@@ -42,7 +42,9 @@ def pytest_xdist_setupnodes() -> None:
 
 # what takes longest begins first, so that no core waits for the other at the end
 LONGEST = (
-    "test_contract", "test_potts_refinement", "test_scaling", "test_own_systems", "test_pruning", "test_boundaries",
+    "test_contract", "test_potts_refinement", "test_scaling", "test_own_systems", "test_pruning",
+    "test_thermo_refinement", "test_potts", "test_melting", "test_lennard_jones_system",
+    "test_boundaries",
     "test_three_layer", "test_reference", "test_topology", "test_rbm_phases", "test_rbm",
     "test_grokking", "test_threshold", "test_mean_variance", "test_approximation", "test_docs",
     "test_lanes", "test_rbm_theory", "test_executors",

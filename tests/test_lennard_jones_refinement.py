@@ -10,7 +10,7 @@ import pytest
 from criticality import Study, run
 from criticality.base import InputError, canonical
 from criticality.systems.lennard_jones import published
-from criticality.systems.lennard_jones.model import pairs
+from criticality.systems.lennard_jones.model import given, pairs
 from criticality.systems.lennard_jones.model import refinement as model
 from criticality.systems.lennard_jones.refinement import LennardJonesRefinement
 
@@ -30,24 +30,24 @@ def test_published_line():
 
 def correction(theta, r):
     """Energy of the pair term, by the network itself."""
-    basis = model._basis(SYSTEM)
+    basis = given.basis(SYSTEM)
     inner, outer = (end**2 for end in basis.span)
     y = 1 - 2 * (r**2 - inner) / (outer - inner)
     w, b, v = np.asarray(theta[2:]).reshape(3, -1)
-    return (1 - r**2 / outer) ** 2 * model.LEAST * (np.tanh(y[:, None] * w + b) @ v)
+    return (1 - r**2 / outer) ** 2 * given.LEAST * (np.tanh(y[:, None] * w + b) @ v)
 
 
 def test_the_correction_is_nothing_at_first_and_is_the_network_where_it_is_projected():
     system = canonical(SYSTEM, epsilon=0.9, sigma=1.1)
-    problem = model._problem(system, jax.random.key(1))
-    c = model._coefficients(system, problem.theta)
+    problem = given.problem(system, jax.random.key(1))
+    c = given.coefficients(system, problem.theta)
     np.testing.assert_allclose(c[:2], [3.6 * 1.1**12, -3.6 * 1.1**6], rtol=1e-6)
     assert not np.any(c[2:])
     theta = problem.theta.at[2 + 2 * system.hidden :].set(jnp.array([0.7, -1.2]))
     theta = theta.at[:2].set(jnp.array([0.2, -0.1]))
-    c = model._coefficients(system, theta)
+    c = given.coefficients(system, theta)
     np.testing.assert_allclose(c[:2], [1.2 * 3.6 * 1.1**12, -0.9 * 3.6 * 1.1**6], rtol=1e-6)
-    basis = model._basis(system)
+    basis = given.basis(system)
     inner, outer = (end**2 for end in basis.span)
     zeros = np.cos(np.pi * (np.arange(system.terms) + 0.5) / system.terms)
     r = np.sqrt(inner + (1 - zeros) / 2 * (outer - inner))
@@ -58,14 +58,14 @@ def test_the_correction_is_nothing_at_first_and_is_the_network_where_it_is_proje
 
 @pytest.mark.parametrize("learned", ["all", "powers", "neural"])
 def test_only_what_is_learned_may_change(learned):
-    problem = model._problem(canonical(SYSTEM, learned=learned), jax.random.key(1))
+    problem = given.problem(canonical(SYSTEM, learned=learned), jax.random.key(1))
     width = np.asarray(problem.width)
     assert (width[:2] > 0).all() == (learned != "neural")
     assert (width[2:] > 0).all() == (learned != "powers")
 
 
 def test_targets_lie_on_the_line_and_scale():
-    problem = model._problem(canonical(SYSTEM, states=3, lowest=1.0, highest=8.0, target=1.1), KEY)
+    problem = given.problem(canonical(SYSTEM, states=3, lowest=1.0, highest=8.0, target=1.1), KEY)
     np.testing.assert_allclose(problem.pressure, [1.0, 4.5, 8.0])
     truth = published.temperature([1.0, 4.5, 8.0])
     np.testing.assert_allclose(problem.temperature, 1.1 * truth, rtol=1e-5)
@@ -75,9 +75,11 @@ def test_targets_lie_on_the_line_and_scale():
 
 def test_the_first_guess_is_that_of_corresponding_states():
     system = canonical(SYSTEM, states=2, lowest=1.0, highest=4.0, epsilon=0.8, sigma=1.1)
-    found = [float(model._guess(system, model.START, jnp.int32(k))) for k in (0, 1)]
-    expected = 0.8 * published.temperature(np.array([1.0, 4.0]) * 1.1**3 / 0.8)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    problem = given.problem(system, KEY)
+    first, anew = (float(model._guess(system, problem, jnp.int32(n))) for n in (0, 1))
+    reduced = published.temperature(4.0 * 1.1**3 / 0.8)  # at the middle pressure, the second of two
+    assert first == pytest.approx(0.8 * reduced, rel=1e-5)
+    assert anew == pytest.approx(published.temperature(4.0), rel=1e-5)
 
 
 def test_pressures_off_the_line_are_refused():

@@ -21,26 +21,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from criticality.nn import bits
 from criticality.nn.streams import stream
-from criticality.systems.lennard_jones import published
-from criticality.systems.lennard_jones.model import absolute, dynamics, measure, pairs
+from criticality.systems.lennard_jones.model import absolute, dynamics, given, measure, pairs
+from criticality.systems.lennard_jones.model.given import FRICTION, MOVE, SOLID
 from criticality.systems.lennard_jones.refinement import MODELS, LennardJonesRefinement
 from criticality.thermo import refinement
 
 ANCHOR, LINE, REFINE, ANCHOR_ANEW, LINE_ANEW, COMPARE, DONE = range(7)
-SOLID = 0.5  # share of solid-like atoms
-FRICTION = 5.0  # of sampling: energies forget fastest
 WEAK = 0.1  # of diffusion, which it lowers by some WEAK D / T
 WINDOW = 5.0  # units of time of a block in which atoms diffuse; the first half is ballistic too
 FRAMES = 5  # of half a block, for g(r)
-INNER = 0.85  # the pair term is constant below
-MOVE = 0.35  # width of moves of ln V, over sqrt(N)
 SHELL = 0.04  # width of the shells of g(r)
-PATH = 3  # temperatures of an absolute calculation
-LEAST = 0.15  # of the scale of the potential energy, that of the pair term
 
 
 class Melting(NamedTuple):
@@ -148,7 +141,7 @@ class State(NamedTuple):
 def begin(system: LennardJonesRefinement, key: jax.Array, data: object) -> State:
     """Nothing is known but the potential."""
     states = system.states
-    problem = _problem(system, key)
+    problem = given.problem(system, key)
     calculation = _calculation(system, problem, key, problem.theta, jnp.int32(0))
     box = calculation.free[0]
 
@@ -187,7 +180,7 @@ def begin(system: LennardJonesRefinement, key: jax.Array, data: object) -> State
 
 def advance(system: LennardJonesRefinement, state: State, data: object) -> State:
     """Do a piece of the present stage."""
-    problem = _problem(system, state.key)
+    problem = given.problem(system, state.key)
     pieces = (_anchored, _walked, _refined, _compared)  # of the stages 0, 1, 2, 0, 1, 3
     branches = [partial(piece, system, problem) for piece in pieces]
     after: State = jax.lax.switch(jnp.array([0, 1, 2, 0, 1, 3])[state.stage], branches, state)
@@ -201,7 +194,7 @@ def finished(system: LennardJonesRefinement, state: State) -> jax.Array:
 
 def observe(system: LennardJonesRefinement, state: State, data: object) -> dict[str, jax.Array]:
     """Results; undefined where a phase was lost before."""
-    problem = _problem(system, state.key)
+    problem = given.problem(system, state.key)
     refined = state.refined
     before, after = (jax.tree.map(lambda x, n=n: x[n], state.lines) for n in range(2))
     predicted = refinement.transition(problem, refined)
@@ -218,7 +211,7 @@ def observe(system: LennardJonesRefinement, state: State, data: object) -> dict[
     volumes = jnp.where(refined.kept[..., None], refined.old.volume, 0).sum(axis=(2, 3))
     volumes /= jnp.sum(refined.kept, axis=2) * system.snapshots
     distance = jnp.asarray(system.r, jnp.float32)
-    basis, models = _basis(system), _models(system, problem, state)
+    basis, models = given.basis(system), _models(system, problem, state)
     missed = (after.temperature - target) / jnp.hypot(after.error, error)
     diffusion = state.liquids.diffusion
     spread = jnp.std(diffusion, axis=-1, ddof=1) / math.sqrt(system.blocks)
@@ -235,7 +228,7 @@ def observe(system: LennardJonesRefinement, state: State, data: object) -> dict[
         "deviation": (after.temperature / target - 1) * done,
         "pull": jnp.sqrt(jnp.mean(missed**2)) * done,
         "refined_density": system.atoms / volumes * known,
-        "true_density": _densities(problem),
+        "true_density": given.densities(problem),
         "pair_potential": jnp.stack([pairs.potential(basis, c, distance) for c in models]),
         "pair_correlation": state.liquids.correlation / (2 * system.blocks * FRAMES) * done,
         "diffusion": jnp.mean(diffusion, axis=-1) * done,
@@ -247,153 +240,6 @@ def observe(system: LennardJonesRefinement, state: State, data: object) -> dict[
         "rounds_done": refined.round.astype(jnp.float32),
         "lost": lost.astype(jnp.float32),
     }
-
-
-# --- what is given ---------------------------------------------------------------------------
-
-
-def _basis(system: LennardJonesRefinement) -> pairs.Basis:
-    return pairs.Basis(cutoff=system.cutoff, terms=system.terms, span=(INNER, system.cutoff))
-
-
-def _schedule(system: LennardJonesRefinement) -> absolute.Schedule:
-    return absolute.Schedule(
-        cells=system.cells, nodes=system.nodes, path=PATH, samples=system.samples, dt=system.dt
-    )
-
-
-def _problem(system: LennardJonesRefinement, key: jax.Array) -> refinement.Problem:
-    hidden, points = system.hidden, system.states
-    pressure = jnp.linspace(system.lowest, system.highest, points, dtype=jnp.float32)
-    temperature = system.target * _melting_line(pressure)
-    weights = jax.random.normal(stream(key, "pair term"), (2, hidden))
-    theta = jnp.concatenate([jnp.zeros(2), (weights * jnp.array([[2.0], [1.0]])).reshape(-1)])
-    theta = jnp.concatenate([theta, jnp.zeros(hidden)])
-    powers = jnp.where(system.learned != "neural", system.power_width, 0.0)
-    neural = jnp.where(system.learned != "powers", system.neural_width, 0.0)
-    width = jnp.concatenate([jnp.full(2, powers), jnp.full(3 * hidden, neural)])
-    check = jnp.array([[SOLID, jnp.inf], [-jnp.inf, SOLID]])
-    none = jnp.array([[-jnp.inf, jnp.inf]] * 2)
-    lines = jnp.stack(_table(temperature / system.target), axis=-1)
-    return refinement.Problem(
-        sample=_sampler(system),
-        coefficients=lambda theta: _coefficients(system, theta),
-        theta=theta,
-        width=width,
-        temperature=temperature,
-        pressure=pressure,
-        bounds=jnp.where(system.phase_check, check, none),
-        continuation=system.continuation,
-        floor=system.floor,
-        observables=lambda c, features, volume: (system.atoms / volume)[..., None],
-        targets=lines[..., None],
-        gamma=system.gamma,
-        gammas=jnp.reshape(system.density_weight, (1,)),
-        tolerance=system.tolerance,
-        settle=system.settle,
-        rounds=system.rounds,
-        blocks=max(2, 10 // system.replicas),
-    )
-
-
-def _melting_line(pressure: jax.Array) -> jax.Array:
-    """Temperature of the published line."""
-    t = np.linspace(published.LOWEST, published.HIGHEST, 2000)
-    p = published.pressure(t)
-    return jnp.interp(pressure, jnp.asarray(p, jnp.float32), jnp.asarray(t, jnp.float32))
-
-
-def _table(temperature: jax.Array) -> list[jax.Array]:
-    t = np.linspace(published.LOWEST, published.HIGHEST, 2000)
-    at = jnp.asarray(t, jnp.float32)
-    return [jnp.interp(temperature, at, jnp.asarray(d)) for d in published.densities(t)]
-
-
-def _densities(problem: refinement.Problem) -> jax.Array:
-    return jnp.asarray(problem.targets)[..., 0]
-
-
-def _coefficients(system: LennardJonesRefinement, theta: jax.Array) -> jax.Array:
-    """c(theta): factors of both powers, and the pair term projected on Chebyshev polynomials.
-
-    The projection is that of interpolation at the zeros of T_terms.
-    """
-    given = pairs.lennard_jones(system.epsilon, system.sigma)
-    w, b, v = theta[2:].reshape(3, system.hidden)
-    angle = math.pi * (np.arange(system.terms) + 0.5) / system.terms
-    values = jnp.tanh(np.cos(angle)[:, None] * w + b) @ v * LEAST
-    cosines = np.cos(np.outer(np.arange(system.terms), angle)) * 2 / system.terms
-    cosines[0] /= 2
-    series = jnp.asarray(cosines, jnp.float32) @ values
-    return jnp.concatenate([given * (1 + theta[:2]), series])
-
-
-def _models(
-    system: LennardJonesRefinement, problem: refinement.Problem, state: State
-) -> list[jax.Array]:
-    """Coefficients of the given, the refined and the true potential."""
-    return [
-        _coefficients(system, problem.theta),
-        _coefficients(system, state.refined.theta),
-        pairs.lennard_jones(terms=system.terms),
-    ]
-
-
-# --- the simulator ---------------------------------------------------------------------------
-
-
-def _sampler(system: LennardJonesRefinement) -> refinement.Sampler:
-    basis = _basis(system)
-
-    def sample(
-        key: jax.Array,
-        state: dynamics.Particles,
-        phase: jax.Array,
-        coefficients: jax.Array,
-        temperature: jax.Array,
-        pressure: jax.Array,
-    ) -> tuple[dynamics.Particles, refinement.Samples]:
-        potential = dynamics.Potential(basis=basis, c=coefficients)
-        seeds = bits.seeds(key, (system.replicas, 2))
-
-        def on(
-            box: dynamics.Particles, seed: jax.Array, first: jax.Array, moves: int
-        ) -> dynamics.Particles:
-            return dynamics.npt(
-                potential,
-                box,
-                temperature,
-                pressure,
-                seed,
-                dt=system.dt,
-                friction=FRICTION,
-                moves=moves,
-                width=MOVE / math.sqrt(system.atoms),
-                first=first,
-            )[0]
-
-        def one(
-            given: tuple[dynamics.Particles, jax.Array],
-        ) -> tuple[dynamics.Particles, refinement.Samples]:
-            box, seed = given
-            box = box._replace(forces=potential.forces(box.s, box.box))
-            box = on(box, seed, jnp.int32(0), system.equilibration)
-
-            def snapshot(
-                box: dynamics.Particles, number: jax.Array
-            ) -> tuple[dynamics.Particles, refinement.Samples]:
-                first = system.equilibration + number * system.spacing
-                box = on(box, seed, first, system.spacing)
-                order = jnp.mean(measure.bond_order(box.s, box.box).solid)
-                features = pairs.features(basis, box.s, box.box)
-                return box, refinement.Samples(features, jnp.prod(box.box), order)
-
-            return jax.lax.scan(snapshot, box, jnp.arange(system.snapshots))
-
-        after: tuple[dynamics.Particles, refinement.Samples] = jax.lax.map(one, (state, seeds))
-        return after
-
-    return sample
 
 
 # --- stages ----------------------------------------------------------------------------------
@@ -415,6 +261,17 @@ def _again(state: State) -> jax.Array:
     return (state.stage > REFINE).astype(jnp.int32)
 
 
+def _models(
+    system: LennardJonesRefinement, problem: refinement.Problem, state: State
+) -> list[jax.Array]:
+    """Coefficients of the given, the refined and the true potential."""
+    return [
+        given.coefficients(system, problem.theta),
+        given.coefficients(system, state.refined.theta),
+        pairs.lennard_jones(terms=system.terms),
+    ]
+
+
 def _theta(problem: refinement.Problem, state: State) -> jax.Array:
     return jnp.where(state.stage > REFINE, state.refined.theta, problem.theta)
 
@@ -425,8 +282,8 @@ def _guess(
     """Where the anchor begins: by corresponding states, or, the second time, at the target."""
     pressure = problem.pressure[_middle(system)]
     reduced = pressure * jnp.asarray(system.sigma, jnp.float32) ** 3 / system.epsilon
-    given = system.epsilon * _melting_line(reduced)
-    return jnp.where(again == 1, problem.temperature[_middle(system)], given)
+    first = system.epsilon * given.melting_line(reduced)
+    return jnp.where(again == 1, problem.temperature[_middle(system)], first)
 
 
 def _calculation(
@@ -437,9 +294,9 @@ def _calculation(
     again: jax.Array,
 ) -> absolute.State:
     return absolute.begin(
-        _schedule(system),
-        _basis(system),
-        _coefficients(system, theta),
+        given.schedule(system),
+        given.basis(system),
+        given.coefficients(system, theta),
         _guess(system, problem, again),
         bits.seeds(stream(key, "absolute", again), (2,)),
         0.98 * jnp.asarray(system.sigma, jnp.float32) ** -3,
@@ -448,10 +305,10 @@ def _calculation(
 
 def _anchored(system: LennardJonesRefinement, problem: refinement.Problem, state: State) -> State:
     """Advance the absolute calculation; at its end both phases are known at one point."""
-    schedule, middle = _schedule(system), _middle(system)
+    schedule, middle = given.schedule(system), _middle(system)
     again, pressure = _again(state), problem.pressure[middle]
-    guess, c = _guess(system, problem, again), _coefficients(system, _theta(problem, state))
-    now = absolute.advance(schedule, _basis(system), c, guess, pressure, state.calculation)
+    guess, c = _guess(system, problem, again), given.coefficients(system, _theta(problem, state))
+    now = absolute.advance(schedule, given.basis(system), c, guess, pressure, state.calculation)
     state = state._replace(calculation=now)
 
     def ended(state: State) -> State:
@@ -495,7 +352,7 @@ def _walked(system: LennardJonesRefinement, problem: refinement.Problem, state: 
     at: Point = jax.tree.map(lambda a, b: jnp.where(first, a, b), state.anchor, state.at)
     gap = (system.highest - system.lowest) / max(1, system.line * (system.states - 1))
     pressure = jnp.float32(system.lowest) + number * gap
-    again, c = _again(state), _coefficients(system, _theta(problem, state))
+    again, c = _again(state), given.coefficients(system, _theta(problem, state))
 
     # Delta phi = 0 there, if U and V stayed as they are
     inverse = (at.energy + at.pressure * at.volume) / at.temperature - at.phi
@@ -503,10 +360,10 @@ def _walked(system: LennardJonesRefinement, problem: refinement.Problem, state: 
     temperature = 1 / inverse
     beta, work = inverse - 1 / at.temperature, pressure * inverse - at.pressure / at.temperature
 
-    sample, key = _sampler(system), stream(state.key, "line", again, state.item)
+    sample, key = given.sampler(system), stream(state.key, "line", again, state.item)
 
-    def one(given: tuple[dynamics.Particles, jax.Array]) -> tuple[dynamics.Particles, jax.Array]:
-        boxes, phase = given
+    def one(of: tuple[dynamics.Particles, jax.Array]) -> tuple[dynamics.Particles, jax.Array]:
+        boxes, phase = of
         boxes, found = sample(
             jax.random.fold_in(key, phase), boxes, phase, c, temperature, pressure
         )
@@ -597,7 +454,7 @@ def _compared(system: LennardJonesRefinement, problem: refinement.Problem, state
     """Bring one liquid to equilibrium (block 0), or follow it for a block."""
     model, point = state.item // system.states, state.item % system.states
     c = jnp.stack(_models(system, problem, state))[model]
-    potential = dynamics.Potential(basis=_basis(system), c=c)
+    potential = dynamics.Potential(basis=given.basis(system), c=c)
     temperature, pressure = problem.temperature[point], problem.pressure[point]
     item = state.item * (system.blocks + 1) + state.block
     seed = bits.seeds(stream(state.key, "compare", item), (2,))
@@ -665,5 +522,5 @@ def _next(state: State) -> State:
 
 def _lost(state: State) -> jax.Array:
     """Whether a phase was lost: before the refinement began, or in it."""
-    given = jnp.any(state.lines.kept[0] == 0)
-    return given | (state.refined.stage == refinement.LOST)
+    unknown = jnp.any(state.lines.kept[0] == 0)
+    return unknown | (state.refined.stage == refinement.LOST)
