@@ -38,7 +38,7 @@ GOLDEN_KEYS = {
     "lennard_jones": "eaf2de06c5aa382c56eb5ae7808daa56efc21be7379d8f15f6cb20a655f5bfe2",
     "lennard_jones_coexistence": "5a4c6285c668eb3f59227ed40cfbd0f37ab381cf9e9860933e532e4501e34344",
     "lennard_jones_free_energy": "f6a2739544ee5654db5cc52f48e2e26b5f751c85afda087b13a3fd386f14df8a",
-    "lennard_jones_refinement": "735bf2a9b3829bd2c4078d4e9a7059a3474fc0d0f5ad62e65a9294226bbaf171",
+    "lennard_jones_refinement": "96e05d38dd04fb240bb96462063f6074628a5903c7e1926109966bfa1ae4e147",
     "mean_variance": "8bfbc226cad3c47ad698fd81e86d453a714e1af3d7aecddb3df02b83471ce33b",
     "mean_variance_sweep": "23042c7d4544b0e94e382157a78ff55a74b41bfbcee56e2b977198909ff9dbd0",
     "mean_variance_theory": "079516eb11baedb9fec207aa5327f977c02ba4b2fda82004bc44003689eb341b",
@@ -81,7 +81,16 @@ def assert_identical(a, b):
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
-@pytest.fixture(scope="module", params=ALL.values(), ids=ALL)
+# whose programs take a minute to compile, for one realization and for a batch of them
+LONG = ("lennard_jones_coexistence", "lennard_jones_free_energy", "lennard_jones_refinement")
+LONG += ("potts_refinement",)
+TOGETHER = [
+    pytest.param(kind, id=name, marks=pytest.mark.slow if name in LONG else ())
+    for name, kind in ALL.items()
+]
+
+
+@pytest.fixture(scope="module", params=TOGETHER)
 def together(request):
     system = tiny(request.param)
     return system, realize(tasks(system), arrays_for(system))

@@ -13,6 +13,8 @@ from criticality.engine import ensemble
 from criticality.systems import LennardJones
 from criticality.systems.lennard_jones.figures import along_path, melting_density
 
+pytestmark = pytest.mark.slow  # simulations, and minutes of compiling
+
 SMALL = {"cells": 3, "cutoff": 2.2, "equilibration": 1000, "steps": 2000, "lag": (0.2, 1.0, 2.0)}
 IDEAL = {"epsilon": 1e-6, "sigma": 0.01, "cells": 2, "cutoff": 1.0, "density": 0.3, "melting": 0}
 NIST = {  # energy and pressure at T = 0.85, r_c = 3 with long-range corrections, N = 500

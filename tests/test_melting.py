@@ -18,6 +18,8 @@ from criticality.systems.lennard_jones.model import absolute, pairs, references,
 from criticality.systems.lennard_jones.model.absolute import LIQUID, SOLID
 from criticality.thermo.free_energy import legendre
 
+pytestmark = pytest.mark.slow  # simulations, and minutes of compiling
+
 C = pairs.lennard_jones()
 SEED = jnp.array([3, 14], jnp.uint32)
 

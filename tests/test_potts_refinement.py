@@ -17,6 +17,8 @@ from criticality.systems.potts.model import refinement as model
 from criticality.systems.potts.theory import transition_temperature
 from criticality.thermo.reweighting import jackknife_error
 
+pytestmark = pytest.mark.slow  # simulations, and minutes of compiling
+
 TINY = PottsRefinement.tiny()
 SMALL = {
     "length": 12,

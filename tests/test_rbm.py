@@ -14,6 +14,7 @@ from criticality import Study
 from criticality.base import InputError, canonical
 from criticality.engine.templates import template
 from criticality.systems.rbm import PRIORS, RBM, model
+from criticality.thermo.series import agreement
 
 VALUES = {"binary": (-1, 1), "zero_one": (0, 1), "ternary": (-1, 0, 1)}
 REALIZATIONS, SIGMAS = 16, 4.0
@@ -218,7 +219,7 @@ def test_starts_disagree_where_energies_do():
     energy = rng.normal(size=(2, 3, 100, 8))
     energy[1, 2] += 2.0
     energy[:, 1] = -1.0  # nothing moves, nowhere
-    assert list(model._agree(jnp.asarray(energy, jnp.float32))) == [1.0, 1.0, 0.0]
+    assert list(agreement(jnp.asarray(energy, jnp.float32))) == [1.0, 1.0, 0.0]
 
 
 def test_points_share_patterns_and_no_noise():

@@ -298,12 +298,27 @@ class LennardJonesRefinement:
     samples: int = control(
         60,
         doc="of each tenth of a window of an absolute free energy, every 10 steps",
-        interval="[2, 100000]",
+        interval="[1, 100000]",
         static=True,
+    )
+    settling: int = control(
+        1000,
+        unit="step",
+        doc="of a window of an absolute free energy, before sampling",
+        interval="[0, 10000000]",
+        static=True,
+        shared=True,
+    )
+    window: float = control(
+        5.0,
+        doc="units of time of a block in which the liquids are compared",
+        interval="(0, inf)",
+        static=True,
+        shared=True,
     )
     blocks: int = control(
         10,
-        doc="of 5 units of time each, in which the liquids are compared",
+        doc="of that time, for every liquid",
         interval="[2, 100000]",
         static=True,
     )
@@ -335,22 +350,23 @@ class LennardJonesRefinement:
             epsilon=0.98,
             states=1,
             lowest=4.0,
-            highest=4.1,
+            highest=6.0,
             hidden=2,
             terms=3,
-            rounds=4,
+            rounds=2,
             cells=3,
             cutoff=2.0,
             replicas=1,
-            equilibration=5,
+            equilibration=1,
             snapshots=4,
             spacing=1,
             nodes=4,
-            line=1,
-            samples=2,
+            samples=1,
+            settling=10,
+            window=0.01,
             blocks=2,
-            dt=0.005,
-            r=(0.9, 1.1, 2.0),
+            dt=0.001,
+            r=(0.3, 1.1, 2.0),
         )
 
     def validate(self) -> None:
@@ -378,6 +394,6 @@ class LennardJonesRefinement:
         step = 10 * (self.equilibration + self.snapshots * self.spacing)
         rounds = self.rounds / 2 * boxes * step
         line = 2 * self.line * (self.states - 1) * 2 * self.replicas * step
-        absolute = 2 * (2 * self.nodes + 6) * (1000 + 100 * self.samples)
-        compared = 3 * self.states * (self.blocks + 1) * 5 / self.dt
+        absolute = 2 * (2 * self.nodes + 6) * (self.settling + 100 * self.samples)
+        compared = 3 * self.states * (self.blocks + 1) * self.window / self.dt
         return PAIR * self.atoms**2 * (rounds + line + absolute + compared)

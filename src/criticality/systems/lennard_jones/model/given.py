@@ -31,7 +31,12 @@ def basis(system: LennardJonesRefinement) -> pairs.Basis:
 def schedule(system: LennardJonesRefinement) -> absolute.Schedule:
     """Give the windows of an absolute free energy."""
     return absolute.Schedule(
-        cells=system.cells, nodes=system.nodes, path=PATH, samples=system.samples, dt=system.dt
+        cells=system.cells,
+        nodes=system.nodes,
+        path=PATH,
+        equilibration=system.settling,
+        samples=system.samples,
+        dt=system.dt,
     )
 
 

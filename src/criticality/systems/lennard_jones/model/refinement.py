@@ -31,7 +31,6 @@ from criticality.thermo import refinement
 
 ANCHOR, LINE, REFINE, ANCHOR_ANEW, LINE_ANEW, COMPARE, DONE = range(7)
 WEAK = 0.1  # of diffusion, which it lowers by some WEAK D / T
-WINDOW = 5.0  # units of time of a block in which atoms diffuse; the first half is ballistic too
 FRAMES = 5  # of half a block, for g(r)
 SHELL = 0.04  # width of the shells of g(r)
 
@@ -459,7 +458,7 @@ def _compared(system: LennardJonesRefinement, problem: refinement.Problem, state
     item = state.item * (system.blocks + 1) + state.block
     seed = bits.seeds(stream(state.key, "compare", item), (2,))
     liquid: Any = jax.tree.map(lambda leaf: leaf[point, 1, 0], state.refined.simulators)
-    frame_steps = max(1, round(WINDOW / system.dt / 2 / FRAMES))
+    frame_steps = max(1, round(system.window / system.dt / 2 / FRAMES))
 
     def settle(liquids: Liquids) -> Liquids:
         box = liquid._replace(forces=potential.forces(liquid.s, liquid.box))
