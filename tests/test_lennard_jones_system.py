@@ -11,7 +11,7 @@ import xarray as xr
 from criticality.base import InputError, Task, canonical
 from criticality.engine import ensemble
 from criticality.systems import LennardJones
-from criticality.systems.lennard_jones.figures import along_path, melting_density
+from criticality.systems.lennard_jones.figures import along_path
 
 pytestmark = pytest.mark.slow  # simulations, and minutes of compiling
 
@@ -141,13 +141,6 @@ def test_times_between_two_measurements_are_told():
     between = LennardJones(dt=0.004, interval=10, lag=(0.2, 0.4, 4.0))
     assert between.measured_lags() == [False, True, True]
     assert "lag" in between.notes()[0]
-
-
-def test_the_melting_line_of_the_literature():
-    """Mastny and de Pablo, J. Chem. Phys. 127, 104504 (2007), at T = 0.694 and 1."""
-    temperature = np.array([0.694, 1.0])
-    np.testing.assert_allclose(melting_density("solid", temperature), [0.961, 1.006], atol=6e-4)
-    np.testing.assert_allclose(melting_density("liquid", temperature), [0.845, 0.919], atol=6e-4)
 
 
 def test_axes_of_a_path_become_one():

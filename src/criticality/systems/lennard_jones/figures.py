@@ -9,19 +9,14 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from criticality.analysis.stats import Array
 from criticality.figures.book import Book, Source, at_point
 from criticality.figures.pages import generic_pages
 from criticality.figures.sizes import against
+from criticality.systems.lennard_jones import published
 from criticality.systems.lennard_jones.atoms import LennardJones
 
 CURVES = (("pair_correlation", "r"), ("square_displacement", "lag"))
 AXES = ("temperature", "density", "pressure", "start", "cells")  # by which curves are told apart
-# rho beta^(1/4) along the melting line, powers of beta [Mastny & de Pablo, eqs. 20 and 21]
-MELTING = {
-    "solid": (0.908629, -0.041510, 0.514632, -0.708590, 0.428351, -0.095229),
-    "liquid": (0.90735, -0.27120, 0.91784, -1.16270, 0.68012, -0.15284),
-}
 
 
 def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
@@ -53,13 +48,6 @@ def along_path(values: xr.DataArray, by: str) -> xr.DataArray:
     return values
 
 
-def melting_density(phase: str, temperature: Array) -> Array:
-    """Density of a phase on the melting line, by the fit of Mastny and de Pablo (2007)."""
-    beta: Array = 1 / np.asarray(temperature, float)
-    series: Array = np.asarray(np.polynomial.polynomial.polyval(beta, MELTING[phase]), float)
-    return series * beta**-0.25
-
-
 def densities(ds: xr.Dataset, ax: Axes) -> Axes:
     """Draw densities from both starts, beside those of the literature on the melting line."""
     shown = along_path(ds["mean_density"], "temperature")
@@ -67,12 +55,13 @@ def densities(ds: xr.Dataset, ax: Axes) -> Axes:
     shown = shown.isel(dict.fromkeys(spare, 0))
     temperature = shown["temperature"].values
     fine = np.linspace(temperature.min(), temperature.max(), 60)
+    line = dict(zip(("solid", "liquid"), published.densities(fine), strict=True))
     colours = {phase.name: phase.colour for phase in LennardJones.card.phases}
     for start, marker in (("solid", "s"), ("liquid", "o")):
         one = shown.sel(start=start)
         mean = one.mean("realization")
         error = one.std("realization", ddof=1) / np.sqrt(one.notnull().sum("realization"))
-        ax.plot(fine, melting_density(start, fine), "-" if start == "solid" else "--", color="k")
+        ax.plot(fine, line[start], "-" if start == "solid" else "--", color="k")
         ax.errorbar(
             temperature,
             mean,

@@ -1,8 +1,9 @@
 """The melting line of the full Lennard-Jones potential as published.
 
 Mastny & de Pablo, J. Chem. Phys. 127, 104504 (2007): densities of both phases, and the pressure in
-the form of van der Hoef [J. Chem. Phys. 113, 8142 (2000)].  Fits between the triple point,
-T = 0.694, and beyond T = 2; reduced units.
+the form of Agrawal and Kofke.  The densities were checked against a copy of their equations 20 and
+21; the coefficients of the pressure are from memory, and some percent too high by our own free
+energies (docs/melting.md).  Reduced units.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from criticality.nn.streams import stream
 from criticality.systems.lennard_jones.model import absolute, dynamics, given, measure, pairs
 from criticality.systems.lennard_jones.model.given import FRICTION, MOVE, SOLID
 from criticality.systems.lennard_jones.refinement import MODELS, LennardJonesRefinement
-from criticality.thermo import refinement
+from criticality.thermo import refinement, reweighting
 
 ANCHOR, LINE, REFINE, ANCHOR_ANEW, LINE_ANEW, COMPARE, DONE = range(7)
 WEAK = 0.1  # of diffusion, which it lowers by some WEAK D / T
@@ -197,11 +197,7 @@ def observe(system: LennardJonesRefinement, state: State, data: object) -> dict[
     refined = state.refined
     before, after = (jax.tree.map(lambda x, n=n: x[n], state.lines) for n in range(2))
     predicted = refinement.transition(problem, refined)
-    error = jnp.sqrt(
-        (len(predicted) - 2)
-        / (len(predicted) - 1)
-        * jnp.sum((predicted[1:] - predicted[1:].mean(axis=0)) ** 2, axis=0)
-    )
+    error = reweighting.jackknife_error(predicted)
     lost = _lost(state)
     known = jnp.where(lost, jnp.nan, 1.0)
     target = problem.temperature
