@@ -36,9 +36,9 @@ from criticality.study.store import Store
 from criticality.study.workers import default_workers, pool
 
 log = logging.getLogger("criticality")
-QUEUE = 8  # realizations that a worker with an accelerator is given, for each lane
 WIDEST = 65_536  # lanes, or processes, that anyone can mean
-LANES = 64  # in that count, where the worker is to choose their number
+TICK_S = 1.0  # between two looks at what others do
+SAVE_S = 20.0  # that what is under way is given to be saved; schedulers kill after 30
 
 
 @dataclass(frozen=True)
@@ -54,88 +54,6 @@ class Progress:
     work_done: float
     work_total: float
     workers: int = 1
-
-
-Finished = Generator[tuple[list[Task], list[tuple[Task, Outcome]] | BaseException]]
-
-
-def effort(task: Task) -> float:
-    """Work of a task, or 1 where its system knows none."""
-    return work(task.system) or 1.0
-
-
-def batches(tasks: Sequence[Task], size: int) -> list[list[Task]]:
-    """Group tasks that share a template, those of most work first.
-
-    Tasks of like work share a batch, and the long ones start early, so that neither lanes nor
-    cores idle for long at the end.
-    """
-    groups: dict[Any, list[Task]] = defaultdict(list)
-    for task in sorted(tasks, key=lambda task: -effort(task)):
-        alike = task.checksum if plain(task.system) else template(task.system)
-        groups[alike].append(task)
-    return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """How tasks are computed, whoever computes them.
-
-    Attributes
-    ----------
-    folder
-        Where to look for data sets first.
-    checkpoints
-        Where states of long realizations are kept.
-    width
-        Realizations advanced together in lanes, None if measured; or tasks in a batch.
-    lanes
-        Whether realizations are advanced together.
-    """
-
-    folder: str | None
-    checkpoints: str
-    width: int | None
-    lanes: bool
-
-    @property
-    def together(self) -> int | None:
-        """Width of the lanes; 1 where there are none."""
-        return self.width if self.lanes else 1
-
-    def queue(self, tasks: Sequence[Task]) -> list[list[Task]]:
-        """Give what goes to a worker as one call each."""
-        size = QUEUE * (self.width or LANES) if self.lanes else self.width or 1
-        return batches(tasks, size)
-
-    def here(self, tasks: Sequence[Task]) -> Finished:
-        """Compute in this thread, on an accelerator; a batch is all that shares a template."""
-        for batch in batches(tasks, len(tasks)):
-            left = {task.key: task for task in batch}
-            try:
-                for task, outcome in job.stream(
-                    batch, self.folder, self.together, self.checkpoints
-                ):
-                    del left[task.key]
-                    yield [task], [(task, outcome)]
-            except Exception as error:
-                # without its traceback, which would keep what is on the device
-                yield list(left.values()), error.with_traceback(None)
-
-    def elsewhere(self, executor: cf.Executor, queue: Iterable[list[Task]]) -> Finished:
-        """Compute on an executor, in whatever order it finishes."""
-        futures: dict[cf.Future[list[tuple[Task, Outcome]]], list[Task]] = {}
-        for batch in queue:
-            arguments = (batch, self.folder, self.together, self.checkpoints)
-            try:
-                futures[executor.submit(job.compute, *arguments)] = batch
-            except cf.BrokenExecutor as error:  # a worker was killed; the others went with it
-                yield batch, error
-        pending = set(futures)
-        while pending:
-            complete, pending = cf.wait(pending, return_when=cf.FIRST_COMPLETED)
-            for future in complete:
-                yield futures.pop(future), future.exception() or future.result()
 
 
 def run(
@@ -222,20 +140,14 @@ def run(
         lanes=lanes,
     )
     with contextlib.ExitStack() as stack:
-        count = 1
-        if lanes and executor is None:
-            results = machine.here(todo)
-        else:
-            queue = machine.queue(todo)
-            if executor is None:
-                # two processes do not share the memory of one accelerator
-                single = not isolated and job.accelerated()
-                most = 1 if single else default_workers([task for part in queue for task in part])
-                count = min(workers or most, len(queue) or 1)
-                executor = stack.enter_context(pool(count))
-            results = machine.elsewhere(executor, queue)
-        stack.enter_context(contextlib.closing(results))
-        failures = _gathered(store, tasks, todo, results, watch, count)
+        if executor is None:
+            # two processes do not share the memory of one accelerator
+            single = not isolated and (lanes or job.accelerated())
+            count = 1 if lanes else workers or (1 if single else default_workers(todo))
+            calls = machine.calls(todo)
+            executor = stack.enter_context(pool(min(count, calls or 1), savable=not isolated))
+        crew = _Crew(store, tasks, todo, Flight(machine, executor), executor, watch)
+        failures = crew.work(wait=not isolated)
     if failures:
         raise RunError(
             f"{len(failures)} of {len(tasks)} tasks failed; the others are in {store.path}, and "
@@ -287,38 +199,3 @@ def _begun(study: Study, store: Store, tasks: dict[str, Task]) -> list[Task]:
     return [tasks[key] for key in (*missing, *damaged)]
 
 
-def _gathered(
-    store: Store,
-    tasks: dict[str, Task],
-    todo: Sequence[Task],
-    results: Finished,
-    watch: Callable[[Progress], None] | None,
-    workers: int,
-) -> list[str]:
-    """Write results as they come; what failed, in words."""
-    failures: list[str] = []
-    whole = sum(effort(task) for task in tasks.values())
-    ready = whole - math.fsum(effort(task) for task in todo)
-    finished = len(tasks) - len(todo)
-
-    def tell() -> None:
-        if watch:
-            watch(Progress(finished, len(tasks), len(failures), ready, whole, workers))
-
-    tell()
-    for batch, result in results:
-        if isinstance(result, BaseException):
-            failures.extend(_failure(task, result) for task in batch)
-        else:
-            for task, outcome in result:
-                store.write(task, outcome.arrays, outcome.provenance)
-            finished += len(batch)
-        ready += sum(effort(task) for task in batch)
-        tell()
-    return failures
-
-
-def _failure(task: Task, error: BaseException) -> str:
-    text = str(error) if isinstance(error, DataError | RunError) else repr(error)
-    first = (text.strip().splitlines() or [type(error).__name__])[0]
-    return f"realization {task.realization} of {task.system}: {first}"
