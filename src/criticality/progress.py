@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from criticality.study.cost import human_time
 
 if TYPE_CHECKING:
-    from criticality.study.run import Progress
+    from criticality.study.computation import Progress
 
 LINE_EVERY_S = 10.0
 LOG = logging.getLogger("criticality")

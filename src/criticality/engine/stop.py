@@ -42,7 +42,7 @@ _current = Stop()
 
 
 def current() -> Stop:
-    """What holds for whatever begins to compute in this process now."""
+    """Give what holds for whatever begins to compute in this process now."""
     return _current
 
 

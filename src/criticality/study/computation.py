@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from criticality import catalog
 from criticality.base import Task, plain
+from criticality.engine.signals import SAVING, Heard, listening
 from criticality.study.flight import Flight, effort
 from criticality.study.job import Failed, Outcome
 from criticality.study.journal import Journal
 from criticality.study.sharing import Share, writing
-from criticality.study.signals import SAVING, Heard, listening
 from criticality.study.store import Store
 from criticality.study.workers import Here, Processes
 
@@ -124,8 +124,9 @@ class Computation:
         heard: Heard,
         executor: cf.Executor,
     ) -> None:
-        deadline, told, looked, waiting = math.inf, None, time.monotonic(), False
-        self._tell(flight.workers, 0)
+        deadline, looked, waiting = math.inf, time.monotonic(), False
+        told: tuple[int, bool] | None = None
+        self.tell(flight.workers, 0)
         while not heard.at_once and time.monotonic() < deadline:
             asked = heard.asked
             if asked.finishing and told != (now := (heard.number, asked.saving)):
@@ -143,7 +144,7 @@ class Computation:
             for results, back in flight.arrivals(TICK_S):
                 for task, outcome in results:
                     self._take(task, outcome, journal)
-                    self._tell(flight.workers, len(share.others))
+                    self.tell(flight.workers, len(share.others))
                 share.back(back)
                 if heard.at_once:
                     return
@@ -167,8 +168,8 @@ class Computation:
 
     def _ended(self, heard: Heard) -> None:
         text = (
-            f"ended by {heard.name or 'a signal'} after {self._new} new results; the same command "
-            f"goes on from what is in {self._store.path}"
+            f"interrupted by {heard.name or 'a signal'} after {self._new} new results; the same "
+            f"command goes on from what is in {self._store.path}"
         )
         if heard.number in SAVING:
             log.warning(text)
@@ -198,9 +199,10 @@ class Computation:
         for task in (*done, *(task for task, _ in failed)):
             self._ready += effort(task)
         if done or failed:
-            self._tell(flight.workers, len(share.others))
+            self.tell(flight.workers, len(share.others))
 
-    def _tell(self, workers: int, others: int) -> None:
+    def tell(self, workers: int = 1, others: int = 0) -> None:
+        """Say how far it is."""
         if self._watch:
             failed = len(self.faults)
             work = self._ready, self._whole

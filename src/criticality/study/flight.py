@@ -144,7 +144,9 @@ class Flight:
 
     def size(self, left: int) -> int:
         """Tasks that are best given as one call, with so many left."""
-        return self._machine.size(left, self.workers, self.seconds)
+        size = self._machine.size(left, self.workers, self.seconds)
+        # lanes of this process give results one by one, and idle at the end of every call
+        return max(size, left) if self._near and self._machine.lanes else size
 
     def worth(self, seconds: float) -> int:
         """Tasks that the workers do in this time; 0 where nothing is known."""
@@ -196,9 +198,7 @@ class Flight:
                     self.begin([self._again.popleft()])
                 arrived = self._arrivals.get_nowait()
 
-    def _results(
-        self, call: _Call, found: Iterable[tuple[int, Outcome | Failed]]
-    ) -> list[Result]:
+    def _results(self, call: _Call, found: Iterable[tuple[int, Outcome | Failed]]) -> list[Result]:
         for _, outcome in found:
             if isinstance(outcome, Outcome):
                 about = outcome.provenance

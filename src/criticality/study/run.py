@@ -8,52 +8,24 @@ import logging
 import math
 import os
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from criticality import catalog, data
-from criticality.base import (
-    DataError,
-    InputError,
-    RunError,
-    Task,
-    axes,
-    card,
-    plain,
-    required,
-    work,
-)
-from criticality.engine.templates import template
+from criticality.base import InputError, RunError, Task, axes, card, plain, required
 from criticality.study import job, manifest
-from criticality.study.job import Outcome
+from criticality.study.computation import Computation, Fault, Progress
+from criticality.study.flight import Flight, Machine
 from criticality.study.plan import Study
 from criticality.study.store import Store
 from criticality.study.workers import default_workers, pool
 
 log = logging.getLogger("criticality")
 WIDEST = 65_536  # lanes, or processes, that anyone can mean
-TICK_S = 1.0  # between two looks at what others do
-SAVE_S = 20.0  # that what is under way is given to be saved; schedulers kill after 30
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: tasks, and estimated work in FLOP (or tasks), which is what time goes with.
-
-    `workers` compute at once.
-    """
-
-    done: int
-    total: int
-    failed: int
-    work_done: float
-    work_total: float
-    workers: int = 1
+SHOWN = 10  # failures in a message
 
 
 def run(
@@ -67,11 +39,17 @@ def run(
     data_dir: str | os.PathLike[str] | None = None,
     watch: Callable[[Progress], None] | None = None,
     observables: Collection[str] | None = None,
+    retry_failed: bool = False,
 ) -> xr.Dataset:
     """Compute what is missing of a study, and give all of it as a labelled data set.
 
     Realizations that take long are saved every half minute, and go on from there after an
-    interruption (a plain system is computed task by task).
+    interruption (a plain system is computed task by task).  Runs on one store, at one moment, share
+    what there is to do, and each gives all of it at its end.
+
+    Ctrl-C once lets finish what is under way, twice stops at once.  SIGTERM and SIGUSR1, which
+    schedulers send before they kill, save what is under way and end.  Who has handlers of his own
+    for these signals, or calls this outside of the main thread, keeps them.
 
     Results depend on control values, study seed and realization number alone: not on order,
     workers, interruptions, or the rest of the grid.  On one kind of CPU they are the same bit for
@@ -102,6 +80,10 @@ def run(
         Called with a `Progress` at the start and after every task.
     observables
         Names of those to give; default is all.
+    retry_failed
+        Compute also what has failed before by its own fault: it raised, had another shape, or
+        numbers that are not finite where its card does not allow it.  What a machine was to blame
+        for, as memory, data or a worker that was killed, is always tried again.
 
     Returns
     -------
@@ -115,7 +97,13 @@ def run(
     DataError
         If the data cannot be had; nothing is written then.
     RunError
-        If tasks failed; all others are in the store.
+        If tasks failed, now or before; all others are in the store, and reasons too.  A result that
+        is not finite is kept as well.  At once if the executor is lost, or if the store cannot be
+        written any more: what was written stays, and the same call goes on from it.
+    KeyboardInterrupt
+        After Ctrl-C.
+    SystemExit
+        After SIGTERM or SIGUSR1, with 128 and the number of the signal.
     """
     store = store if isinstance(store, Store) else Store(store)
     for name, value in (("workers", workers), ("width", width)):
@@ -130,7 +118,7 @@ def run(
     folder = str(Path(data_dir).absolute()) if data_dir else None
     for source in {required(task.system) for task in tasks.values()} - {""}:
         data.load(source, folder)  # verified before anything is written
-    todo = _begun(study, store, tasks)
+    todo, again, faults = _begun(study, store, tasks, retry_failed)
     isolated = plain(study.system)
     lanes = not isolated and (job.accelerated() if vectorize is None else vectorize)
     machine = Machine(
@@ -140,20 +128,35 @@ def run(
         lanes=lanes,
     )
     with contextlib.ExitStack() as stack:
-        if executor is None:
+        if executor is None and todo:
             # two processes do not share the memory of one accelerator
             single = not isolated and (lanes or job.accelerated())
             count = 1 if lanes else workers or (1 if single else default_workers(todo))
-            calls = machine.calls(todo)
-            executor = stack.enter_context(pool(min(count, calls or 1), savable=not isolated))
-        crew = _Crew(store, tasks, todo, Flight(machine, executor), executor, watch)
-        failures = crew.work(wait=not isolated)
-    if failures:
-        raise RunError(
-            f"{len(failures)} of {len(tasks)} tasks failed; the others are in {store.path}, and "
-            f"the same command tries these again:\n  " + "\n  ".join(failures[:10])
-        )
+            calls = math.ceil(len(todo) / (width or 1))
+            executor = stack.enter_context(pool(min(count, calls), savable=not isolated))
+        computation = Computation(store, tasks, todo, again, faults, watch)
+        if executor is not None and todo:
+            computation.through(Flight(machine, executor), executor)
+        else:
+            computation.tell()
+    if computation.faults:
+        raise RunError(_said(computation.faults, len(tasks), store))
     return store.open(study.plan(), observables)
+
+
+def _said(faults: Sequence[Fault], total: int, store: Store) -> str:
+    """Say which tasks have no good result, why, and what to do."""
+    own = sum(fault.own for fault in faults)
+    machine = len(faults) - own
+    hints = [f"the same command tries {machine} of these again"] * (machine > 0)
+    hints += [f"{own} would fail again: --retry-failed (retry_failed=True) computes them anew"] * (
+        own > 0
+    )
+    lines = [*map(str, faults[:SHOWN]), *["..."] * (len(faults) > SHOWN)]
+    return (
+        f"{len(faults)} of {total} tasks failed; the others are in {store.path}. "
+        f"{'; '.join(hints).capitalize()}.\n  " + "\n  ".join(lines)
+    )
 
 
 def _check_executor(executor: cf.Executor | None) -> None:
@@ -169,14 +172,19 @@ def _check_executor(executor: cf.Executor | None) -> None:
         )
 
 
-def _begun(study: Study, store: Store, tasks: dict[str, Task]) -> list[Task]:
-    """Tasks that are to be computed; the store's plan and card are written."""
+def _begun(
+    study: Study, store: Store, tasks: dict[str, Task], retry_failed: bool
+) -> tuple[list[Task], list[str], list[Fault]]:
+    """Tasks to compute, keys of those that have a result, and those that are known to fail.
+
+    The store's plan and card are written.
+    """
     plan = study.plan()
     done, missing, damaged = store.survey(tasks)
-    for key in done:  # killed between a result and its checkpoint
-        store.forget(key)
-    for key in damaged:
-        log.warning("%s is damaged; it is computed again", store.file(key))
+    store.sweep()
+    if missing or damaged:
+        for path in store.damaged():
+            log.warning("%s is damaged; what it held is computed again", path)
     place = catalog.place(type(study.system))
     about = manifest.card_data(card(study.system), axes(study.system), place)
     there = (store.path / "study.json").exists() and (store.path / "card.json").exists()
@@ -196,6 +204,15 @@ def _begun(study: Study, store: Store, tasks: dict[str, Task]) -> list[Task]:
             older,
             told.version,
         )
-    return [tasks[key] for key in (*missing, *damaged)]
-
-
+    left = [*missing, *damaged]
+    wrong = store.wrong(done)
+    if retry_failed:
+        return [tasks[key] for key in (*left, *wrong)], list(wrong), []
+    faults = [Fault.not_finite(tasks[key], names) for key, names in wrong.items()]
+    before = store.failures()
+    for key in left:
+        failure = before.get(key)
+        if failure and failure.own and failure.source_sha256 == source:
+            faults.append(Fault(tasks[key], failure.reason, own=True))
+    known = {fault.task.key for fault in faults}
+    return [tasks[key] for key in left if key not in known], [], faults

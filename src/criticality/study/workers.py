@@ -21,12 +21,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from criticality.base import Task, plain, work
+from criticality.engine import signals
 from criticality.engine.stop import StoppedError
-from criticality.study import signals
 
 WORTHWHILE = 5e11  # FLOP, some five seconds of a core: about what starting a process costs
 FEW = 100  # tasks, that take about as long however small they are
 WATCH_S = 1.0
+HERE = "criticality computes"  # a thread
 # read by XLA, and by the usual libraries of linear algebra: threads of their pools
 ONE_THREAD = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -172,7 +173,7 @@ class Here(cf.Executor):
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        threading.Thread(target=self._compute, daemon=True).start()
+        threading.Thread(target=self._compute, name=HERE, daemon=True).start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> cf.Future[Any]:
         """Call a function in the thread."""
