@@ -95,6 +95,7 @@ class Computation:
         self._whole = math.fsum(effort(task) for task in tasks.values())
         self._ready = self._whole - math.fsum(effort(task) for task in todo)
         self._plain = any(plain(task.system) for task in todo[:1])
+        # a worker has another main module than the script that wrote the system
         self._about = {"source_sha256": catalog.source_sha256(todo[0].system)} if todo else {}
 
     def through(self, flight: Flight, executor: cf.Executor) -> None:
@@ -167,9 +168,10 @@ class Computation:
         return time.monotonic() + (SAVE_S if near and not self._plain else 0.0)
 
     def _ended(self, heard: Heard) -> None:
+        saved = f", {self._store.begun()} begun are saved" * (heard.number in SAVING)
         text = (
-            f"interrupted by {heard.name or 'a signal'} after {self._new} new results; the same "
-            f"command goes on from what is in {self._store.path}"
+            f"interrupted by {heard.name or 'a signal'} after {self._new} new results{saved}; "
+            f"the same command goes on from what is in {self._store.path}"
         )
         if heard.number in SAVING:
             log.warning(text)
@@ -184,7 +186,7 @@ class Computation:
                 journal.fail(task.key, outcome.reason, outcome.own, self._about)
             self.faults.append(Fault(task, outcome.reason, outcome.own))
             return
-        wrong = self._store.write(task, outcome.arrays, outcome.provenance, journal)
+        wrong = self._store.write(task, outcome.arrays, outcome.provenance | self._about, journal)
         self._new += 1
         if wrong:
             self.faults.append(Fault.not_finite(task, wrong))

@@ -21,6 +21,7 @@ from criticality.study.workers import DiedError, Here
 QUEUE = 8  # realizations that a worker with an accelerator is given, for each lane
 LANES = 64  # in that count, where the worker is to choose their number
 CALL_S = 0.2  # that a call is worth, where a task takes less
+HANDED_S = 3e-4  # that handing out a task, and writing what comes back, takes this process
 LONG_S = 2.0  # that a task takes, from which on a worker is given no second one to wait for
 ATTEMPTS = 3  # at a task that workers die of
 RECENT = 0.2  # weight of the last result in how long tasks take
@@ -78,7 +79,7 @@ class Machine:
             return QUEUE * (self.width or LANES)
         if self.width:
             return self.width
-        worth = int(CALL_S / seconds) if seconds > 0 else 1
+        worth = int(CALL_S / max(seconds, HANDED_S)) if seconds > 0 else 1
         return max(1, min(worth, math.ceil(left / (2 * workers))))
 
 
@@ -149,8 +150,10 @@ class Flight:
         return max(size, left) if self._near and self._machine.lanes else size
 
     def worth(self, seconds: float) -> int:
-        """Tasks that the workers do in this time; 0 where nothing is known."""
-        return int(self.workers * seconds / self.seconds) if self.seconds > 0 else 0
+        """Tasks that are done in this time; 0 where nothing is known."""
+        if math.isnan(self.seconds):
+            return 0
+        return int(seconds / max(self.seconds / self.workers, HANDED_S))
 
     def begin(self, tasks: Sequence[Task]) -> None:
         """Give tasks that share a template to the executor.

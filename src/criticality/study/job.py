@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from criticality import catalog, data
+from criticality import data
 from criticality.base import DataError, RunError, System, Task, card, plain, reason, required
 from criticality.engine import host, stop
 
@@ -116,13 +116,12 @@ def _outcomes(
         if plain(batch[0].system)
         else _mapped(batch, arrays, width, checkpoints, asked)
     )
-    source = catalog.source_sha256(batch[0].system)
     start = time.perf_counter()
     for number, result, about in steps:
         seconds = time.perf_counter() - start + about.pop("earlier_seconds", 0.0)
         stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        known = {**_versions(), "source_sha256": source, **about}
-        yield number, Outcome(result, {**known, "wall_seconds": seconds, "created": stamp})
+        about |= {**_versions(), "wall_seconds": seconds, "created": stamp}
+        yield number, Outcome(result, about)
         start = time.perf_counter()
 
 
