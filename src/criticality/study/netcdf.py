@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,17 @@ def numbers(result: Result, names: Collection[str]) -> dict[str, np.ndarray[Any,
     """
     dims = {dim for name in names for dim in result.head.observables[name][0]}
     return _read(result.path, {*names, *dims})[1]
+
+
+def whole(result: Result, found: Arrays) -> Head:
+    """Head of a result that is to stand in a journal, with all that was read of it."""
+    head = result.head
+    return replace(
+        head,
+        controls=result.point,
+        inner={name: x for name, x in found.items() if name not in head.observables},
+        numbers={name: (found[name].dtype, found[name].shape) for name in head.observables},
+    )
 
 
 @lru_cache(4096)
