@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -277,12 +278,15 @@ def test_who_comes_second_to_an_empty_directory_sees_the_first(tiny_study, tmp_p
     assert Store(tmp_path / "s").plan()["seed"] == 8
 
 
-def test_a_directory_that_cannot_be_written_is_an_error_of_input(tiny_study, tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(("number", "kind"), [(errno.EACCES, InputError), (errno.ENOSPC, RunError)])
+def test_a_directory_that_cannot_be_written_is_an_error_of_input_but_a_full_disk_is_none(
+    tiny_study, tmp_path, monkeypatch, number, kind
+):
+    def refused(*_, **__):
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(InputError, match=r"cannot be written.*No space left"):
+    monkeypatch.setattr(Path, "write_text", refused)
+    with pytest.raises(kind, match=rf"cannot be written.*{os.strerror(number)}"):
         run(tiny_study, tmp_path / "s")
 
 

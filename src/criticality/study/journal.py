@@ -269,12 +269,9 @@ class Journal:
             self._append({"run": self.path.stem, **_here()})
         elif self.path.stat().st_ino != os.fstat(self._file).st_ino:
             raise OSError(errno.ENOENT, "the journal was replaced", str(self.path))
-        line = sealed(content)
+        line, done = sealed(content), -1
         try:
             done = os.write(self._file, line)
-        except OSError:
-            done = -1
-            raise
         finally:
             if done != len(line):  # a full disk; nothing may follow half a line
                 with contextlib.suppress(OSError):
@@ -331,7 +328,7 @@ def _head(told: Mapping[str, Any]) -> Head:
         if numbers[name][1] != tuple(len(inner[dim]) for dim in dims):
             raise ValueError(f"{name} is not over {dims}")
     return Head(
-        attributes=_attributes(told["attributes"]),
+        attributes=checked(told["attributes"]),
         controls=_controls(told["controls"]),
         axes={str(name): [*map(str, about)] for name, about in told["axes"].items()},
         observables=observables,
@@ -359,7 +356,7 @@ def _texts(values: Any) -> list[str]:
     return values
 
 
-def _attributes(found: Any) -> dict[str, Any]:
+def checked(found: Any) -> dict[str, Any]:
     """Attributes of the kinds that others rely on."""
     for name, value in found.items():
         if type(value) not in (OWN | SHARED).get(name, (str, int, float)):
@@ -449,7 +446,7 @@ class Reader:
             for key in _texts(content["release"]):
                 self.claims.pop(key, None)
         elif "failed" in content:
-            about = _attributes(content["about"])
+            about = checked(content["about"])
             self.failures[str(content["failed"])] = Failure(
                 reason=str(content["reason"]),
                 own=content["own"] is True,

@@ -13,6 +13,7 @@ journal has one writer.  What is done is judged from the files.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import logging
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("criticality")
 STALE_S = 600  # after which a temporary file is what a killed process has left
 LARGE = 1_000_000  # numbers in an array above which it is opened as it was stored, in 4 bytes
+TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of the disk, which nobody has asked for
 INLINE = 65_536  # bytes of numbers above which a result has a file of its own
 
 
@@ -158,6 +160,8 @@ class Store:
         ------
         InputError
             As `admit`, or if the directory cannot be written.
+        RunError
+            If its disk is full or broken.
         """
         self.admit(plan)  # what is refused leaves nothing
         try:
@@ -170,7 +174,8 @@ class Store:
             if about is not None:
                 manifest.write(self.path, "card.json", about)
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error}).") from error
+            kind = RunError if error.errno in TROUBLE else InputError
+            raise kind(f"{self.path}: cannot be written ({error}).") from error
 
     # --- results ---
 
@@ -549,8 +554,14 @@ class Store:
         inner: dict[str, np.ndarray[Any, Any]] = {}
         arrays: dict[str, np.ndarray[Any, Any]] = {}
         alike: set[int] = set()  # heads over the inner coordinates of the first
-        wanted = results if described else []
-        for place, result, found in self.numbers(wanted, lambda _: tuple(described)):
+
+        def wanted(result: Result) -> tuple[str, ...]:
+            there = result.head.observables
+            if any(there.get(name, [None])[0] != dims for name, (dims, *_) in described.items()):
+                raise DamagedError(f"{result.path}: has other observables")
+            return tuple(described)
+
+        for place, result, found in self.numbers(results if described else [], wanted):
             index = tuple(map(dict.__getitem__, at, place))
             for name in () if id(result.head) in alike else tuple(described):
                 dims = described[name][0]
@@ -572,6 +583,8 @@ class Store:
                 alike.add(id(result.head))
             for name in described:
                 arrays[name][index] = found[name]
+        if described and not arrays:
+            raise InputError(f"{self.path}: no result can be read; `criticality run` mends it.")
         inner = {dim: inner[dim] for dims, _, _ in described.values() for dim in dims}
         fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
         kept = manifest.read_card(self.path)
