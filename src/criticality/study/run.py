@@ -155,7 +155,7 @@ def _said(faults: Sequence[Fault], total: int, store: Store) -> str:
     lines = [*map(str, faults[:SHOWN]), *["..."] * (len(faults) > SHOWN)]
     return (
         f"{len(faults)} of {total} tasks failed; the others are in {store.path}. "
-        f"{'; '.join(hints).capitalize()}.\n  " + "\n  ".join(lines)
+        f"{' '.join(hints)}\n  " + "\n  ".join(lines)
     )
 
 
