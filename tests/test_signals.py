@@ -20,12 +20,12 @@ from criticality.engine.checkpoint import Checkpoints
 from tests.test_checkpoint import assert_identical, walks
 
 SLEEPER = """
-import os, time
+import pathlib, time
 from criticality import control, system
 
 @system(observables={"m": "standard normal"})
 def sleeper(rng, x=control(0), seconds=control(0.05)):
-    open(f"begun/{x}", "a").write("once\\n")
+    pathlib.Path(f"begun/{x}").touch()
     time.sleep(seconds)
     return {"m": rng.normal()}
 """
@@ -121,14 +121,15 @@ def survives(count: int, seed: int, folder: Path, *words: str) -> None:
         time.sleep(chance.uniform(0, 4))
         number = chance.choice(signals.EVERY)
         (os.killpg if chance.random() < 0.5 else os.kill)(process.pid, number)
-        if process.poll() is None or process.returncode:
-            ended(process, number, 20)
+        _, said = process.communicate(timeout=20)
+        assert "Traceback" not in said
+        if f"{tasks}/{tasks} tasks" in said:  # it came too late
+            tasks += 200
+        else:
+            assert process.returncode == 128 + number, said
             sent += 1
-            continue
-        process.communicate()
-        tasks += 200
     process = started(tasks, 2, *words)
-    assert process.communicate(timeout=120)
+    process.communicate(timeout=120)
     assert process.returncode == 0
     study = Study(system=catalog.find("sleeper.py:sleeper")(seconds=0.01), grid={"x": range(tasks)})
     assert begun() == set(range(tasks))
@@ -211,13 +212,11 @@ def test_a_script_hears_of_signals_as_of_any_and_its_handlers_come_back(folder):
     assert last == "finally"
     assert code == 128 + signal.SIGTERM
     assert "Traceback" not in said
-    assert done() == begun()
+    assert len(begun() - done()) <= 1
 
 
 def test_who_has_a_handler_of_his_own_keeps_it(folder):
-    assert script(OWN)[1] == [f"True [<Signals.SIGTERM: {int(signal.SIGTERM)}>]", "True"] or (
-        script(OWN)[1] == [f"True [{int(signal.SIGTERM)}]", "True"]
-    )
+    assert script(OWN)[:2] == (0, [f"True [{int(signal.SIGTERM)}]", "True"])
 
 
 def test_outside_of_the_main_thread_no_handler_changes(folder):
@@ -258,10 +257,10 @@ def test_what_is_told_to_save_goes_on_with_the_same_bits(
     monkeypatch.setattr(ensemble, "SLICE_S", 0.0)  # of one advance
     looked = after(moment, asked.save, Checkpoints.due)
     monkeypatch.setattr(Checkpoints, "due", lambda self: looked(self))
-    first: dict[int, object] = {}
+    first: dict[int, object] = {}  # filled as far as it goes
+    stream = ensemble.stream(tasks, {}, width, kept)
     with pytest.raises(stop.StoppedError):
-        for number, found in ensemble.stream(tasks, {}, width, kept):
-            first[number] = found
+        first.update(stream)
     assert 1 <= len(list(tmp_path.iterdir())) <= width
     monkeypatch.setattr(stop, "_current", stop.Stop())
     left = [number for number in range(len(tasks)) if number not in first]
@@ -314,16 +313,13 @@ def test_a_long_training_is_saved_at_once_and_goes_on(tmp_path, monkeypatch):
     assert saved == 2
     assert "2 begun are saved" in said
     assert time.monotonic() - start < 15
-    before = [path.stat().st_mtime for path in Path("s/checkpoints").iterdir()]
     process = subprocess.Popen([*words, "--workers", "1"], **pipes, text=True)
     line = ""
     while "goes on after" not in line:
         line = process.stderr.readline()
     assert int(line.split()[5]) > 0
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     process.communicate(timeout=25)
-    assert len(before) == 2
 
 
 LONG = """

@@ -94,8 +94,8 @@ class Processes(cf.Executor):
                 self._begin(call)
 
     def _begin(self, call: _Call) -> None:
-        worker = self._idle.pop() if self._idle else self._new()
-        with signals.held():  # the process and its threads are begun by the first call
+        with signals.held():  # processes and threads that are begun here have handlers later
+            worker = self._idle.pop() if self._idle else self._new()
             try:
                 inner = worker.submit(call.function, *call.arguments)
             except cf.BrokenExecutor:  # it died while it had nothing to do
