@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,34 +16,37 @@ from criticality.base import Axis, Card, InputError, Observable, unknown
 from criticality.study import manifest
 from criticality.study.journal import DamagedError, Result
 
-if TYPE_CHECKING:
-    from criticality.study.store import Store
-
 log = logging.getLogger("criticality")
+Placed = tuple[tuple[Any, ...], Result]  # values of the axes of the grid and realization; result
+Wanted = Callable[[Result], Collection[str]]
+Read = tuple[tuple[Any, ...], Result, dict[str, np.ndarray[Any, Any]]]
 LARGE = 1_000_000  # numbers in an array above which it is opened as it was stored, in 4 bytes
 
 
 def opened(
-    store: Store, study: Mapping[str, Any] | None, observables: Collection[str] | None
+    path: Path,
+    plan: Mapping[str, Any],
+    results: Sequence[Placed],
+    numbers: Callable[[Sequence[Placed], Wanted], Iterable[Read]],
+    observables: Collection[str] | None,
 ) -> xr.Dataset:
-    """Open the results of a store; as `Store.open`."""
-    plan = dict(study or store.plan())
-    store.refresh()
+    """Open results of a plan, at least one, in the store at `path`; as `Store.open`.
+
+    Parameters
+    ----------
+    numbers
+        Gives the arrays of results, of those of their observables that a function wants.
+    """
     outer: dict[str, list[Any]] = dict(plan["grid"])
     outer["realization"] = list(range(plan["realizations"]))
     shape = tuple(len(values) for values in outer.values())
     at = [{value: i for i, value in enumerate(values)} for values in outer.values()]
-    results = list(store.of(plan))
-    if not results:
-        damaged = store.damaged()
-        said = f"{len(damaged)} damaged file(s) and no result" if damaged else "no result yet"
-        raise InputError(f"{store.path}: {said}; `criticality run` computes what is missing.")
     head = results[0][1].head
     labels = {"realization": ["realization", "1", "independent realization"], **head.axes}
     described = dict(head.observables)
     for name in observables or ():
         if name not in described:
-            raise unknown("observable", name, described, str(store.path))
+            raise unknown("observable", name, described, str(path))
     if observables is not None:
         described = {name: about for name, about in described.items() if name in observables}
     inner: dict[str, np.ndarray[Any, Any]] = {}
@@ -55,7 +59,7 @@ def opened(
             raise DamagedError(f"{result.path}: has other observables")
         return tuple(described)
 
-    for place, result, found in store.numbers(results if described else [], wanted):
+    for place, result, found in numbers(results if described else [], wanted):
         index = tuple(map(dict.__getitem__, at, place))
         for name in () if id(result.head) in alike else tuple(described):
             dims = described[name][0]
@@ -66,7 +70,7 @@ def opened(
             if all(np.array_equal(there[dim], inner[dim]) for dim in dims):
                 continue
             reason = (
-                f"{store.path}: {name} is not over the same {' and '.join(dims)} in all results "
+                f"{path}: {name} is not over the same {' and '.join(dims)} in all results "
                 f"of the grid ({', '.join(plan['grid'])})"
             )
             if observables is not None:
@@ -78,10 +82,10 @@ def opened(
         for name in described:
             arrays[name][index] = found[name]
     if described and not arrays:
-        raise InputError(f"{store.path}: no result can be read; `criticality run` mends it.")
+        raise InputError(f"{path}: no result can be read; `criticality run` mends it.")
     inner = {dim: inner[dim] for dims, _, _ in described.values() for dim in dims}
     fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
-    kept = manifest.read_card(store.path)
+    kept = manifest.read_card(path)
     marks: dict[str, dict[str, Any]] = {}
     if kept is not None:
         marks = {o.name: _marks(o, "censored", "undefined") for o in kept[0].observables}

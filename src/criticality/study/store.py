@@ -529,7 +529,14 @@ class Store:
         """
         from criticality.study.dataset import opened
 
-        return opened(self, study, observables)
+        plan = dict(study or self.plan())
+        self.refresh()
+        results = list(self.of(plan))
+        if not results:
+            damaged = self.damaged()
+            said = f"{len(damaged)} damaged file(s) and no result" if damaged else "no result yet"
+            raise InputError(f"{self.path}: {said}; `criticality run` computes what is missing.")
+        return opened(self.path, plan, results, self.numbers, observables)
 
 
 @contextmanager
