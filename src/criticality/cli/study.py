@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -54,6 +55,17 @@ Changes = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        help="Who computes: a Dask cluster, dask://HOST:PORT, or mpi; default processes here.",
+        metavar="PLACE",
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(help="Only the I-th of N parts of the study, from 1.", metavar="I/N"),
+]
 
 if TYPE_CHECKING:
     from criticality.data import Shape
@@ -207,6 +219,8 @@ def run(
     workers: Workers = None,
     width: Width = None,
     vectorize: Vectorize = None,
+    executor: Executor = None,
+    shard: Shard = None,
     changes: Changes = None,
     data_dir: DataDir = None,
     dry_run: DryRun = False,
@@ -220,7 +234,7 @@ def run(
     kind = catalog.find(system) if system is not None else None
     plan = Study.from_toml(study, kind, changes or [])
     if begin(plan, store, workers, width, dry_run, as_json):
-        compute(plan, store, workers, width, vectorize, data_dir, quiet)
+        compute(plan, store, workers, width, vectorize, data_dir, quiet, executor, shard)
         _report_status(Store(store), as_json)
 
 
@@ -252,19 +266,29 @@ def compute(
     vectorize: bool | None,
     data_dir: Path | None,
     quiet: bool,
+    executor: str | None = None,
+    shard: str | None = None,
 ) -> None:
     """Compute what is missing, showing how far it is; an interruption ends the process."""
     from criticality.progress import Display
+    from criticality.study import executors, shards
     from criticality.study import run as runner
 
+    part = shards.parse(shard) if shard is not None else None
     # a cluster's scheduler ends a job so; workers are then stopped as they are by an interrupt
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Display(quiet) as display:
+    with contextlib.ExitStack() as stack:
+        pool, count = None, None
+        if executor is not None:
+            pool, count = stack.enter_context(executors.opened(executor))
+        display = stack.enter_context(Display(quiet))
         try:
             runner.run(
                 plan,
                 store,
-                workers=workers,
+                executor=pool,
+                workers=workers or count,
+                shard=part,
                 width=width,
                 vectorize=vectorize,
                 data_dir=data_dir,

@@ -29,7 +29,7 @@ from criticality.base import (
     work,
 )
 from criticality.engine.templates import template
-from criticality.study import job, manifest
+from criticality.study import job, manifest, shards
 from criticality.study.job import Outcome
 from criticality.study.plan import Study
 from criticality.study.store import Store
@@ -149,6 +149,7 @@ def run(
     data_dir: str | os.PathLike[str] | None = None,
     watch: Callable[[Progress], None] | None = None,
     observables: Collection[str] | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> xr.Dataset:
     """Compute what is missing of a study, and give all of it as a labelled data set.
 
@@ -170,7 +171,7 @@ def run(
         Any `concurrent.futures.Executor` (processes, Dask, MPI); default is a process a core.
     workers
         Processes of the default executor; by default one a core, or fewer for little work.  Lanes
-        on an accelerator are advanced by this process alone.
+        on an accelerator are advanced by this process alone.  Of another executor, how many it has.
     width
         Realizations that are advanced together, if vectorized; by default the width that
         memory allows and a short measurement finds best.  Else realizations that go to a worker
@@ -184,6 +185,8 @@ def run(
         Called with a `Progress` at the start and after every task.
     observables
         Names of those to give; default is all.
+    shard
+        (I, N) computes the I-th of N parts only, from 1 (`study.shards`); default is all.
 
     Returns
     -------
@@ -208,7 +211,7 @@ def run(
     _check_executor(executor)
     catalog.check(type(study.system), type(study.system).__name__)
     store.admit(study.plan())
-    tasks = {task.key: task for task in study.tasks()}
+    tasks = {task.key: task for task in shards.shard(study.tasks(), shard)}
     folder = str(Path(data_dir).absolute()) if data_dir else None
     for source in {required(task.system) for task in tasks.values()} - {""}:
         data.load(source, folder)  # verified before anything is written
@@ -222,7 +225,7 @@ def run(
         lanes=lanes,
     )
     with contextlib.ExitStack() as stack:
-        count = 1
+        count = 1 if executor is None else workers or 1
         if lanes and executor is None:
             results = machine.here(todo)
         else:
