@@ -96,7 +96,7 @@ def slurm(
         command += ["--data-dir", str(data_dir.absolute())] if data_dir is not None else []
         paths = arrays.write(folder, job, made, command, there.path)
     say(_in_words(content, made.longest > 60 * job.minutes))
-    agreed = submit and bool(paths) and (yes or typer.confirm("proceed?", err=True))
+    agreed = submit and bool(paths) and (yes or _agreed())
     ids = [arrays.submit(path) for path in paths] if agreed else [None] * len(paths)
     pairs = zip(map(str, paths), ids, strict=True)
     content["arrays"] = [{"file": file, "id": number} for file, number in pairs]
@@ -108,6 +108,11 @@ def slurm(
             write(f"submitted as job {array['id']}: {array['file']}")
         else:
             write(f"sbatch {shlex.quote(array['file'])}")
+
+
+def _agreed() -> bool:
+    say("proceed? [y/N]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _begun(plan: Study, store: Store, data_dir: Path | None) -> Path:

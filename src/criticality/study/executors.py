@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from criticality.base import InputError
+from criticality.base import InputError, RunError
 
 log = logging.getLogger("criticality")
-CONNECT_S = 8  # for a scheduler to answer, and for a first worker to be there
+CONNECT_S = 5  # for a scheduler to answer, and for a first worker to be there
 LIBRARIES = ("criticality", "jax", "jaxlib", "numpy")
 MPI = "mpiexec -n 5 python -m mpi4py.futures -m criticality run STUDY --store DIR --executor mpi"
 
@@ -29,6 +29,8 @@ def opened(where: str) -> Iterator[tuple[cf.Executor, int]]:
     ------
     InputError
         If there is none, or it has no workers that can compute.
+    RunError
+        If it is lost.
     """
     if where == "mpi":
         with _mpi() as found:
@@ -70,7 +72,15 @@ def _dask(address: str) -> Iterator[tuple[cf.Executor, int]]:
             ) from error
         for worker, found in there.items():
             _compare(worker, found)
-        yield client.get_executor(pure=False), sum(client.nthreads().values())
+        # its own tracebacks of a lost connection say less than what we raise
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+        try:
+            yield client.get_executor(pure=False), sum(client.nthreads().values())
+        except cf.CancelledError as error:
+            raise RunError(
+                f"--executor dask://{address}: the scheduler was lost, and what it had not given "
+                f"back yet; the same command goes on from what is in the store."
+            ) from error
 
 
 @contextmanager

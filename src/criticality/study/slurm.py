@@ -226,7 +226,8 @@ exec {shlex.join(command)} \\
 
 def waiting(store: Path) -> list[str]:
     """Jobs of a store that are queued or running, if Slurm is here to be asked."""
-    command = ["squeue", "--me", "--noheader", "--format=%i", f"--name={name(store)}"]
+    # each element by itself
+    command = ["squeue", "--me", "--noheader", "--array", "--format=%i", f"--name={name(store)}"]
     try:
         asked = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
