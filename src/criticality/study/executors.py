@@ -8,6 +8,7 @@ import importlib.metadata
 import logging
 import platform
 import re
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,9 +49,11 @@ def _dask(address: str) -> Iterator[tuple[cf.Executor, int]]:
         from distributed import Client
     except ImportError as error:
         raise _lacking("dask", "cluster", error) from error
+    host, _, port = address.rpartition(":")
     try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()  # Dask would try for long
         client: Any = Client(f"tcp://{address}", timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise InputError(
             f"--executor dask://{address}: no scheduler answers ({error}); start one with "
             f"`dask scheduler`, which says its address."
@@ -76,7 +79,9 @@ def _dask(address: str) -> Iterator[tuple[cf.Executor, int]]:
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
             yield client.get_executor(pure=False), sum(client.nthreads().values())
-        except cf.CancelledError as error:
+        except (cf.CancelledError, RunError) as error:
+            if client.status == "running":
+                raise
             raise RunError(
                 f"--executor dask://{address}: the scheduler was lost, and what it had not given "
                 f"back yet; the same command goes on from what is in the store."
