@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,7 +176,7 @@ def test_an_array_is_submitted_a_job_lost_and_submitted_again(
     xr.testing.assert_identical(Store(tmp_path / "s").open(), undisturbed(tmp_path))
     code, out, said = command(*ONCE, "--submit", "--yes")
     assert (code, out) == (0, "")
-    assert "all 12 tasks are done" in said
+    assert "12 of 12 tasks are done" in said
     asked = [json.loads(line) for line in (standin / "asked").read_text().splitlines()]
     assert asked == [["--parsable", str(tmp_path / f"s/slurm/array-{i}.sbatch")] for i in (1, 2, 3)]
 
@@ -279,6 +280,22 @@ def test_the_rate_comes_from_the_store(standin, tmp_path, command):
     assert 10 * 0.2 < 3600 * told["core_hours_estimate"] < 10 * 0.4
 
 
+@pytest.mark.parametrize(("own", "missing"), [(True, 11), (False, 12)])
+def test_a_task_that_would_fail_again_is_not_asked_for(standin, tmp_path, command, own, missing):
+    assert command(*ONCE)[0] == 0  # begins the store
+    kind = catalog.find("slow.py:slow")
+    task = Study.from_toml("study.toml", kind).tasks()[0]
+    with Store("s").recording() as journal:
+        about = {"source_sha256": catalog.source_sha256(kind)}
+        journal.fail(task.key, "ValueError: no", own=own, about=about)
+    _, out, _ = command(*ONCE, "--json")
+    told = json.loads(out)
+    assert (told["missing"], told["failed"]) == (missing, 12 - missing)
+    _, out, _ = command(*ONCE, "--retry-failed", "--json")
+    assert json.loads(out)["missing"] == 12
+    assert "--retry-failed" in Path(json.loads(out)["arrays"][0]["file"]).read_text()
+
+
 # --- Slurm itself ---
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "squeue", "scontrol")
@@ -287,6 +304,39 @@ needs_slurm = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(lacking), reason=f"needs Slurm and munge ({', '.join(lacking)})"),
 ]
+LONG = """
+import os
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+from jax.experimental import io_callback
+
+from criticality import Card, Observable, control
+
+
+@dataclass(frozen=True, kw_only=True)
+class Long:
+    card: ClassVar[Card] = Card(name="long", observables=(Observable(name="place"),))
+
+    units: int = control(300, doc="advances", interval="[1, inf)")
+
+    def begin(self, key, data):
+        return jax.numpy.int32(0), key, jax.numpy.float32(0)
+
+    def advance(self, state, data):
+        count, key, place = state
+        io_callback(lambda: time.sleep(float(os.environ.get("PAUSE", "0"))), None, ordered=True)
+        step = jax.random.normal(jax.random.fold_in(key, count))
+        return count + 1, key, 1.5 * jax.numpy.sin(place) + step
+
+    def finished(self, state):
+        return state[0] >= self.units
+
+    def observe(self, state, data):
+        return {"place": state[2]}
+"""
 CONF = """
 ClusterName=loopback
 SlurmctldHost={host}(127.0.0.1)
@@ -408,3 +458,29 @@ class TestSlurm:
         study = Study.from_toml("study.toml", catalog.find("slow.py:slow"), ["seconds=2.0"])
         alone = run(study, "alone", executor=Serial())
         xr.testing.assert_identical(Store("s").open(), alone)
+
+    def test_the_time_limit_costs_nothing(self, slurm, tmp_path, command, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        Path("long.py").write_text(LONG)
+        Path("long.toml").write_text('system = "long"')
+        study = Study.from_toml("long.toml", catalog.find("long.py:Long"))
+        alone = run(study, "alone", executor=Serial())
+        monkeypatch.setenv("PAUSE", "0.5")  # 150 s in all, of which Slurm allows 120
+        place = ["--store", "s", "--system", "long.py:Long"]
+        array = ["slurm", "long.toml", *place, "--hours", 1 / 30, "--tasks-per-job", 1]
+        code, _, said = command(*array, "--submit", "--yes")
+        assert code == 0, said
+        until(lambda: not queued(), 180)
+        ended = time.time()
+        (log,) = Path("s/slurm/logs").iterdir()
+        assert "DUE TO TIME LIMIT" not in log.read_text()  # it had ended before
+        (checkpoint,) = Path("s/checkpoints").iterdir()
+        assert ended - checkpoint.stat().st_mtime < 10  # and not half a minute ago
+        assert count(Path("s")) == 0
+        monkeypatch.setenv("PAUSE", "0")
+        code, _, said = command(*array, "--submit", "--yes")
+        assert code == 0, said
+        until(lambda: not queued(), 120)
+        xr.testing.assert_identical(Store("s").open(), alone)
+        (entry,) = Store("s").entries()[0]
+        assert entry.attributes["resumed_after"] > 50  # advances of half a second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shlex
 import sys
@@ -43,6 +44,9 @@ def slurm(
     ] = None,
     submit: Annotated[bool, typer.Option("--submit", help="Submit it, when agreed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Agree to the cost unasked.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask for tasks too that failed by their own.")
+    ] = False,
     system: Own = None,
     width: Width = None,
     vectorize: Vectorize = None,
@@ -69,6 +73,8 @@ def slurm(
     kind = catalog.find(system) if system is not None else None
     plan, there = Study.from_toml(study, kind, changes or []), Store(store.absolute())
     found = cost.survey(plan, there)
+    failed = set() if retry_failed else _failed(there, plan).intersection(found.missing)
+    found = dataclasses.replace(found, missing=[k for k in found.missing if k not in failed])
     made = arrays.cut(found, job, tasks_per_job)
     if submit and (waiting := arrays.waiting(there.path)):
         raise InputError(
@@ -78,6 +84,7 @@ def slurm(
     content: dict[str, Any] = {
         "tasks": len(found.tasks),
         "missing": len(found.missing),
+        "failed": len(failed),
         "shards": made.count,
         "jobs": len(made.shards),
         "core_hours_most": len(made.shards) * cpus * job.minutes / 60,
@@ -89,6 +96,7 @@ def slurm(
         folder = _begun(plan, there, data_dir)
         command = [sys.executable, "-m", "criticality", "run", str(_copied(study, folder))]
         command += ["--store", str(there.path), "--workers", str(cpus), "--quiet"]
+        command += ["--retry-failed"] if retry_failed else []
         command += ["--system", _absolute(system)] if system is not None else []
         command += ["--width", str(width)] if width is not None else []
         command += ["--vectorize" if vectorize else "--serial"] if vectorize is not None else []
@@ -108,6 +116,15 @@ def slurm(
             write(f"submitted as job {array['id']}: {array['file']}")
         else:
             write(f"sbatch {shlex.quote(array['file'])}")
+
+
+def _failed(store: Store, plan: Study) -> set[str]:
+    """Keys of tasks that would fail again, so that `run` leaves them out."""
+    from criticality import catalog
+
+    source = catalog.source_sha256(plan.system)
+    failures = store.failures().items()
+    return {key for key, why in failures if why.own and why.source_sha256 == source}
 
 
 def _agreed() -> bool:
@@ -148,12 +165,15 @@ def _absolute(system: str) -> str:
 
 def _in_words(content: dict[str, Any], too_long: bool) -> str:
     """Say what there is to do, and what may be spent on it."""
+    failed = f"{content['failed']} failed; --retry-failed asks for them again\n"
+    failed = failed if content["failed"] else ""
     if not content["missing"]:
-        return f"all {content['tasks']} tasks are done; there is nothing to submit"
+        done = content["tasks"] - content["failed"]
+        return f"{failed}{done} of {content['tasks']} tasks are done; there is nothing to submit"
     estimate = content["core_hours_estimate"]
     about = f", about {estimate:.2g} core-hours by {content['basis']}" if estimate >= 0 else ""
     text = (
-        f"{content['missing']} of {content['tasks']} tasks are missing{about}\n"
+        f"{failed}{content['missing']} of {content['tasks']} tasks are missing{about}\n"
         f"up to {content['core_hours_most']:.3g} core-hours in {content['jobs']} jobs, which is "
         f"what their time limits allow"
     )

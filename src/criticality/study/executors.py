@@ -51,7 +51,9 @@ def _dask(address: str) -> Iterator[tuple[cf.Executor, int]]:
         raise _lacking("dask", "cluster", error) from error
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), CONNECT_S).close()  # Dask would try for long
+        socket.create_connection(
+            (host.strip("[]"), int(port)), CONNECT_S
+        ).close()  # Dask would try for long
         client: Any = Client(f"tcp://{address}", timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, OverflowError) as error:
         raise InputError(
