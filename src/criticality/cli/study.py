@@ -278,16 +278,14 @@ def compute(
     # a cluster's scheduler ends a job so; workers are then stopped as they are by an interrupt
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
-        pool, count = None, None
-        if executor is not None:
-            pool, count = stack.enter_context(executors.opened(executor))
+        others = stack.enter_context(executors.opened(executor)) if executor is not None else None
         display = stack.enter_context(Display(quiet))
         try:
             runner.run(
                 plan,
                 store,
-                executor=pool,
-                workers=workers or count,
+                executor=others,
+                workers=workers,
                 shard=part,
                 width=width,
                 vectorize=vectorize,

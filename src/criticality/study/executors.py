@@ -23,8 +23,8 @@ MPI = "mpiexec -n 5 python -m mpi4py.futures -m criticality run STUDY --store DI
 
 
 @contextmanager
-def opened(where: str) -> Iterator[tuple[cf.Executor, int]]:
-    """Executor at "dask://HOST:PORT" or "mpi", and how many tasks it computes at once.
+def opened(where: str) -> Iterator[cf.Executor]:
+    """Executor at "dask://HOST:PORT" or "mpi".
 
     Raises
     ------
@@ -34,17 +34,17 @@ def opened(where: str) -> Iterator[tuple[cf.Executor, int]]:
         If it is lost.
     """
     if where == "mpi":
-        with _mpi() as found:
-            yield found
+        with _mpi() as executor:
+            yield executor
     elif address := re.fullmatch(r"dask://([^\s/]+:[0-9]{1,5})/?", where):
-        with _dask(address[1]) as found:
-            yield found
+        with _dask(address[1]) as executor:
+            yield executor
     else:
         raise InputError(f"--executor {where}: expected dask://HOST:PORT, or mpi.")
 
 
 @contextmanager
-def _dask(address: str) -> Iterator[tuple[cf.Executor, int]]:
+def _dask(address: str) -> Iterator[cf.Executor]:
     try:
         from distributed import Client
     except ImportError as error:
@@ -80,7 +80,7 @@ def _dask(address: str) -> Iterator[tuple[cf.Executor, int]]:
         # its own tracebacks of a lost connection say less than what we raise
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
-            yield client.get_executor(pure=False), sum(client.nthreads().values())
+            yield client.get_executor(pure=False)
         except (cf.CancelledError, RunError) as error:
             if client.status == "running":
                 raise
@@ -91,7 +91,7 @@ def _dask(address: str) -> Iterator[tuple[cf.Executor, int]]:
 
 
 @contextmanager
-def _mpi() -> Iterator[tuple[cf.Executor, int]]:
+def _mpi() -> Iterator[cf.Executor]:
     try:
         from mpi4py.futures import MPIPoolExecutor
     except ImportError as error:
@@ -100,10 +100,7 @@ def _mpi() -> Iterator[tuple[cf.Executor, int]]:
         raise InputError(f"--executor mpi: is started by MPI, as: {MPI}")
     executor = MPIPoolExecutor()
     try:
-        workers = int(executor.num_workers)
-        if workers < 1:
-            raise InputError(f"--executor mpi: one process only; the others compute: {MPI}")
-        yield executor, workers
+        yield executor
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
 

@@ -172,7 +172,7 @@ def run(
         Any `concurrent.futures.Executor` (processes, Dask, MPI); default is a process a core.
     workers
         Processes of the default executor; by default one a core, or fewer for little work.  Lanes
-        on an accelerator are advanced by this process alone.  Of another executor, how many it has.
+        on an accelerator are advanced by this process alone.
     width
         Realizations that are advanced together, if vectorized; by default the width that
         memory allows and a short measurement finds best.  Else realizations that go to a worker
@@ -226,7 +226,7 @@ def run(
         lanes=lanes,
     )
     with contextlib.ExitStack() as stack:
-        count = 1 if executor is None else workers or 1
+        count = 1
         if lanes and executor is None:
             results = machine.here(todo)
         else:
