@@ -6,8 +6,10 @@ import importlib.util
 import itertools
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
@@ -249,14 +251,21 @@ def test_an_executor_of_another_kind_is_refused(place, tmp_path, command):
     assert "expected dask://HOST:PORT, or mpi" in said
 
 
-def test_no_scheduler_is_said_within_seconds(tmp_path):
+@pytest.mark.parametrize("silent", [False, True])
+def test_no_scheduler_is_said_within_seconds(silent, tmp_path, command, monkeypatch):
     written(tmp_path)
-    place = "dask://127.0.0.1:1"  # nobody listens there
-    words = run_words(tmp_path, "--store", tmp_path / "s", "--executor", place)
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
-    assert done.returncode == 2
-    assert "no scheduler answers" in done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.setattr(executors, "CONNECT_S", 0.5)
+    system = f"{tmp_path / 'slow.py'}:slow"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]  # somebody else listens there, as Dask's dashboard
+        if not silent:
+            server.close()
+        arguments = [tmp_path / "study.toml", "--store", tmp_path / "s", "--system", system]
+        start = time.monotonic()
+        code, _, said = command("run", *arguments, "--executor", f"dask://127.0.0.1:{port}")
+    assert code == 2
+    assert f"dask://127.0.0.1:{port}: no scheduler answers" in said
+    assert time.monotonic() - start < 5
     assert not (tmp_path / "s").exists()
 
 

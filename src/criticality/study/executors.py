@@ -51,9 +51,9 @@ def _dask(address: str) -> Iterator[cf.Executor]:
         raise _lacking("dask", "cluster", error) from error
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection(
-            (host.strip("[]"), int(port)), CONNECT_S
-        ).close()  # Dask would try for long
+        # where nobody listens, or somebody else as its dashboard, Dask would wait for long
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_S) as connection:
+            connection.recv(1)  # a scheduler speaks first
         client: Any = Client(f"tcp://{address}", timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, OverflowError) as error:
         raise InputError(
