@@ -251,7 +251,7 @@ def test_jobs_that_are_queued_are_not_queued_again(standin, tmp_path, command):
     (standin / "jobs").write_text("12_1\n12_2\n")
     code, _, said = command(*ONCE, "--submit", "--yes")
     assert code == 2
-    assert "2 jobs of this store are queued or running" in said
+    assert "2 of its jobs are queued or running" in said
     assert f"--name={name(tmp_path / 's')}" in (standin / "queue").read_text()
     assert not (standin / "asked").exists()
 
@@ -440,7 +440,7 @@ class TestSlurm:
         assert len(ids) == 2
         code, _, said = command(*array, "--submit", "--yes")
         assert code == 2
-        assert "6 jobs of this store are queued or running" in said
+        assert "6 of its jobs are queued or running" in said
         asked("scancel", f"{ids[0]}_1")
         until(lambda: count(Path("s")) >= 1)
         until(lambda: f"{ids[0]}_1" not in queued())

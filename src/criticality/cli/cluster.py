@@ -78,8 +78,8 @@ def slurm(
     made = arrays.cut(found, job, tasks_per_job)
     if submit and (waiting := arrays.waiting(there.path)):
         raise InputError(
-            f"{len(waiting)} jobs of this store are queued or running ({waiting[0]}, ...): wait "
-            f"for them, or scancel --name={arrays.name(there.path)}."
+            f"{there.path}: {len(waiting)} of its jobs are queued or running ({waiting[0]}...); "
+            f"wait for them, or scancel --name={arrays.name(there.path)}."
         )
     content: dict[str, Any] = {
         "tasks": len(found.tasks),
@@ -174,8 +174,8 @@ def _in_words(content: dict[str, Any], too_long: bool) -> str:
     about = f", about {estimate:.2g} core-hours by {content['basis']}" if estimate >= 0 else ""
     text = (
         f"{failed}{content['missing']} of {content['tasks']} tasks are missing{about}\n"
-        f"up to {content['core_hours_most']:.3g} core-hours in {content['jobs']} jobs, which is "
-        f"what their time limits allow"
+        f"up to {content['core_hours_most']:.3g} core-hours in {content['jobs']} "
+        f"job{'s' * (content['jobs'] > 1)}, which is what the time limit allows"
     )
     if too_long:
         text += (
