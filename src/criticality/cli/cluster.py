@@ -171,10 +171,10 @@ def _in_words(content: dict[str, Any], too_long: bool) -> str:
         done = content["tasks"] - content["failed"]
         return f"{failed}{done} of {content['tasks']} tasks are done; there is nothing to submit"
     estimate = content["core_hours_estimate"]
-    about = f", about {estimate:.2g} core-hours by {content['basis']}" if estimate >= 0 else ""
+    about = f", about {_number(estimate)} core-hours by {content['basis']}" if estimate >= 0 else ""
     text = (
         f"{failed}{content['missing']} of {content['tasks']} tasks are missing{about}\n"
-        f"up to {content['core_hours_most']:.3g} core-hours in {content['jobs']} "
+        f"up to {_number(content['core_hours_most'])} core-hours in {content['jobs']} "
         f"job{'s' * (content['jobs'] > 1)}, which is what the time limit allows"
     )
     if too_long:
@@ -183,3 +183,7 @@ def _in_words(content: dict[str, Any], too_long: bool) -> str:
             "checkpoints, the same command later goes on from them, else raise --hours"
         )
     return text
+
+
+def _number(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
