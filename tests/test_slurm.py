@@ -247,6 +247,12 @@ def test_nothing_is_spent_unasked(standin, tmp_path, command, monkeypatch):
     assert len((standin / "asked").read_text().splitlines()) == 2
 
 
+def test_a_path_cannot_add_options(standin, tmp_path, command):
+    code, _, said = command(*ONCE, "--store", tmp_path / "s\n#SBATCH --uid=0")
+    assert code == 2
+    assert "line break" in said
+
+
 def test_jobs_that_are_queued_are_not_queued_again(standin, tmp_path, command):
     (standin / "jobs").write_text("12_1\n12_2\n")
     code, _, said = command(*ONCE, "--submit", "--yes")

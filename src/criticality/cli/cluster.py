@@ -45,7 +45,7 @@ def slurm(
     submit: Annotated[bool, typer.Option("--submit", help="Submit it, when agreed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Agree to the cost unasked.")] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask for tasks too that failed by their own.")
+        bool, typer.Option("--retry-failed", help="Ask also for what failed by its own fault.")
     ] = False,
     system: Own = None,
     width: Width = None,

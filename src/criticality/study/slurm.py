@@ -203,6 +203,8 @@ def script(
         "--requeue",
         f"--chdir={Path.cwd()}",
     ]
+    if any("\n" in option for option in options):
+        raise InputError(f"{folder}: a line break in a path; Slurm cannot be told of it.")
     directives = "\n".join(f"#SBATCH {shlex.quote(option)}" for option in options)
     numbers = textwrap.fill(" ".join(map(str, shards)), 96, initial_indent=" " * 4,
                             subsequent_indent=" " * 4)  # fmt: skip
