@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -57,6 +58,17 @@ Retry = Annotated[
     bool, typer.Option("--retry-failed", help="Compute also what failed by its own fault.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        help="Who computes: a Dask cluster, dask://HOST:PORT, or mpi; default processes here.",
+        metavar="PLACE",
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(help="Only the I-th of N parts of the study, from 1.", metavar="I/N"),
+]
 
 if TYPE_CHECKING:
     from criticality.data import Shape
@@ -210,6 +222,8 @@ def run(
     workers: Workers = None,
     width: Width = None,
     vectorize: Vectorize = None,
+    executor: Executor = None,
+    shard: Shard = None,
     changes: Changes = None,
     data_dir: DataDir = None,
     retry_failed: Retry = False,
@@ -225,7 +239,18 @@ def run(
     kind = catalog.find(system) if system is not None else None
     plan = Study.from_toml(study, kind, changes or [])
     if begin(plan, store, workers, width, dry_run, as_json):
-        compute(plan, store, workers, width, vectorize, data_dir, quiet, retry_failed)
+        compute(
+            plan,
+            store,
+            workers,
+            width,
+            vectorize,
+            data_dir,
+            quiet,
+            retry_failed=retry_failed,
+            executor=executor,
+            shard=shard,
+        )
         report(Store(store), as_json)
 
 
@@ -258,18 +283,26 @@ def compute(
     data_dir: Path | None,
     quiet: bool,
     retry_failed: bool = False,
+    executor: str | None = None,
+    shard: str | None = None,
 ) -> None:
     """Compute what is missing, showing how far it is; a signal ends the process."""
     from criticality.progress import Display
+    from criticality.study import executors, shards
     from criticality.study import run as runner
     from criticality.study.workers import HERE
 
-    with Display(quiet) as display:
+    part = shards.parse(shard) if shard is not None else None
+    with contextlib.ExitStack() as stack:
+        others = stack.enter_context(executors.opened(executor)) if executor is not None else None
+        display = stack.enter_context(Display(quiet))
         try:
             runner.run(
                 plan,
                 store,
+                executor=others,
                 workers=workers,
+                shard=part,
                 width=width,
                 vectorize=vectorize,
                 data_dir=data_dir,

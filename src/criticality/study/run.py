@@ -16,7 +16,7 @@ import xarray as xr
 
 from criticality import catalog, data
 from criticality.base import InputError, RunError, Task, axes, card, plain, required
-from criticality.study import job, manifest
+from criticality.study import job, manifest, shards
 from criticality.study.computation import Computation, Fault, Progress
 from criticality.study.flight import Flight, Machine
 from criticality.study.plan import Study
@@ -40,6 +40,7 @@ def run(
     watch: Callable[[Progress], None] | None = None,
     observables: Collection[str] | None = None,
     retry_failed: bool = False,
+    shard: tuple[int, int] | None = None,
 ) -> xr.Dataset:
     """Compute what is missing of a study, and give all of it as a labelled data set.
 
@@ -84,6 +85,8 @@ def run(
         Compute also what has failed before by its own fault: it raised, had another shape, or
         numbers that are not finite where its card does not allow it.  What a machine was to blame
         for, as memory, data or a worker that was killed, is always tried again.
+    shard
+        (I, N) computes the I-th of N parts only, from 1 (`study.shards`); default is all.
 
     Returns
     -------
@@ -114,7 +117,7 @@ def run(
     _check_executor(executor)
     catalog.check(type(study.system), type(study.system).__name__)
     store.admit(study.plan())
-    tasks = {task.key: task for task in study.tasks()}
+    tasks = {task.key: task for task in shards.shard(study.tasks(), shard)}
     folder = str(Path(data_dir).absolute()) if data_dir else None
     for source in {required(task.system) for task in tasks.values()} - {""}:
         data.load(source, folder)  # verified before anything is written
