@@ -665,7 +665,8 @@ def test_a_file_in_the_place_of_the_results_is_an_error_of_input(tiny_study, tmp
 
 def test_networks_that_diverged_are_told(tiny_study, tmp_path):
     study = dataclasses.replace(tiny_study, grid={"learning_rate": [1e-3, 1e30]})
-    run(study, tmp_path / "s")
+    with pytest.raises(RunError, match=r"2 of 4 tasks failed[\s\S]*validation_loss not finite"):
+        run(study, tmp_path / "s")
     assert status(Store(tmp_path / "s")).not_finite == {"validation_loss": 2}
 
 
