@@ -108,8 +108,9 @@ class Processes(cf.Executor):
     def _new(self) -> Any:
         from loky.process_executor import ProcessPoolExecutor
 
-        with signals.held():  # processes that take care of semaphores; to begin one lets signals
-            resource_tracker.ensure_running()  # in again, so that none may be begun with a worker
+        with signals.held():
+            # it lets signals in again when it begins, so that it must not begin with a worker
+            resource_tracker.ensure_running()
             return ProcessPoolExecutor(
                 1,
                 initializer=_begin,
