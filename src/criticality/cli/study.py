@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,6 +54,9 @@ Changes = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")]
+Retry = Annotated[
+    bool, typer.Option("--retry-failed", help="Compute also what failed by its own fault.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Executor = Annotated[
     str | None,
@@ -222,6 +226,7 @@ def run(
     shard: Shard = None,
     changes: Changes = None,
     data_dir: DataDir = None,
+    retry_failed: Retry = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -234,7 +239,18 @@ def run(
     kind = catalog.find(system) if system is not None else None
     plan = Study.from_toml(study, kind, changes or [])
     if begin(plan, store, workers, width, dry_run, as_json):
-        compute(plan, store, workers, width, vectorize, data_dir, quiet, executor, shard)
+        compute(
+            plan,
+            store,
+            workers,
+            width,
+            vectorize,
+            data_dir,
+            quiet,
+            retry_failed=retry_failed,
+            executor=executor,
+            shard=shard,
+        )
         report(Store(store), as_json)
 
 
@@ -266,17 +282,17 @@ def compute(
     vectorize: bool | None,
     data_dir: Path | None,
     quiet: bool,
+    retry_failed: bool = False,
     executor: str | None = None,
     shard: str | None = None,
 ) -> None:
-    """Compute what is missing, showing how far it is; an interruption ends the process."""
+    """Compute what is missing, showing how far it is; a signal ends the process."""
     from criticality.progress import Display
     from criticality.study import executors, shards
     from criticality.study import run as runner
+    from criticality.study.workers import HERE
 
     part = shards.parse(shard) if shard is not None else None
-    # a cluster's scheduler ends a job so; workers are then stopped as they are by an interrupt
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         others = stack.enter_context(executors.opened(executor)) if executor is not None else None
         display = stack.enter_context(Display(quiet))
@@ -292,14 +308,20 @@ def compute(
                 data_dir=data_dir,
                 watch=display.update,
                 observables=(),
+                retry_failed=retry_failed,
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit) as ended:
             display.close()
-            say(f"interrupted; what is done is in {store}, and the same command goes on from it")
+            by_hand = isinstance(ended, KeyboardInterrupt)
+            if by_hand:
+                say(str(ended) or f"interrupted; the same command goes on from what is in {store}")
             sys.stdout.flush()
-            # A thread that is training cannot be stopped, and it holds nothing that is not in the
-            # store or cheap to do again: do not wait for it.
-            os._exit(130)
+            code = 128 + signal.SIGINT if by_hand else int(str(ended))
+            if any(thread.name == HERE for thread in threading.enumerate()):
+                # It cannot be stopped, and holds nothing that is not in the store or cheap to do
+                # again: do not wait for it.
+                os._exit(code)
+            sys.exit(code)
 
 
 def _say_notes(plan: Study) -> None:
