@@ -122,7 +122,7 @@ def survives(count: int, seed: int, folder: Path, *words: str) -> None:
         number = chance.choice(signals.EVERY)
         (os.killpg if chance.random() < 0.5 else os.kill)(process.pid, number)
         _, said = process.communicate(timeout=20)
-        assert "Traceback" not in said
+        assert "Traceback" not in said, said
         if f"{tasks}/{tasks} tasks" in said:  # it came too late
             tasks += 200
         else:

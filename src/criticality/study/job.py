@@ -242,7 +242,8 @@ def accelerated() -> bool:
 
 def _versions() -> dict[str, str]:
     """Versions and commit; the libraries are those that this process has loaded."""
-    return _versions_of(tuple(name for name in LIBRARIES if name in sys.modules))
+    loaded = tuple(name for name in LIBRARIES if name in sys.modules)
+    return {**_versions_of(loaded), "commit": _commit()}
 
 
 @cache
@@ -253,7 +254,6 @@ def _versions_of(loaded: tuple[str, ...]) -> dict[str, str]:
             with_version.append(f"{name} {importlib.metadata.version(name)}")
     return {
         "criticality": importlib.metadata.version("criticality"),
-        "commit": _commit(),
         "libraries": ", ".join(with_version),
         "python": platform.python_version(),
     }

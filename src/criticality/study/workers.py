@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
 from criticality.base import Task, plain, work
@@ -94,13 +95,12 @@ class Processes(cf.Executor):
                 self._begin(call)
 
     def _begin(self, call: _Call) -> None:
-        with signals.held():  # processes and threads that are begun here have handlers later
-            worker = self._idle.pop() if self._idle else self._new()
-            try:
-                inner = worker.submit(call.function, *call.arguments)
-            except cf.BrokenExecutor:  # it died while it had nothing to do
-                worker = self._new()
-                inner = worker.submit(call.function, *call.arguments)
+        worker = self._idle.pop() if self._idle else self._new()
+        try:
+            inner = self._given(worker, call)
+        except cf.BrokenExecutor:  # it died while it had nothing to do
+            worker = self._new()
+            inner = self._given(worker, call)
         self._busy.add(worker)
         process = next(iter(worker._processes.values()), None)
         inner.add_done_callback(partial(self._back, worker, process, call))
@@ -108,12 +108,20 @@ class Processes(cf.Executor):
     def _new(self) -> Any:
         from loky.process_executor import ProcessPoolExecutor
 
-        return ProcessPoolExecutor(
-            1,
-            initializer=_begin,
-            initargs=(os.getpid(), self._savable),
-            env=dict.fromkeys(ONE_THREAD, "1"),
-        )
+        with signals.held():  # processes that take care of semaphores; to begin one lets signals
+            resource_tracker.ensure_running()  # in again, so that none may be begun with a worker
+            return ProcessPoolExecutor(
+                1,
+                initializer=_begin,
+                initargs=(os.getpid(), self._savable),
+                env=dict.fromkeys(ONE_THREAD, "1"),
+            )
+
+    @staticmethod
+    def _given(worker: Any, call: _Call) -> cf.Future[Any]:
+        with signals.held():  # the process is begun by its first call, and has no handlers yet
+            given: cf.Future[Any] = worker.submit(call.function, *call.arguments)
+        return given
 
     def _back(self, worker: Any, process: Any, call: _Call, inner: cf.Future[Any]) -> None:
         error = inner.exception()
