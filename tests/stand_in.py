@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from criticality import Card, Observable, Phase, Rule, control
 HERE = Path(__file__)
 NUMBERS = 24  # of 8 bytes, beside a single one
 SAVED_S = "STAND_IN_SAVED_S"  # seconds between checkpoints, in place of half a minute
+TORN_S = "STAND_IN_TORN_S"  # seconds between two halves of every write to a file
+SHORT = 200  # bytes that are written at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,3 +183,20 @@ class Walk:
 
     def observe(self, state, data):
         return {"count": state.count, "place": state.place}
+
+
+def _tear(seconds: float, whole: Any = os.write) -> None:
+    """Write files in two halves with a pause between them, as a slow disk might."""
+
+    def write(file: int, content: Any) -> int:
+        if len(content) < SHORT or not stat.S_ISREG(os.fstat(file).st_mode):
+            return whole(file, content)
+        half = whole(file, content[: len(content) // 2])
+        time.sleep(seconds)
+        return half + whole(file, content[half:])
+
+    os.write = write
+
+
+if os.environ.get(TORN_S):
+    _tear(float(os.environ[TORN_S]))
