@@ -1,8 +1,9 @@
 """Faults from outside: runs that are killed at random moments, and what must hold of their stores.
 
-A `Case` is a way to run a study: `start` gives processes as a user has them.  `disturb` kills, waits,
-goes on, and at last finishes; after every kill the store must hold nothing that an undisturbed run
-has not given bit for bit, and at the end all of it, each result once and nothing else.
+A `Case` is a way to run a study: `start` gives processes as a user has them.  `Disturbed` kills,
+waits, goes on, and at last finishes; after every kill the store must hold nothing that an
+undisturbed run has not given bit for bit, and at the end all of it, each result once and nothing
+else.
 """
 
 from __future__ import annotations
