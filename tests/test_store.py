@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shutil
 import signal
@@ -24,12 +26,11 @@ import pytest
 import xarray as xr
 
 from criticality import InputError, RunError, Store, Study, run
-from criticality.base import Card, Observable, canonical, control, system
+from criticality.base import Card, Observable, control, system
 from criticality.engine import programs
-from criticality.study import export, job, netcdf
+from criticality.study import export, job, journal
 from criticality.study.cost import result_bytes
-from criticality.study.store import DamagedError
-from criticality.systems import RBM, DropoutNetwork, PruningNetwork, TopologyNetwork
+from criticality.systems import DropoutNetwork, PruningNetwork, TopologyNetwork
 from tests.interrupts import interrupt
 
 
@@ -39,6 +40,17 @@ def with_grid(study: Study, **grid) -> Study:
 
 def contents(store: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (store / "results").iterdir()}
+
+
+def lines(store: Path) -> dict[str, bytes]:
+    """Lines with results in the journals of a store, by their keys."""
+    found = {}
+    for path in sorted((store / "results").glob("*.jsonl")):
+        for line in path.read_bytes().splitlines(keepends=True):
+            if (content := journal.unsealed(line)).keys() >= {"result"}:
+                assert content["result"] not in found, "twice"
+                found[content["result"]] = line
+    return found
 
 
 def test_run_gives_labelled_arrays_with_units(tiny_study, tmp_path):
@@ -82,7 +94,7 @@ def test_extending_recomputes_nothing_and_changes_nothing(tiny_study, tmp_path, 
     larger = extend(tiny_study)
     new = run(larger, tmp_path / "s")
     after = contents(tmp_path / "s")
-    assert len(after) == len(larger.tasks())
+    assert len(lines(tmp_path / "s")) == len(larger.tasks())
     assert all(after[name] == content for name, content in before.items())
     if "width" in new.dims:
         new = new.sel(width=12)
@@ -109,51 +121,81 @@ def test_a_store_of_another_study_is_refused_untouched(tiny_study, tmp_path, cha
     assert (contents(tmp_path / "s"), (tmp_path / "s" / "study.json").read_bytes()) == before
 
 
-def damage_truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def damage_end(path: Path) -> None:
+    """As a kill in the middle of a line."""
+    path.write_bytes(path.read_bytes()[:-200])
 
 
-def damage_empty(path: Path) -> None:
-    path.write_bytes(b"")
+def damage_line(path: Path) -> None:
+    content = path.read_bytes()
+    at = content.index(b'"result"')
+    path.write_bytes(content[: at + 100] + b"x" + content[at + 101 :])
 
 
-@pytest.mark.parametrize("damage", [damage_truncate, damage_empty])
-def test_a_damaged_file_is_noticed_and_computed_again(tiny_study, tmp_path, damage, caplog):
+@pytest.mark.parametrize("damage", [damage_end, damage_line])
+def test_a_damaged_line_costs_one_result_which_is_computed_again(
+    tiny_study, tmp_path, damage, caplog
+):
     whole = run(tiny_study, tmp_path / "s")
-    victim = sorted((tmp_path / "s" / "results").iterdir())[1]
+    (victim,) = (tmp_path / "s" / "results").iterdir()
     damage(victim)
     partial = Store(tmp_path / "s").open()
     assert int(np.isnan(partial["epochs"]).sum()) == 1
     xr.testing.assert_identical(run(tiny_study, tmp_path / "s"), whole)
-    assert victim.name in caplog.text
-    assert "computed again" in caplog.text
+    # what a kill has torn is no damage
+    assert (victim.name in caplog.text) == (damage is damage_line)
+    assert Store(tmp_path / "s").entries()[1] == [victim] * (damage is damage_line)
 
 
 def test_every_flipped_bit_is_found(tiny_study, tmp_path):
-    run(tiny_study, tmp_path / "s")
+    whole = run(tiny_study, tmp_path / "s")
+    (path,) = (tmp_path / "s" / "results").iterdir()
+    content = path.read_bytes()
+    for bit in np.random.default_rng(0).choice(8 * len(content), 300, replace=False):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(changed)
+        store = Store(tmp_path / "s")
+        entries, damaged = store.entries()
+        assert damaged == [path] or bytes(changed[-1:]) != b"\n"
+        if entries:
+            found = store.open()["loss"]
+            there = found.notnull()
+            assert len(entries) == there.all(("p_eval", "pass")).sum()
+            assert ((found == whole["loss"]) | ~there).all()
+    path.write_bytes(content)
+    xr.testing.assert_identical(Store(tmp_path / "s").open(), whole)
+
+
+def test_a_head_that_is_damaged_is_told_again(tmp_path):
+    study = Study(system=Wide(), realizations=journal.AGAIN + 10)
+    whole = run(study, tmp_path / "s", workers=1)
+    (path,) = (tmp_path / "s" / "results").iterdir()
+    content = path.read_bytes()
+    at = content.index(b'"head"')
+    assert content.count(b'"head"') == 2
+    path.write_bytes(content[: at + 10] + b"x" + content[at + 11 :])
     store = Store(tmp_path / "s")
-    path = min((tmp_path / "s" / "results").iterdir())
-    (key,) = [t.key for t in tiny_study.tasks() if path.name.startswith(t.key[:32])]
-    whole = path.read_bytes()
-    for bit in np.random.default_rng(0).choice(8 * len(whole), 300, replace=False):
-        content = bytearray(whole)
-        content[bit // 8] ^= 1 << (bit % 8)
-        path.write_bytes(content)
-        with pytest.raises(DamagedError):
-            store.has(key)
-    path.write_bytes(whole)
-    assert store.has(key)
+    xr.testing.assert_identical(store.open(), whole)
+    assert store.damaged() == [path]
 
 
-def test_a_result_is_a_netcdf_file_for_everyone(tiny_study, tmp_path):
+def test_a_journal_is_lines_of_json_for_everyone(tiny_study, tmp_path):
     ours = run(tiny_study, tmp_path / "s")
-    for path in (tmp_path / "s" / "results").iterdir():
-        with xr.open_dataset(path, engine="h5netcdf") as ds:
-            point = json.loads(ds.attrs["controls"])
-            there = ours.sel(p_train=point["p_train"], n_train=point["n_train"])
-            there = there.sel(realization=ds.attrs["realization"])
-            np.testing.assert_array_equal(ds["loss"], there["loss"])
-            assert ds["loss"].attrs["units"] == "nat"
+    (path,) = (tmp_path / "s" / "results").iterdir()
+    found = [json.loads(line.partition(" ")[2]) for line in path.read_text().splitlines()]
+    (head,) = [line for line in found if "head" in line]
+    results = [line for line in found if "result" in line]
+    assert len(results) == 8
+    for line in results:
+        point, at = head["controls"] | line["controls"], 0
+        there = ours.sel(p_train=point["p_train"], n_train=point["n_train"])
+        there = there.sel(realization=line["realization"])
+        content = base64.b64decode(line["arrays"])
+        for name, (kind, shape) in head["numbers"].items():
+            array = np.frombuffer(content, kind, math.prod(shape), at).reshape(shape)
+            np.testing.assert_array_equal(array, there[name])
+            at += array.nbytes
 
 
 def test_another_studys_files_in_the_directory_are_not_taken_for_ours(tiny_study, tmp_path):
@@ -169,7 +211,7 @@ def test_another_studys_files_in_the_directory_are_not_taken_for_ours(tiny_study
         run(other, tmp_path / str(number))
         for path in (tmp_path / str(number) / "results").iterdir():
             shutil.copy(path, tmp_path / "s" / "results")
-    assert len(contents(tmp_path / "s")) == 3 * 8
+    assert len(lines(tmp_path / "s")) == 3 * 8
     assert len(Store(tmp_path / "s").entries()[0]) == 8
     xr.testing.assert_identical(Store(tmp_path / "s").open(), ours)
 
@@ -194,11 +236,10 @@ def test_a_path_asks_for_its_points_and_may_be_extended_to_the_plane(tiny_study,
     there = np.isfinite(opened).all("realization")
     assert [there.sel(p_train=p, n_train=m).item() for p, m in ((0, 60), (0.5, 50))] == [True] * 2
     assert there.sum() == 2
-    before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "s/results").iterdir()}
+    before = contents(tmp_path / "s")
     run(grid, tmp_path / "s")
     assert store.total() == len(store.entries()[0]) == 4 * n
-    after = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "s/results").iterdir()}
-    assert before.items() < after.items()
+    assert before.items() < contents(tmp_path / "s").items()
     # of a store that has more, a path opens as its own points
     again = np.isfinite(store.open(path.plan(), ["epochs"])["epochs"]).all("realization")
     assert again.equals(there)
@@ -257,51 +298,21 @@ def test_a_directory_that_cannot_be_written_is_an_error_of_input(tiny_study, tmp
 def test_a_result_that_cannot_be_written_stops_the_run_and_keeps_the_rest(
     tiny_study, tmp_path, monkeypatch
 ):
-    write, calls = Path.write_bytes, []
+    write = os.write
 
-    def filling(self, content):
-        if self.suffix == ".tmp" and self.parent.name == "results":
-            calls.append(self)
-            if len(calls) == 3:
-                write(self, content[: len(content) // 2])
-                raise OSError(28, "No space left on device")
-        return write(self, content)
+    def filling(file, content):
+        if b'"result"' in content and len(lines(tmp_path / "s")) == 2:
+            return write(file, content[: len(content) // 2])  # what is left of the disk
+        return write(file, content)
 
-    monkeypatch.setattr(Path, "write_bytes", filling)
+    monkeypatch.setattr(os, "write", filling)
     with pytest.raises(RunError, match=r"No space left.*the rest is kept"):
         run(tiny_study, tmp_path / "s", workers=1)
     monkeypatch.undo()
-    left = [path.suffix for path in (tmp_path / "s" / "results").iterdir()]
-    assert left == [".nc", ".nc"]
+    assert len(lines(tmp_path / "s")) == 2
     run(tiny_study, tmp_path / "s")
-    assert len(contents(tmp_path / "s")) == 8
-
-
-@pytest.mark.parametrize("kind", [RBM, DropoutNetwork], ids=["rbm", "dropout"])
-def test_a_filled_copy_is_what_is_written_without_one(kind, tmp_path, monkeypatch):
-    # a study's files are of one form: all but the first are copies with other numbers
-    system = canonical(kind.tiny())
-    study = Study(system=system, realizations=3)
-    copied = run(study, tmp_path / "copied", workers=1)
-    monkeypatch.setattr(netcdf, "_form", lambda result: object())
-    monkeypatch.setattr(netcdf, "FORMS", 1)
-    written = run(study, tmp_path / "written", workers=1)
-    xr.testing.assert_identical(copied, written)
-    for task in study.tasks():
-        with (
-            xr.open_dataset(Store(tmp_path / "copied").file(task.key)) as one,
-            xr.open_dataset(Store(tmp_path / "written").file(task.key)) as other,
-        ):
-            xr.testing.assert_equal(one, other)
-            assert one.attrs.keys() == other.attrs.keys()
-            told = ("key", "seed", "realization", "controls", "observables", "version", "lanes")
-            assert {name: one.attrs[name] for name in told} == {
-                name: other.attrs[name] for name in told
-            }
-            assert {n: v.attrs for n, v in one.variables.items()} == {
-                n: v.attrs for n, v in other.variables.items()
-            }
-            assert len({one.attrs["key"], other.attrs["key"], task.key}) == 1
+    assert len(lines(tmp_path / "s")) == 8
+    assert not Store(tmp_path / "s").entries()[1]
 
 
 def test_a_machine_without_git_still_runs(tiny_study, tmp_path, monkeypatch):
@@ -431,7 +442,7 @@ def test_what_is_done_is_told_without_decoding_but_with_the_seal(tmp_path, monke
     assert store.entries() == ([], [file])
 
 
-@pytest.mark.parametrize("shape", [(1, 17_000), (1_000, 17), (100, 300), (30, 20_000), (2, 2)])
+@pytest.mark.parametrize("shape", [(1, 17_000), (1_000, 17), (100, 300), (30, 20_000), (20, 20)])
 def test_the_size_on_disk_is_foretold_from_above(tmp_path, shape):
     times, links = shape
     _, study, arrays = written(tmp_path / "s", Snapshots(times=times, links=links), zeros=0.0)
@@ -444,7 +455,7 @@ def test_a_directory_in_which_a_run_is_just_beginning_is_admitted(tiny_study, tm
     for name in ("checkpoints", "results"):
         (tmp_path / name).mkdir()
     run(tiny_study, tmp_path)
-    assert len(contents(tmp_path)) == 8
+    assert len(lines(tmp_path)) == 8
 
 
 STUDY = """
@@ -472,19 +483,20 @@ def test_killed_half_way_and_resumed_is_the_same_as_never_interrupted(tmp_path):
         return [*words, "--store", str(tmp_path / store), "--workers", str(workers)]
 
     process = subprocess.Popen(command("killed", 1), stderr=subprocess.DEVNULL)
-    results = tmp_path / "killed" / "results"
+    killed = Store(tmp_path / "killed")
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and len(list(results.glob("*.nc"))) < 4:
+    while time.monotonic() < deadline and not (killed.refresh() or len(killed) >= 4):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    done = len(list(results.glob("*.nc")))
+    killed.refresh()
+    done = len(killed)
     assert 4 <= done < 24, "the kill came too late to be a test"
     for store in ("killed", "whole"):
         subprocess.run(command(store, 2), check=True, capture_output=True)
-    killed, whole = (Store(tmp_path / store).open() for store in ("killed", "whole"))
+    whole = Store(tmp_path / "whole").open()
     assert np.isfinite(whole["loss"]).all()
-    xr.testing.assert_identical(killed, whole)
+    xr.testing.assert_identical(killed.open(), whole)
 
 
 def test_interrupt_leaves_a_resumable_store_and_exits_130(tmp_path):
@@ -493,9 +505,9 @@ def test_interrupt_leaves_a_resumable_store_and_exits_130(tmp_path):
     words = [sys.executable, "-m", "criticality", "run", str(file), "--store", str(tmp_path / "s")]
     words += ["--set", "realizations=1000"]  # enough to be interrupted
     process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    results = tmp_path / "s" / "results"
+    store = Store(tmp_path / "s")
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and len(list(results.glob("*.nc"))) < 2:
+    while time.monotonic() < deadline and not (store.refresh() or len(store) >= 2):
         time.sleep(0.01)
     took = interrupt(process)
     _, said = process.communicate(timeout=60)
@@ -572,7 +584,7 @@ def test_a_store_of_the_first_edition_is_extended(name, tmp_path):
     before = contents(tmp_path / "s")
     ds = run(first_study(name, realizations=3), tmp_path / "s", workers=1)
     after = contents(tmp_path / "s")
-    assert len(after) == len(before) * 3 // 2
+    assert len(Store(tmp_path / "s").entries()[0]) == len(before) * 3 // 2
     assert all(after[file] == content for file, content in before.items())
     assert np.isfinite(ds["accuracy"]).all()
     assert Store(tmp_path / "s").card()[0] == FIRST[name].card  # kept from now on

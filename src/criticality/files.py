@@ -5,7 +5,6 @@ No jax here: what only reads stored numbers needs this too.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import uuid
@@ -67,21 +66,3 @@ def replacing(path: Path, exclusive: bool = False) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process or thread is in such a block for the same folder.
-
-    The lock goes with who holds it, however that ends, and leaves nothing behind.  Where the file
-    system has no locks for folders, this is none.
-    """
-    place = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError, ImportError):
-            import fcntl  # not on every system
-
-            fcntl.flock(place, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(place)

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
+from criticality.study.journal import DamagedError
 from criticality.study.plan import Study
-from criticality.study.store import DamagedError, Store
+from criticality.study.store import Store
 
 __all__ = ["DamagedError", "Store", "Study"]

@@ -1,22 +1,29 @@
 """The plan of a store: read, checked, extended; and the card of its system.
 
-DIR/study.json           the plan; grows when the study is extended
+DIR/study.json           the plan, as it was begun
+DIR/asked/<digest>.json  extensions of it, a file each: nobody's is lost, without a lock
 DIR/card.json            what the system tells about itself
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from criticality import files
-from criticality.base import Axis, Card, InputError
+from criticality.base import Axis, Card, InputError, digest
 from criticality.study.plan import check_size
 
-FORMAT = 1
+log = logging.getLogger("criticality")
+ASKED = "asked"
+OURS = ("results", "checkpoints", "slurm", ASKED, "study.json", "card.json")
+FORMATS = (1, 2)  # of the first edition, and with journals
 MOST = 1.7e308  # of numbers in a grid; NaN is not less
 Plan = dict[str, Any]
 KINDS: dict[str, tuple[type, str]] = {
@@ -31,7 +38,7 @@ KINDS: dict[str, tuple[type, str]] = {
 
 
 def read(folder: Path) -> Plan:
-    """Plan of the study in a folder.
+    """Plan of the study in a folder, with all its extensions.
 
     Raises
     ------
@@ -40,20 +47,52 @@ def read(folder: Path) -> Plan:
     """
     manifest = folder / "study.json"
     try:
-        plan: Plan = json.loads(manifest.read_text(encoding="utf-8"))
+        plan = _read(manifest)
     except FileNotFoundError as error:
         raise InputError(
             f"{folder}: not a store (no study.json); `criticality run STUDY.toml --store "
             f"{folder}` makes one{', and finds the results that are there' * _results(folder)}."
         ) from error
+    if plan.get("format") not in FORMATS:
+        raise InputError(f"{manifest}: not a study of a store format that is known here.")
+    _check(manifest, plan)
+    for path, ask in _asked(folder):
+        try:
+            plan = _extended(folder, plan, ask)
+        except InputError as error:  # of two that came at once, what the first leaves no room for
+            log.warning("%s is left out: %s", path, error)
+    return plan
+
+
+def _read(path: Path) -> Plan:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{manifest}: cannot be read ({error}).") from error
-    if not isinstance(plan, dict) or plan.get("format") != FORMAT:
-        raise InputError(f"{manifest}: not a study of store format {FORMAT}.")
+        raise InputError(f"{path}: cannot be read ({error}).") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a plan.")
+    return content
+
+
+def _asked(folder: Path) -> list[tuple[Path, Plan]]:
+    """Extensions of a plan, in the order in which they were asked for."""
+    found = []
+    for path in (folder / ASKED).glob("*.json"):
+        with contextlib.suppress(FileNotFoundError):
+            ask = _read(path)
+            _check(path, ask | {"asked": []})
+            found.append((path, ask))
+    return sorted(found, key=lambda each: (str(each[1].get("created")), each[0].name))
+
+
+def _check(path: Path, plan: Plan) -> None:
+    """Raise `InputError` for what is no plan."""
     for name, (kind, words) in KINDS.items():
         value = plan.get(name)
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise InputError(f"{manifest}: {name} = {value!r}; expected {words}.")
+            raise InputError(f"{path}: {name} = {value!r}; expected {words}.")
     for ask in (plan, *plan["asked"]):
         if not (
             isinstance(ask, dict)
@@ -67,14 +106,13 @@ def read(folder: Path) -> Plan:
                 {n: ask.get(n) for n in ("realizations", "grid")} if isinstance(ask, dict) else ask
             )
             raise InputError(
-                f"{manifest}: not a plan: {str(shown)[:200]}; expected a grid of lists of values "
+                f"{path}: not a plan: {str(shown)[:200]}; expected a grid of lists of values "
                 f"of one kind, and realizations of 1 or more."
             )
         try:
             check_size(ask["grid"], ask["realizations"])
         except InputError as error:
-            raise InputError(f"{manifest}: {error}") from error
-    return plan
+            raise InputError(f"{path}: {error}") from error
 
 
 def _is_axis(values: Any) -> bool:
@@ -97,7 +135,7 @@ def _is_path(values: Any) -> bool:
 
 
 def _results(folder: Path) -> bool:
-    return any((folder / "results").glob("*.nc"))
+    return any((folder / "results").glob("*.*"))
 
 
 def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
@@ -108,21 +146,28 @@ def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
     InputError
         If the store belongs to another study, or the folder holds something else.
     """
-    plan = dict(plan)
-    path = {"path": plan.pop("path")} if "path" in plan else {}
-    ask = {"grid": plan["grid"], "realizations": plan["realizations"], **path}
-    new = {"format": FORMAT, **plan, "asked": [ask]}
-    if not folder.exists():
-        return new
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; a store is a directory.")
-    if not (folder / "study.json").exists():
-        # what another run that is just beginning has made already is no obstacle
-        ours = ("results", "checkpoints", "study.json", "card.json")
-        if not all(item.name.startswith(ours) for item in folder.iterdir()):
-            raise InputError(f"{folder}: not empty and not a store; name a new directory.")
-        return new
-    old = read(folder)
+    if (folder / "study.json").exists():
+        return _extended(folder, read(folder), plan)
+    # what another run that is just beginning has made already is no obstacle
+    if folder.exists() and not all(item.name.startswith(OURS) for item in folder.iterdir()):
+        raise InputError(f"{folder}: not empty and not a store; name a new directory.")
+    return {"format": FORMATS[-1], **_without_path(plan), "asked": [_ask(plan)]}
+
+
+def _ask(plan: Mapping[str, Any]) -> Plan:
+    """Give what of a plan is kept of every extension."""
+    return {name: plan[name] for name in ("grid", "realizations", "path") if name in plan}
+
+
+def _without_path(plan: Mapping[str, Any]) -> Plan:
+    return {name: value for name, value in plan.items() if name not in ("path", "created")}
+
+
+def _extended(folder: Path, old: Plan, plan: Mapping[str, Any]) -> Plan:
+    """Plan `old` of a folder with `plan` in it."""
+    ask = _ask(plan)
     for name in ("system", "version", "seed"):
         if old[name] != plan[name]:
             raise _other(folder, name, old[name], plan[name])
@@ -145,6 +190,21 @@ def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
         raise InputError(f"{folder} would hold too much: {error}") from error
     asked = old["asked"] if ask in old["asked"] else [*old["asked"], ask]
     return {**old, "grid": grid, "realizations": realizations, "asked": asked}
+
+
+def ask(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Extend the plan of a folder.
+
+    Raises
+    ------
+    InputError
+        If another extension came before, that leaves no room for this one.
+    """
+    (folder / ASKED).mkdir(exist_ok=True)
+    name = f"{ASKED}/{digest(plan)[:32]}.json"
+    if not (folder / name).exists():
+        write(folder, name, {**plan, "created": f"{time.time():.6f}"})
+    _extended(folder, read(folder), plan)
 
 
 def _other(folder: Path, name: str, there: Any, here: Any) -> InputError:

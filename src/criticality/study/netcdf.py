@@ -1,78 +1,133 @@
-"""Small netCDF files, fast: of one form, the first is written by xarray, others are filled copies.
-
-A file of few numbers takes xarray and h5netcdf tens of milliseconds, for its structure alone; to
-copy one of the same structure and to put other numbers in takes a tenth of that.
-"""
+"""One result in one netCDF file, sealed: those of many numbers, and all of the first edition."""
 
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
-import xarray as xr
 
+from criticality import files
+from criticality.study.journal import FAULTS, OWN, Arrays, DamagedError, Head, Result
+
+if TYPE_CHECKING:
+    import h5py
+
+SUFFIX = ".nc"
 PACKED = 65_536  # bytes above which an array is compressed: pruned weights are mostly zero
 CHUNK = 2**20  # bytes that are compressed together
-FORMS = 64  # that are kept
-
-Form = tuple[dict[str, Any], bytes]  # attributes and content of the first of a form
-_forms: dict[Any, Form] = {}
+DENSEST = 1_100  # numbers' bytes for a byte of the file: zlib packs no denser
 
 
-def content(result: xr.Dataset, scratch: Path) -> bytes:
-    """Give a data set as the bytes of a netCDF file.
+def content(head: Head, result: Result, arrays: Arrays) -> bytes:
+    """Give a result as the bytes of a netCDF file.
 
-    Parameters
-    ----------
-    result
-        Its attributes are texts and numbers.
-    scratch
-        A file that may be written to get there.
+    It is made in memory: HDF5 does not survive a disk that is full.
     """
-    packed = {name: _packing(x) for name, x in result.variables.items() if x.nbytes > PACKED}
-    form = _form(result)
-    if packed or form not in _forms:
-        result.to_netcdf(scratch, engine="h5netcdf", encoding=packed)
-        found = scratch.read_bytes()
-        if not packed:
-            if len(_forms) >= FORMS:
-                del _forms[next(iter(_forms))]
-            _forms[form] = dict(result.attrs), found
-        return found
-    return _filled(_forms[form], result)
+    import xarray as xr
 
-
-def _form(result: xr.Dataset) -> Any:
-    """All but the attributes' values and the numbers that are no coordinates."""
-    variables = tuple(
-        (name, x.dims, x.dtype.str, x.shape, str(x.attrs), _values(result, name))
-        for name, x in result.variables.items()
+    told = {"controls": result.point, "axes": head.axes, "observables": head.observables}
+    units = {
+        name: {"units": unit, "long_name": doc} for name, (_, unit, doc) in head.observables.items()
+    }
+    ds = xr.Dataset(
+        {name: (dims, arrays[name], units[name]) for name, (dims, *_) in head.observables.items()},
+        coords={name: ((name,), values) for name, values in head.inner.items()},
+        attrs=result.attributes | {name: json.dumps(about) for name, about in told.items()},
     )
-    return variables, tuple((name, type(value)) for name, value in result.attrs.items())
+    packed = {name: _packing(x) for name, x in ds.variables.items() if x.nbytes > PACKED}
+    return bytes(ds.to_netcdf(engine="h5netcdf", encoding=packed))
 
 
-def _values(result: xr.Dataset, name: Any) -> Any:
-    return tuple(result[name].values.ravel().tolist()) if name in result.coords else None
-
-
-def _filled(first: Form, result: xr.Dataset) -> bytes:
-    attributes, before = first
-    buffer = io.BytesIO(before)
-    with h5py.File(buffer, "r+") as file:
-        for name, x in result.data_vars.items():
-            file[name][...] = x.values
-        for name, value in result.attrs.items():
-            if value != attributes[name]:
-                # numbers are of one dimension, as h5netcdf has them
-                file.attrs[name] = value if isinstance(value, str) else np.atleast_1d(value)
-    return buffer.getvalue()
-
-
-def _packing(x: xr.Variable) -> dict[str, Any]:
+def _packing(x: Any) -> dict[str, Any]:
     """How a large array is compressed: in chunks along its first axis, say of snapshots."""
     rows = max(1, min(len(x), CHUNK * len(x) // x.nbytes))
-    chunks = (rows, *x.shape[1:])
-    return {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}
+    return {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": (rows, *x.shape[1:])}
+
+
+def read(path: Path) -> Result:
+    """Give a result without its arrays.
+
+    Raises
+    ------
+    DamagedError
+        If it is not bit for bit as it was written.
+    """
+    found = _read(path, ())[0]
+    try:
+        attributes = {name: value for name, value in found.items() if name not in OWN}
+        controls, axes, observables = (
+            _json(str(attributes.pop(name))) for name in ("controls", "axes", "observables")
+        )
+        return Result(
+            key=str(attributes.pop("key")),
+            realization=int(attributes.pop("realization")),
+            controls=dict(controls),
+            own={name: found[name] for name in OWN if name in found},
+            head=Head(
+                attributes={**attributes},
+                controls={},
+                axes=dict(axes),
+                observables={name: list(about) for name, about in observables.items()},
+                inner={},
+                numbers={},
+            ),
+            path=path,
+        )
+    except FAULTS as error:
+        raise DamagedError(f"{path}: cannot be read ({error})") from error
+
+
+def numbers(result: Result, names: Collection[str]) -> dict[str, np.ndarray[Any, Any]]:
+    """Arrays of some observables of a result, and of their inner dimensions.
+
+    Raises
+    ------
+    DamagedError
+        As `read`.
+    """
+    dims = {dim for name in names for dim in result.head.observables[name][0]}
+    return _read(result.path, {*names, *dims})[1]
+
+
+@lru_cache(4096)
+def _json(text: str) -> Any:
+    """Parse once what files repeat."""
+    return json.loads(text)
+
+
+def _read(
+    path: Path, names: Collection[str]
+) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+    """Attributes of a file, and some arrays."""
+    import h5py
+
+    try:
+        # checked before anything else looks at it: HDF5 may loop without end on a damaged file
+        whole = files.unsealed(path)
+        with h5py.File(io.BytesIO(whole), "r") as file:
+            attributes = {
+                name: value.item() if isinstance(value, np.ndarray | np.generic) else value
+                for name, value in file.attrs.items()
+                if not name.startswith("_NC")
+            }
+            return attributes, {name: _array(file, name, len(whole)) for name in names}
+    except (OSError, RuntimeError, MemoryError, *FAULTS) as error:
+        raise DamagedError(f"{path}: cannot be read ({error})") from error
+
+
+def _array(file: h5py.File, name: str, size: int) -> np.ndarray[Any, Any]:
+    """Array that lies in this file and nowhere else, and is as large as it can hold."""
+    import h5py
+
+    link = file.get(name, getlink=True)
+    there = file[name] if isinstance(link, h5py.HardLink) else None
+    if not isinstance(there, h5py.Dataset) or there.is_virtual or there.external:
+        raise ValueError(f"{name} is not in the file")
+    if there.nbytes > DENSEST * size:
+        raise ValueError(f"{name} is larger than its file")
+    return np.asarray(there)

@@ -31,6 +31,7 @@ from criticality.base import (
 from criticality.engine.templates import template
 from criticality.study import job, manifest
 from criticality.study.job import Outcome
+from criticality.study.journal import Journal
 from criticality.study.plan import Study
 from criticality.study.store import Store
 from criticality.study.workers import default_workers, pool
@@ -235,7 +236,8 @@ def run(
                 executor = stack.enter_context(pool(count))
             results = machine.elsewhere(executor, queue)
         stack.enter_context(contextlib.closing(results))
-        failures = _gathered(store, tasks, todo, results, watch, count)
+        journal = stack.enter_context(store.recording())
+        failures = _gathered(store, journal, tasks, todo, results, watch, count)
     if failures:
         raise RunError(
             f"{len(failures)} of {len(tasks)} tasks failed; the others are in {store.path}, and "
@@ -261,10 +263,10 @@ def _begun(study: Study, store: Store, tasks: dict[str, Task]) -> list[Task]:
     """Tasks that are to be computed; the store's plan and card are written."""
     plan = study.plan()
     done, missing, damaged = store.survey(tasks)
-    for key in done:  # killed between a result and its checkpoint
-        store.forget(key)
-    for key in damaged:
-        log.warning("%s is damaged; it is computed again", store.file(key))
+    store.sweep()
+    if missing or damaged:
+        for path in store.damaged():
+            log.warning("%s is damaged; what it held is computed again", path)
     place = catalog.place(type(study.system))
     about = manifest.card_data(card(study.system), axes(study.system), place)
     there = (store.path / "study.json").exists() and (store.path / "card.json").exists()
@@ -289,6 +291,7 @@ def _begun(study: Study, store: Store, tasks: dict[str, Task]) -> list[Task]:
 
 def _gathered(
     store: Store,
+    journal: Journal,
     tasks: dict[str, Task],
     todo: Sequence[Task],
     results: Finished,
@@ -311,7 +314,7 @@ def _gathered(
             failures.extend(_failure(task, result) for task in batch)
         else:
             for task, outcome in result:
-                store.write(task, outcome.arrays, outcome.provenance)
+                store.write(task, outcome.arrays, outcome.provenance, journal)
             finished += len(batch)
         ready += sum(effort(task) for task in batch)
         tell()

@@ -1,30 +1,30 @@
 """A directory of write-once results that opens as one labelled data set.
 
-    DIR/study.json, card.json  the plan, which grows when the study is extended, and the card
-    DIR/results/<key>.nc       one netCDF file a task, complete or absent, sealed by its sha256
+    DIR/study.json, card.json  the plan of the study, and the card of its system
+    DIR/asked/                 extensions of the plan, a file each
+    DIR/results/<run>.jsonl    what each run has written [`study.journal`]
+    DIR/results/<key>.nc       results of many numbers, one netCDF file a task, sealed by its sha256
     DIR/checkpoints/           states of what is being computed, by the engine
 
-A file appears by temporary file, fsync and rename, so an interrupted run leaves whole files only.
-What is done is judged from the files.
+What is there is never changed, and nothing is locked: a file appears whole or not at all, and a
+journal has one writer.  What is done is judged from the files.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
-import itertools
 import json
 import logging
+import math
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
-import xarray as xr
 
 from criticality import files
 from criticality.base import (
@@ -40,35 +40,54 @@ from criticality.base import (
     inner,
     unknown,
 )
-from criticality.study import manifest, netcdf
+from criticality.study import journal, manifest, netcdf
+from criticality.study.journal import (
+    Arrays,
+    Claim,
+    DamagedError,
+    Failure,
+    Head,
+    Journal,
+    Reader,
+    Result,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 log = logging.getLogger("criticality")
 STALE_S = 600  # after which a temporary file is what a killed process has left
 LARGE = 1_000_000  # numbers in an array above which it is opened as it was stored, in 4 bytes
-Arrays = Mapping[str, np.ndarray[Any, Any]]
+INLINE = 65_536  # bytes of numbers above which a result has a file of its own
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A result: its coordinates in the grid, its attributes, those of its arrays that were read."""
+    """A result of the plan: its coordinates in the grid, and its attributes."""
 
     point: dict[str, Any]
     attributes: dict[str, Any]
-    arrays: dict[str, np.ndarray[Any, Any]]
-
-
-class DamagedError(OSError):
-    """A result file that cannot be read whole."""
 
 
 class Store:
-    """Results of one study in the directory `path`."""
+    """Results of one study in the directory `path`.
+
+    What was read of it is remembered; `refresh` reads what has come since.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._results: dict[str, Result] = {}
+        self._readers: dict[str, Reader] = {}
+        self._seen: dict[str, tuple[int, int]] = {}  # files with one result: time and size
+        self._damaged: dict[str, Path] = {}
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
+
+    def __len__(self) -> int:
+        """Count the results that were read, of whatever study they are."""
+        return len(self._results)
 
     # --- the plan ---
 
@@ -97,19 +116,20 @@ class Store:
         if found is not None:
             return found[:2]
         plan = self.plan()
-        entry = next(self._entries(plan, (), []), None)
-        if entry is None:
+        self.refresh()
+        head = next((result.head for _, result in self._of(plan)), None)
+        if head is None:
             raise InputError(f"{self.path}: no result yet, and no card of {plan['system']}.")
         observables = tuple(
             Observable(name=name, dims=tuple(dims), unit=unit, doc=doc)
-            for name, (dims, unit, doc) in json.loads(entry.attributes["observables"]).items()
+            for name, (dims, unit, doc) in head.observables.items()
         )
         axes = {
             name: Axis(name=name, symbol=symbol, unit=unit, doc=doc)
-            for name, (symbol, unit, doc) in json.loads(entry.attributes["axes"]).items()
+            for name, (symbol, unit, doc) in head.axes.items()
         }
         told = {"name": plan["system"], "version": plan["version"]}
-        return Card(observables=observables, source=entry.attributes["source"], **told), axes
+        return Card(observables=observables, source=str(head.attributes["source"]), **told), axes
 
     def own(self) -> bool:
         """Whether the system is not an installed one, but one's own."""
@@ -138,22 +158,16 @@ class Store:
         InputError
             As `admit`, or if the directory cannot be written.
         """
-        plan_file = self.path / "study.json"
         self.admit(plan)  # what is refused leaves nothing
         try:
             (self.path / "results").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error}).") from error
-        try:
-            # other runs may begin on the same store at this moment: each must see what those
-            # before it have written, also where the file system has no locks and none is there yet
-            with files.alone(self.path):
-                first = not plan_file.exists()
-                manifest.write(self.path, "study.json", self.admit(plan), exclusive=first)
-                if about is not None:
-                    manifest.write(self.path, "card.json", about)
-        except FileExistsError:
-            self.begin(plan, about)
+            with contextlib.suppress(FileExistsError):  # another run begins at this moment
+                if not (self.path / "study.json").exists():
+                    manifest.write(self.path, "study.json", self.admit(plan), exclusive=True)
+            if self.admit(plan) != self.plan():
+                manifest.ask(self.path, plan)
+            if about is not None:
+                manifest.write(self.path, "card.json", about)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error}).") from error
 
@@ -163,6 +177,54 @@ class Store:
         """Where the result of a task is, or will be."""
         return self.path / "results" / f"{key[:32]}.nc"
 
+    def refresh(self) -> None:
+        """Read what others, and this process, have written since."""
+        try:
+            there = sorted(os.scandir(self.path / "results"), key=lambda item: item.name)
+        except OSError:
+            return  # a plan without results
+        for item in there:
+            with contextlib.suppress(FileNotFoundError):
+                if item.name.endswith(journal.SUFFIX):
+                    self._tail(item)
+                elif item.name.endswith(netcdf.SUFFIX):
+                    self._take(item)
+
+    def _tail(self, item: os.DirEntry[str]) -> None:
+        """Read on in a journal."""
+        path = Path(item.path)
+        reader = self._readers.setdefault(item.name, Reader(path))
+        try:
+            for result in reader.more():
+                old = self._results.get(result.key)
+                # what was computed again since it was not finite
+                if old is None or (old.own.get("not_finite") and not result.own.get("not_finite")):
+                    self._results[result.key] = result
+        except FileNotFoundError:
+            raise
+        except OSError:
+            self._damaged[item.name] = path
+            return
+        if reader.damaged:
+            self._damaged[item.name] = path
+
+    def _take(self, item: os.DirEntry[str]) -> None:
+        """Read a file of one result, if it is not as it was."""
+        about, path = item.stat(), Path(item.path)
+        stamp = about.st_mtime_ns, about.st_size
+        if self._seen.get(item.name) == stamp:
+            return
+        self._seen[item.name] = stamp
+        self._damaged.pop(item.name, None)
+        try:
+            result = netcdf.read(path)
+            self._results[result.key] = result
+        except DamagedError:
+            self._damaged[item.name] = path
+            stem = item.name.removesuffix(netcdf.SUFFIX)
+            for key in [key for key in self._results if key.startswith(stem)]:
+                del self._results[key]
+
     def has(self, key: str) -> bool:
         """Whether a task is done.
 
@@ -171,45 +233,136 @@ class Store:
         DamagedError
             If its file is there but cannot be read.
         """
-        path = self.file(key)
-        if not path.exists():
-            return False
-        attributes, _ = _read(path, ())
-        if attributes["key"] != key:
-            raise DamagedError(f"{path}: not the result of task {key}")
-        return True
+        done, _, damaged = self.survey([key])
+        if damaged:
+            raise DamagedError(f"{self.file(key)}: cannot be read, or is not of task {key}")
+        return bool(done)
 
-    def write(self, task: Task, arrays: Arrays, provenance: Mapping[str, Any]) -> None:
-        """Write the result of one task, whole or not at all."""
-        system = task.system
-        declared, told = axes(system), card(system)
-        observables = told.observables
-        result = xr.Dataset(
-            {o.name: (o.dims, arrays[o.name], _units(o)) for o in observables},
-            coords={n: ((n,), np.asarray(values)) for n, values in inner(system).items()},
-            attrs={
-                "key": task.key,
-                "system": told.name,
-                "source": told.source,
-                "version": told.version,
-                "seed": task.seed,
-                "realization": task.realization,
-                "controls": json.dumps(controls(system)),
-                "axes": json.dumps({a.name: [a.symbol, a.unit, a.doc] for a in declared.values()}),
-                "observables": json.dumps({o.name: [o.dims, o.unit, o.doc] for o in observables}),
-                "data": task.checksum,
-                "not_finite": " ".join(_not_finite(observables, arrays)),
-                **provenance,
-            },
-        )
-        target = self.file(task.key)
+    def survey(self, keys: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
+        """Sort task keys into done, missing and damaged."""
+        self.refresh()
+        found: tuple[list[str], list[str], list[str]] = [], [], []
+        files_of_one = bool(self._seen)
+        for key in keys:
+            if key in self._results:
+                found[0].append(key)
+            else:
+                found[2 if files_of_one and self.file(key).name in self._seen else 1].append(key)
+        return found
+
+    @contextmanager
+    def recording(self) -> Iterator[Journal]:
+        """Give a journal for what one run writes.
+
+        Raises
+        ------
+        RunError
+            If its end cannot be written.
+        """
+        run = Journal(self.path / "results")
         try:
+            yield run
+        finally:
+            with contextlib.suppress(OSError):  # it ends when it is not heard of, too
+                run.close()
+
+    def write(
+        self,
+        task: Task,
+        arrays: Arrays,
+        provenance: Mapping[str, Any],
+        run: Journal | None = None,
+    ) -> None:
+        """Write the result of one task, whole or not at all.
+
+        Parameters
+        ----------
+        run
+            Of `recording`; without one, the result has a journal to itself.
+
+        Raises
+        ------
+        RunError
+            If it cannot be written.
+        """
+        if run is None:
+            with self.recording() as run:
+                self.write(task, arrays, provenance, run)
+            return
+        system = task.system
+        told, observables = card(system), card(system).observables
+        about = {
+            "system": told.name,
+            "source": told.source,
+            "version": told.version,
+            "seed": task.seed,
+            "data": task.checksum,
+            **provenance,
+        }
+        own = {name: about.pop(name) for name in journal.OWN if name in about}
+        declared = axes(system)
+        head = Head(
+            attributes=about,
+            controls=json.loads(json.dumps(controls(system))),
+            axes={a.name: [a.symbol, a.unit, a.doc] for a in declared.values()},
+            observables={o.name: [list(o.dims), o.unit, o.doc] for o in observables},
+            inner={name: np.asarray(values) for name, values in inner(system).items()},
+            numbers={o.name: (arrays[o.name].dtype, arrays[o.name].shape) for o in observables},
+        )
+        own["not_finite"] = " ".join(_not_finite(observables, arrays))
+        self.put(head, Result(task.key, task.realization, {}, own, head, self.path), arrays, run)
+        self.forget(task.key)
+
+    def put(self, head: Head, result: Result, arrays: Arrays, run: Journal) -> None:
+        """Write a result that has been put into its form."""
+        size = sum(x.nbytes for x in (*arrays.values(), *head.inner.values()))
+        target = run.path
+        try:
+            if size <= INLINE:
+                run.result(head, result, arrays)
+                return
+            target = self.file(result.key)
+            content = netcdf.content(head, result, arrays)
             with files.replacing(target) as temporary:
-                content = netcdf.content(result, temporary)
                 temporary.write_bytes(content + files.seal([content]))
         except Exception as error:  # a full disk comes as one of many exception types
             raise RunError(f"{target}: cannot be written ({error}); the rest is kept.") from error
-        self.forget(task.key)
+
+    # --- runs ---
+
+    def claims(self, but: Journal | None = None) -> dict[str, Claim]:
+        """Tasks that runs compute at this moment, as far as one can see from here.
+
+        Parameters
+        ----------
+        but
+            The journal of one's own run.
+        """
+        now = time.time()
+        if but is not None and but.path.exists():
+            but.beat()
+            now = but.path.stat().st_mtime  # by the clock of the file system
+        found: dict[str, Claim] = {}
+        for name, reader in sorted(self._readers.items()):
+            if but is not None and name == but.path.name:
+                continue
+            open_ones = {key: at for key, at in reader.claims.items() if key not in self._results}
+            if open_ones and reader.live(now):
+                for key, at in open_ones.items():
+                    if key not in found or at < found[key].since:
+                        found[key] = Claim(run=name, where=reader.where, since=at)
+        return found
+
+    def failures(self) -> dict[str, Failure]:
+        """Tasks that have failed and gave no result since, each with its last failure."""
+        found: dict[str, Failure] = {}
+        for reader in self._readers.values():
+            for key, failure in reader.failures.items():
+                if key not in self._results and (
+                    key not in found or failure.when > found[key].when
+                ):
+                    found[key] = failure
+        return found
 
     @property
     def checkpoints(self) -> Path:
@@ -217,28 +370,25 @@ class Store:
         return self.path / "checkpoints"
 
     def forget(self, key: str) -> None:
-        """Remove the checkpoint of a task, and what a killed process has left of one."""
+        """Remove the checkpoint of a task."""
         with contextlib.suppress(OSError):  # it is in nobody's way
-            for path in self.checkpoints.glob(f"{key[:32]}*"):
-                if path.suffix == files.CHECKPOINT or time.time() - path.stat().st_mtime > STALE_S:
-                    path.unlink(missing_ok=True)  # another run may be writing the others
+            files.checkpoint(self.checkpoints, key).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what killed processes have left: half files, checkpoints of what is done."""
+        done = {key[:32] for key in self._results}
+        for folder in (self.path, self.path / "results", self.path / "asked", self.checkpoints):
+            with contextlib.suppress(OSError):
+                for item in os.scandir(folder):
+                    path = Path(item)
+                    old = path.suffix == ".tmp" and time.time() - item.stat().st_mtime > STALE_S
+                    if old or (path.suffix == files.CHECKPOINT and path.stem in done):
+                        path.unlink()  # another run may be writing the others
 
     def begun(self) -> int:
         """Count the tasks that have a checkpoint and no result (yet)."""
-        saved = self.checkpoints.glob(f"*{files.CHECKPOINT}")
-        return sum(not self.file(path.stem).exists() for path in saved)
-
-    def survey(self, keys: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
-        """Sort task keys into done, missing and damaged."""
-        done: list[str] = []
-        missing: list[str] = []
-        damaged: list[str] = []
-        for key in keys:
-            try:
-                (done if self.has(key) else missing).append(key)
-            except DamagedError:
-                damaged.append(key)
-        return done, missing, damaged
+        done = {key[:32] for key in self._results}
+        return sum(path.stem not in done for path in self.checkpoints.glob(f"*{files.CHECKPOINT}"))
 
     def not_finite(self) -> dict[str, int]:
         """Count the results in which an observable is not finite, where that is a sign of failure.
@@ -253,48 +403,70 @@ class Store:
 
     def other_sources(self, keys: Collection[str], sha256: str) -> int:
         """Count the results among `keys` that a source of another digest gave."""
-        wanted = set(keys)
-        found = (e.attributes for e in self._entries(self.plan(), (), []))
+        found = (self._results[key].head for key in keys if key in self._results)
         return sum(
-            about["key"] in wanted and about.get("source_sha256", sha256) not in ("", sha256)
-            for about in found
+            head.attributes.get("source_sha256", sha256) not in ("", sha256) for head in found
         )
 
-    def entries(self) -> tuple[list[Entry], list[Path]]:
-        """Whole results of the plan, without arrays, and the paths of files that cannot be read."""
-        damaged: list[Path] = []
-        return list(self._entries(self.plan(), (), damaged)), damaged
+    def damaged(self) -> list[Path]:
+        """Files that cannot be read, or of which a part cannot."""
+        return sorted(self._damaged.values())
 
-    def _entries(
-        self, plan: Mapping[str, Any], names: Collection[str] | None, damaged: list[Path]
-    ) -> Iterator[Entry]:
-        """Results that belong to a plan, one by one, with the observables `names` (None: all)."""
+    def entries(self) -> tuple[list[Entry], list[Path]]:
+        """Whole results of the plan, without arrays, and the paths of files that are damaged."""
+        plan = self.plan()
+        self.refresh()
+        names = [*plan["grid"], "realization"]
+        found = [
+            Entry(dict(zip(names, place, strict=True)), result.attributes)
+            for place, result in self._of(plan)
+        ]
+        return found, self.damaged()
+
+    def _of(self, plan: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], Result]]:
+        """Results that belong to a plan: values of the axes of its grid and realization, result."""
         swept = {name: set(values) for name, values in plan["grid"].items()}
         fixed = {name: value for name, value in plan["controls"].items() if name not in swept}
         same = {name: plan[name] for name in ("system", "version", "seed")}
         tied = plan.get("path", {})
         along = {*zip(*tied.values(), strict=True)}
         seen: set[tuple[Any, ...]] = set()
-        for path in sorted((self.path / "results").glob("*.nc")):
-            try:
-                attributes, arrays = _read(path, names)
-            except DamagedError:
-                damaged.append(path)
-                continue
-            point = json.loads(attributes["controls"])
-            number = attributes["realization"]
+        for key in sorted(self._results):
+            result = self._results[key]
+            point, about = result.point, result.head.attributes
             if (
-                number < plan["realizations"]
-                and all(attributes[name] == value for name, value in same.items())
-                and all(point.get(name) in values for name, values in swept.items())
+                result.realization < plan["realizations"]
+                and all(about.get(name) == value for name, value in same.items())
+                and all(_among(point.get(name), values) for name, values in swept.items())
                 and all(point.get(name) == value for name, value in fixed.items())
                 and (not tied or tuple(point[name] for name in tied) in along)
             ):
-                where = {name: point[name] for name in swept} | {"realization": number}
-                # the first edition told -0.0 from 0.0
-                if (place := tuple(where.values())) not in seen:
+                place = (*(point[name] for name in swept), result.realization)
+                if place not in seen:  # the first edition told -0.0 from 0.0
                     seen.add(place)
-                    yield Entry(where, attributes, arrays)
+                    yield place, result
+
+    def _numbers(
+        self, results: Iterable[tuple[Any, Result]], names: Callable[[Result], Collection[str]]
+    ) -> Iterator[tuple[Any, Result, dict[str, np.ndarray[Any, Any]]]]:
+        """Arrays of results, and their inner coordinates, in the order of the files."""
+        with contextlib.ExitStack() as stack:
+            open_one, file = Path(), None
+            for place, result in sorted(results, key=lambda x: (x[1].path, x[1].offset)):
+                try:
+                    wanted = names(result)
+                    if result.path.suffix == netcdf.SUFFIX:
+                        yield place, result, netcdf.numbers(result, wanted)
+                        continue
+                    if result.path != open_one:
+                        stack.close()
+                        file, open_one = stack.enter_context(result.path.open("rb")), result.path
+                    found = journal.numbers(result, file, wanted)
+                except OSError:
+                    self._damaged[result.path.name] = result.path
+                    log.warning("%s: a result cannot be read", result.path)
+                    continue
+                yield place, result, {**result.head.inner, **found}
 
     def open(
         self,
@@ -326,37 +498,40 @@ class Store:
             If this is no store, no result is in it, or an observable is unknown, or asked for by
             name where its inner coordinates differ between results.
         """
+        import xarray as xr
+
         plan = dict(study or self.plan())
+        self.refresh()
         outer: dict[str, list[Any]] = dict(plan["grid"])
         outer["realization"] = list(range(plan["realizations"]))
         shape = tuple(len(values) for values in outer.values())
-        damaged: list[Path] = []
-        entries = self._entries(plan, observables, damaged)
-        first = next(entries, None)
-        if first is None:
+        at = [{value: i for i, value in enumerate(values)} for values in outer.values()]
+        results = list(self._of(plan))
+        if not results:
+            damaged = self.damaged()
             found = f"{len(damaged)} damaged file(s) and no result" if damaged else "no result yet"
             raise InputError(f"{self.path}: {found}; `criticality run` computes what is missing.")
-        labels = {
-            "realization": ["realization", "1", "independent realization"],
-            **json.loads(first.attributes["axes"]),
-        }
-        described = json.loads(first.attributes["observables"])
+        head = results[0][1].head
+        labels = {"realization": ["realization", "1", "independent realization"], **head.axes}
+        described = dict(head.observables)
         for name in observables or ():
             if name not in described:
                 raise unknown("observable", name, described, str(self.path))
         if observables is not None:
             described = {name: about for name, about in described.items() if name in observables}
-        inner = {dim: first.arrays[dim] for dims, _, _ in described.values() for dim in dims}
-        arrays = {
-            name: np.full(shape + first.arrays[name].shape, np.nan, _opened(first.arrays[name]))
-            for name in described
-        }
-        for entry in itertools.chain([first], entries):
-            index = tuple(outer[name].index(value) for name, value in entry.point.items())
-            for name in list(arrays):
+        inner: dict[str, np.ndarray[Any, Any]] = {}
+        arrays: dict[str, np.ndarray[Any, Any]] = {}
+        alike: set[int] = set()  # heads over the inner coordinates of the first
+        wanted = results if described else []
+        for place, result, numbers in self._numbers(wanted, lambda _: tuple(described)):
+            index = tuple(map(dict.__getitem__, at, place))
+            for name in () if id(result.head) in alike else tuple(described):
                 dims = described[name][0]
-                if all(np.array_equal(entry.arrays[dim], inner[dim]) for dim in dims):
-                    arrays[name][index] = entry.arrays[name]
+                there = {dim: numbers[dim] for dim in dims}
+                inner = there | inner
+                if name not in arrays:
+                    arrays[name] = _empty(name, shape, numbers[name])
+                if all(np.array_equal(there[dim], inner[dim]) for dim in dims):
                     continue
                 reason = (
                     f"{self.path}: {name} is not over the same {' and '.join(dims)} in all results "
@@ -366,6 +541,10 @@ class Store:
                     raise InputError(f"{reason}; open one value of the axis that decides it.")
                 log.warning("%s; it is left out", reason)
                 del arrays[name], described[name]
+            if result.head.numbers:  # those of files of one result are not shared
+                alike.add(id(result.head))
+            for name in described:
+                arrays[name][index] = numbers[name]
         inner = {dim: inner[dim] for dims, _, _ in described.values() for dim in dims}
         fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
         kept = manifest.read_card(self.path)
@@ -396,7 +575,7 @@ class Store:
             attrs={
                 **{name: plan[name] for name in ("system", "version", "seed")},
                 "controls": json.dumps(fixed),
-                "data": str(first.attributes.get("data", "")),  # checksum; of the first, if several
+                "data": str(head.attributes.get("data", "")),  # checksum; of the first, if several
                 **_marks(kept[0] if kept else None, "deterministic"),
             },
         )
@@ -422,36 +601,26 @@ def _opened(x: np.ndarray[Any, Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if x.dtype == np.float32 and x.size > LARGE else np.float64)
 
 
-def _read(
-    path: Path, names: Collection[str] | None
-) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-    """Attributes of a result file, and the observables `names` (None: all) with their inner axes.
+def _among(value: Any, values: Collection[Any]) -> bool:
+    return not isinstance(value, list) and value in values
+
+
+def _empty(name: str, shape: tuple[int, ...], first: np.ndarray[Any, Any]) -> Any:
+    """Array of an observable over the grid, in which nothing is computed yet.
 
     Raises
     ------
-    DamagedError
-        If it is not bit for bit as it was written.
+    InputError
+        If there is no room for it.
     """
+    kind = _opened(first)
     try:
-        # checked before anything else looks at it: HDF5 may loop without end on a damaged file
-        with h5py.File(io.BytesIO(files.unsealed(path)), "r") as file:
-            attributes = {
-                name: value.item() if isinstance(value, np.ndarray | np.generic) else value
-                for name, value in file.attrs.items()
-                if not name.startswith("_NC")
-            }
-            described = json.loads(attributes["observables"])
-            dims = {name: dims for name, (dims, _, _) in described.items()}
-            chosen = dims if names is None else dims.keys() & names
-            wanted = {*chosen, *(dim for name in chosen for dim in dims[name])}
-            arrays = {name: np.asarray(file[name]) for name in wanted}
-    except (OSError, ValueError, KeyError) as error:
-        raise DamagedError(f"{path}: cannot be read ({error})") from error
-    return attributes, arrays
-
-
-def _units(observable: Observable) -> dict[str, str]:
-    return {"units": observable.unit, "long_name": observable.doc}
+        return np.full(shape + first.shape, np.nan, kind)
+    except (MemoryError, ValueError) as error:
+        size = math.prod(shape) * first.size * kind.itemsize / 1e9
+        raise InputError(
+            f"{name} would take {size:.0f} GB; open other observables, or a part of the grid."
+        ) from error
 
 
 def _label(symbol: str, unit: str, doc: str) -> dict[str, str]:
