@@ -449,6 +449,8 @@ class Kinds:
 
     def commands(self) -> Try:
         """Commands on a store whose plan, card or parts of a plan were changed."""
+        import matplotlib.font_manager  # looks for fonts, once
+
         words = (
             ("status",), ("phases", "--draws", "20"), ("figures", "--out", str(self.inside / "f")),
             ("export", "--out", str(self.inside / "t.csv")), ("crossings", "--draws", "20"),

@@ -190,9 +190,9 @@ def test_a_full_disk_is_an_error_and_the_run_goes_on_when_there_is_room(
                 print(" not tested: mounting a small disk needs root")
             return
         store = tmp_path / "disk" / "s"
-        for _ in range(2):  # also a store that begins on a full disk
+        for codes in ((1,), (1, 2)):  # also one that begins on a full disk
             process = faults.start(case, tmp_path, store, 0)
-            assert process.end() == 1, process.said()
+            assert process.end() in codes, process.said()
             assert "No space left" in process.said()
             assert "Traceback" not in process.said()
             assert len(process.said().splitlines()) < 12
