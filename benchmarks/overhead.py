@@ -3,13 +3,13 @@
     python -m benchmarks.overhead [--tasks 2000] [--pending 16000] [--repeats 3] [--json]
 
 Every figure is that of a process of its own.  CPU is the sum of user and system time of that
-process; of `run`, of the process that hands tasks out, without its workers.  Where several tasks
-share what a process costs at all (start, imports), a store of 10 tasks is subtracted.  Before a cold
+process; of `run`, of the process that hands tasks out, without its workers.  From the cost of a
+task, what a process costs with a store of 10 tasks is subtracted (start, imports).  Before a cold
 start the file system's cache is dropped, which only root may; a row says whether it was.
 
-A store of `--tasks` finished results is written as a run writes it, by a system that gives 200 bytes.
-With `--pending` tasks to do, a run is stopped after 600 results, and the cost of one is that between
-the 100th and the last.
+A store of `--tasks` finished results is written as a run writes it, by a system that gives 200
+bytes.  With `--pending` tasks to do, a run is stopped after 600 results, and the cost of one is
+that between the 100th and the last.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def added(folder: str, x: str) -> dict[str, Any]:
 
 
 class EnoughError(Exception):
-    pass
+    """So many results are enough."""
 
 
 def worked(folder: str, tasks: str, workers: str, most: str) -> dict[str, Any]:
@@ -226,8 +226,7 @@ def measure(tasks: int, pending: int, repeats: int) -> list[dict[str, Any]]:
                 name = f"run, {workers} worker(s), {count} pending"
                 row(f"{name}, parent's CPU a result", "ms", [1e3 * one["cpu"] for one in found])
                 row(f"{name}", "results/s", [1 / one["wall"] for one in found])
-                before = [1e3 * one["before"] / count for one in found]
-                row(f"{name}, CPU before the first, a task", "ms", before)
+                row(f"{name}, CPU before the first", "s", [one["before"] for one in found])
     return rows
 
 

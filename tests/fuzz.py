@@ -71,7 +71,7 @@ class Guard:
         self.on = False
         self.seen: list[str] = []
         self.imported: set[str] = set()
-        known = {"criticality", "tests", "cython", "linkify_it"}  # what libraries try to import
+        known = {"criticality", "tests"}
         for path in (Path(entry) for entry in sys.path if "site-packages" in entry):
             known |= {item.name.partition(".")[0] for item in path.iterdir()}
         self.known = known | set(sys.stdlib_module_names)
@@ -91,9 +91,7 @@ class Guard:
             self._place(event, arguments[0])
             self._place(event, arguments[1])
         elif event == "import":
-            name = str(arguments[0]).partition(".")[0]
-            if name not in self.known:
-                self.seen.append(f"import {arguments[0]}")
+            self.imported.add(str(arguments[0]).partition(".")[0])
         elif event == "compile":
             if CANARY in str(arguments[0]):
                 self.seen.append(f"compile {arguments}"[:200])
@@ -107,6 +105,13 @@ class Guard:
             "socket.getaddrinfo",
         ):  # fmt: skip
             self.seen.append(f"{event} {arguments}"[:200])
+
+    def named(self, tried: bytes) -> None:
+        """Look for modules that were asked for by a name in what was tried."""
+        for name in self.imported - self.known:  # libraries try others of their own accord
+            if name == CANARY or name.encode() in tried:
+                self.seen.append(f"import {name}")
+        self.imported.clear()
 
     def _place(self, event: str, path: Any) -> None:
         if isinstance(path, int):
@@ -449,8 +454,9 @@ class Kinds:
 
     def commands(self) -> Try:
         """Commands on a store whose plan, card or parts of a plan were changed."""
-        import matplotlib.font_manager  # looks for fonts, once
+        from matplotlib import font_manager
 
+        font_manager.findfont("DejaVu Sans")  # looks for fonts with commands of the system, once
         words = (
             ("status",), ("phases", "--draws", "20"), ("figures", "--out", str(self.inside / "f")),
             ("export", "--out", str(self.inside / "t.csv")), ("crossings", "--draws", "20"),
@@ -630,6 +636,7 @@ def attempt(
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             guard.on = False
+        guard.named(kinds.tried)
         longest = max(longest, time.monotonic() - begun)
         if guard.seen:
             found = found or f"did: {guard.seen[0]}"

@@ -1,7 +1,7 @@
 """Two hundred kills and more: every store ends complete, nothing lost, twice, or corrupt.
 
-CRITICALITY_KILLS=N is another number of kills in all, CRITICALITY_KILLS_SEED another seed.  What was
-done is written at the end (`pytest -s`).
+CRITICALITY_KILLS=N is another number of kills in all, CRITICALITY_KILLS_SEED another seed.  What
+was done is written at the end (`pytest -s`).
 """
 
 from __future__ import annotations
