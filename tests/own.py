@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from criticality.cli import main
+from criticality.study import journal
 
 PAGE = (Path(__file__).parent.parent / "docs/your_own_system.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
@@ -48,8 +49,15 @@ def parsed(folder: Path, *arguments: object) -> Any:
     return json.loads(criticality(folder, *arguments, "--json"))
 
 
-def results(store: Path) -> dict[str, Path]:
-    return {path.name: path for path in (store / "results").glob("*.nc")}
+def results(store: Path) -> dict[str, bytes]:
+    """What the journals of a store hold of each task, as it was written."""
+    found: dict[str, bytes] = {}
+    for path in sorted((store / "results").glob("*.jsonl")):
+        for line in path.read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n") and "result" in (content := journal.unsealed(line)):
+                assert content["result"] not in found, "twice"
+                found[content["result"]] = line
+    return found
 
 
 @pytest.fixture

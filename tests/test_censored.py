@@ -20,6 +20,7 @@ from criticality.base import (
 )
 from criticality.figures.sizes import against_size, mean_and_error
 from criticality.study.export import write_to
+from criticality.study.status import status
 from tests.edge_systems import (
     Passage,
     PlainPassage,
@@ -195,7 +196,7 @@ def test_a_store_says_what_is_censored_and_does_not_take_it_for_a_failure(kind, 
     assert "undefined" not in ds["time"].attrs
     assert np.isinf(ds["time"]).any()
     assert np.isnan(ds["wait"]).any()
-    assert Store(path).not_finite() == {}
+    assert status(Store(path)).not_finite == {}
     diagram = phase_diagram(ds, kind)
     assert [diagram.phase(int(c)).name for c in diagram.cells["phase"]] == ["fast", "fast", "slow"]
     assert not np.isfinite(diagram.cells["time_high"].values[2])
@@ -234,4 +235,4 @@ def test_failures_are_what_no_declaration_explains(tmp_path):
     for value, names in expected.items():
         store = tmp_path / str(value)
         run(Study(system=returns(value=value)), store, workers=1)
-        assert Store(store).not_finite() == dict.fromkeys(names, 1)
+        assert status(Store(store)).not_finite == dict.fromkeys(names, 1)

@@ -22,7 +22,7 @@ import xarray as xr
 
 from criticality import RunError, Store, Study, data, files, run
 from criticality.base import Card, Observable, Task, canonical, control
-from criticality.cli.study import _report_status
+from criticality.cli.store import report
 from criticality.engine import checkpoint, ensemble, lanes
 from criticality.engine.checkpoint import Checkpoints
 from criticality.systems import DropoutNetwork
@@ -446,11 +446,12 @@ def test_killed_in_the_middle_of_a_realization_it_goes_on_from_there(tmp_path, c
                 seen.add(path.stat().st_mtime_ns)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not list((store.path / "results").iterdir()), "the kill came too late to be a test"
-    _report_status(store, True)
+    store.refresh()
+    assert len(store) == 0, "the kill came too late to be a test"
+    report(store, True)
     status = json.loads(capsys.readouterr().out)
     assert (status["begun"], status["done"]) == (1, 0)
-    _report_status(store, False)
+    report(store, False)
     assert "1 more begun" in capsys.readouterr().out
     study = Study.from_toml(file)
     caplog.set_level(logging.INFO, logger="criticality")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from criticality import InputError, RunError, run
+from criticality import InputError, RunError, Store, run
 from criticality.engine import lanes
 
 
@@ -86,7 +86,7 @@ def test_a_failed_task_is_named_and_the_others_are_kept(tiny_study, tmp_path, se
     with pytest.raises(RunError, match=r"1 of 8 tasks failed[\s\S]*MemoryError\('no room'\)"):
         run(tiny_study, tmp_path / "s", executor=Failing(), watch=seen.append)
     assert (seen[-1].done, seen[-1].failed) == (7, 1)
-    assert len(list((tmp_path / "s" / "results").iterdir())) == 7
+    assert len(Store(tmp_path / "s").entries()[0]) == 7
     xr.testing.assert_identical(run(tiny_study, tmp_path / "s"), serial)
 
 

@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -21,6 +20,7 @@ from criticality import Card, Observable, RunError, Store, Study, catalog, contr
 from criticality.base import notes
 from criticality.engine import checkpoint, ensemble
 from criticality.engine.checkpoint import Checkpoints
+from criticality.study import journal
 from tests.own import FILES, command, criticality, parsed, results, words, write
 
 __all__ = ["command"]  # a fixture
@@ -41,18 +41,17 @@ def kill_half_way(folder: Path, *arguments: object, after: int) -> dict[str, byt
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    return {name: path.read_bytes() for name, path in results(store).items()}
+    return results(store)
 
 
 def assert_same_arrays(a: Path, b: Path) -> None:
     """Task by task, bit for bit."""
-    assert results(a).keys() == results(b).keys()
-    for name, path in results(a).items():
-        with h5py.File(path) as one, h5py.File(results(b)[name]) as other:
-            assert one.attrs["key"] == other.attrs["key"]
-            assert one.keys() == other.keys()
-            for variable in one:
-                assert np.asarray(one[variable]).tobytes() == np.asarray(other[variable]).tobytes()
+
+    def arrays(store: Path) -> dict[str, str]:
+        return {key: journal.unsealed(line)["arrays"] for key, line in results(store).items()}
+
+    assert arrays(a) == arrays(b)
+    xr.testing.assert_identical(Store(a).open(), Store(b).open())
 
 
 # --- a plain function: percolation -------------------------------------------------------------
@@ -68,8 +67,7 @@ def lattices(tmp_path_factory):
     assert parsed(folder, "status", "killed")["missing"] == 252 - len(before)
     for store in ("killed", "whole"):
         criticality(folder, "run", *study, "--store", store)
-    kept = results(folder / "killed")
-    assert all(kept[name].read_bytes() == content for name, content in before.items())
+    assert before.items() <= results(folder / "killed").items()
     return folder
 
 
@@ -155,8 +153,7 @@ def spins(tmp_path_factory):
     assert 20 <= len(before) < 126, "the kill came too late to be a test"
     for options in (("--store", "killed"), ("--store", "lanes", *LANES)):
         criticality(folder, "run", *study, *options)
-    kept = results(folder / "killed")
-    assert all(kept[name].read_bytes() == content for name, content in before.items())
+    assert before.items() <= results(folder / "killed").items()
     return folder
 
 
@@ -311,14 +308,14 @@ def test_a_changed_source_is_told_and_nothing_is_overwritten(tmp_path, command, 
     monkeypatch.chdir(write(tmp_path, "walk.py", "walk.toml"))
     run_it = ("run", "walk.toml", "--store", "s", "--system", "walk.py:walk", "--workers", 1)
     assert command(*run_it)[0] == 0
-    before = {name: path.read_bytes() for name, path in results(tmp_path / "s").items()}
+    before = results(tmp_path / "s")
     assert "has changed" not in command(*run_it)[2]
     Path("walk.py").write_text(FILES["walk.py"].replace("drift + rng", "2 * drift + rng"))
     code, _, said = command(*run_it, "--set", "realizations=21")
     assert code == 0
     assert f"changed since {len(before)} of the results here were computed" in said
     assert "raise the version and use another store" in said
-    after = {name: path.read_bytes() for name, path in results(tmp_path / "s").items()}
+    after = results(tmp_path / "s")
     assert before.items() <= after.items()
     assert len(after) == len(before) + 6
     sources = [e.attributes["source_sha256"] for e in Store("s").entries()[0]]

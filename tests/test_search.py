@@ -15,6 +15,7 @@ from criticality import InputError
 from criticality.analysis.search import best, loss, searched, split_share
 from criticality.base import Card, Observable, Search, control, flagged
 from criticality.base import axes as axes_of
+from tests.own import results
 
 A = np.array([0.1, 0.2, 0.5, 0.8, 0.9])
 
@@ -249,7 +250,7 @@ def test_an_own_system_is_tuned_and_its_store_says_what_the_path_loses(
     assert code == 0
     rows = [line.split() for line in said.splitlines() if line.endswith("  best")]
     assert [row[:2] for row in rows] == [["0.2", "0.8"]]
-    assert len(list((tmp_path / "s/results").iterdir())) == 5 * 3
+    assert len(results(tmp_path / "s")) == 5 * 3
     # of the whole plane, by what the store has kept of the card: no file is needed
     (tmp_path / "plane.toml").write_text(
         'system = "bowl"\nrealizations = 3\n[grid]\na = [0.1, 0.2, 0.5]\nb = [0.1, 0.2, 0.5, 0.8]\n'

@@ -25,7 +25,6 @@ from criticality.cli.app import (
     DataDir,
     Json,
     Own,
-    StoreDir,
     app,
     data_app,
     say,
@@ -215,13 +214,14 @@ def run(
 ) -> None:
     """Compute what is missing of a study; interrupted, it goes on where it was."""
     from criticality import catalog
+    from criticality.cli.store import report
     from criticality.study import Store, Study
 
     kind = catalog.find(system) if system is not None else None
     plan = Study.from_toml(study, kind, changes or [])
     if begin(plan, store, workers, width, dry_run, as_json):
         compute(plan, store, workers, width, vectorize, data_dir, quiet)
-        _report_status(Store(store), as_json)
+        report(Store(store), as_json)
 
 
 def begin(
@@ -306,74 +306,3 @@ def _dry_run(plan: Any, store: Any, workers: int | None, as_json: bool) -> None:
     if cost.compiling:
         write(f"  of this, {human_time(cost.compiling)} for compiling, less if it was done before")
     write(f"about {human_size(cost.disk_bytes)} on disk; nothing was written")
-
-
-@app.command()
-def status(store: StoreDir, as_json: Json = False) -> None:
-    """Say how far a study is."""
-    from criticality.study import Store
-
-    _report_status(Store(store), as_json)
-
-
-def _report_status(store: Any, as_json: bool) -> None:
-    plan = store.plan()
-    entries, damaged = store.entries()
-    total, begun = store.total(), store.begun()
-    seconds, compiling = (
-        sum(float(entry.attributes.get(name, 0)) for entry in entries)
-        for name in ("wall_seconds", "compile_seconds")
-    )
-    content = {
-        "store": str(store.path),
-        "system": plan["system"],
-        "seed": plan["seed"],
-        "realizations": plan["realizations"],
-        "grid": plan["grid"],
-        "total": total,
-        "done": len(entries),
-        "begun": begun,
-        "damaged": [str(path) for path in damaged],
-        "missing": total - len(entries),
-        "core_seconds": round(seconds, 1),
-        "compile_seconds": round(compiling, 1),
-        "not_finite": store.not_finite(),
-        "devices": sorted({str(entry.attributes["device"]) for entry in entries}),
-    }
-    if as_json:
-        write_json(content)
-        return
-    write(f"{store.path}: {plan['system']}, seed {plan['seed']}")
-    for name, values in plan["grid"].items():
-        write(f"  {name:<15} {', '.join(map(str, values))}")
-    write(f"  {'realizations':<15} {plan['realizations']}")
-    for name, count in content["not_finite"].items():
-        write(f"  {name}: not finite in {count} of {len(entries)} results")
-    write(
-        f"{len(entries)} of {total} tasks done in {seconds / 3600:.2f} core hours, "
-        f"of which {compiling:.0f} s compiling"
-    )
-    if begun:
-        write(f"{begun} more begun; the next run goes on from their checkpoints")
-    for path in damaged:
-        write(f"cannot be read; if it is this study's, the next run computes it again: {path}")
-
-
-@app.command()
-def export(
-    store: StoreDir,
-    out: Annotated[Path, typer.Option(help="File to write: .nc (netCDF) or .csv.")],
-    observables: Annotated[
-        list[str] | None, typer.Option("--observable", help="Only this one; may be repeated.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Write a whole store into one file, with names, units and what is missing as NaN."""
-    from criticality.study import Store
-    from criticality.study.export import write_to
-
-    shape = write_to(Store(store).open(observables=observables or None), out)
-    if as_json:
-        write_json({"file": str(out), **shape})
-    else:
-        write(f"{out}: {', '.join(f'{name} {size}' for name, size in shape.items())}")

@@ -13,9 +13,11 @@ from threadpoolctl import threadpool_limits
 from criticality.base import Task, card, inner, plain, work
 from criticality.engine.templates import template
 from criticality.study.plan import Study
-from criticality.study.store import Store
+from criticality.study.store import INLINE, Store
 
 FILE_OVERHEAD = 16_000  # bytes of netCDF structure and provenance at most, measured
+LINE_OVERHEAD = 600  # of a line in a journal, and of its share in what many lines have in common
+CODED = 4 / 3  # of numbers as text
 EXPANSION = 1.01  # of an array that does not compress, and of its chunks
 EFFICIENCY = 0.7  # share of the matrix-product rate in the demo, by the guess of its epochs
 COMPILING_S = 5.0  # of each template, in each process
@@ -68,12 +70,15 @@ def product_rate(size: int = 512, repeats: int = 8) -> float:
 
 
 def result_bytes(task: Task) -> int:
-    """Size of one result file at most: large arrays are compressed, by how much is not known."""
+    """Size of one result at most: large arrays are compressed, by how much is not known."""
     sizes = {name: len(values) for name, values in inner(task.system).items()}
     told = card(task.system)
     width = 8 if plain(task.system) or told.precision == "float64" else 4
     numbers = sum(math.prod(sizes[dim] for dim in o.dims) for o in told.observables)
-    return FILE_OVERHEAD + math.ceil(EXPANSION * (width * numbers + 8 * sum(sizes.values())))
+    size = width * numbers + 8 * sum(sizes.values())
+    if size <= INLINE:
+        return LINE_OVERHEAD + math.ceil(CODED * width * numbers)
+    return FILE_OVERHEAD + math.ceil(EXPANSION * size)
 
 
 def compiling_seconds(tasks: Sequence[Task]) -> float:

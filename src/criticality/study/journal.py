@@ -27,7 +27,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +36,17 @@ LARGEST = 2**20  # bytes of a line; results with more numbers have files of thei
 SYNC_S = 1.0  # of results that a loss of power may cost
 AGAIN = 256  # results after which their head is told again, since all of them need it
 EXPIRES_S = 120.0  # after which a run that has not been heard of has no claims any more
-OWN = ("not_finite", "wall_seconds", "compile_seconds", "resumed_after", "created")
+NUMBER = (int, float)
+OWN: dict[str, tuple[type, ...]] = {  # attributes that each result has for itself
+    "not_finite": (str,),
+    "wall_seconds": NUMBER,
+    "compile_seconds": NUMBER,
+    "resumed_after": NUMBER,
+    "created": (str,),
+}
+SHARED: dict[str, tuple[type, ...]] = {"seed": (int,), "version": (int,)}
+CONTROL = (str, bool, int, float, list)
+_decode = json.JSONDecoder().raw_decode
 DIGITS = 2 * hashlib.sha256().digest_size
 KINDS = "iuf"  # of numbers
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -72,8 +82,7 @@ class Head:
     numbers: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """A result without its arrays: what it adds to its head, and where it is."""
 
     key: str
@@ -162,8 +171,9 @@ def unsealed(line: bytes) -> dict[str, Any]:
     text = line[DIGITS + 1 : -1]
     if hashlib.sha256(text).hexdigest().encode() + b" " != line[: DIGITS + 1]:
         raise ValueError("not as it was written")
-    content = json.loads(text)
-    if not isinstance(content, dict):
+    words = text.decode()
+    content, end = _decode(words)
+    if not isinstance(content, dict) or end != len(words):
         raise ValueError("not a line of a journal")
     return content
 
@@ -230,7 +240,7 @@ class Journal:
                 "controls": {
                     n: v for n, v in head.controls.items() if n not in controls or controls[n] != v
                 },
-                **result.own,
+                "about": result.own,
                 "arrays": base64.b64encode(content).decode(),
             },
             keep=True,
@@ -259,12 +269,9 @@ class Journal:
             self._append({"run": self.path.stem, **_here()})
         elif self.path.stat().st_ino != os.fstat(self._file).st_ino:
             raise OSError(errno.ENOENT, "the journal was replaced", str(self.path))
-        line = sealed(content)
+        line, done = sealed(content), -1
         try:
             done = os.write(self._file, line)
-        except OSError:
-            done = -1
-            raise
         finally:
             if done != len(line):  # a full disk; nothing may follow half a line
                 with contextlib.suppress(OSError):
@@ -278,7 +285,8 @@ class Journal:
 
 
 def _here() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "process": os.getpid(), "machine": machine()}
+    about = {"host": socket.gethostname(), "process": os.getpid(), "machine": machine()}
+    return about | {"at": time.time()}
 
 
 def _little(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -320,7 +328,7 @@ def _head(told: Mapping[str, Any]) -> Head:
         if numbers[name][1] != tuple(len(inner[dim]) for dim in dims):
             raise ValueError(f"{name} is not over {dims}")
     return Head(
-        attributes=_attributes(told["attributes"]),
+        attributes=checked(told["attributes"]),
         controls=_controls(told["controls"]),
         axes={str(name): [*map(str, about)] for name, about in told["axes"].items()},
         observables=observables,
@@ -348,22 +356,19 @@ def _texts(values: Any) -> list[str]:
     return values
 
 
-def _attributes(found: Any) -> dict[str, Any]:
+def checked(found: Any) -> dict[str, Any]:
     """Attributes of the kinds that others rely on."""
-    kinds = {"seed": int, "version": int, "realization": int}
-    numbers = ("wall_seconds", "compile_seconds", "resumed_after", "lanes")
     for name, value in found.items():
-        kind = kinds.get(name, int | float if name in numbers else str | int | float)
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if type(value) not in (OWN | SHARED).get(name, (str, int, float)):
             raise ValueError(f"{name} = {value!r}")
     return dict(found)
 
 
 def _controls(found: Any) -> dict[str, Any]:
-    for name, value in found.items():
-        if not isinstance(value, str | int | float | list):
-            raise ValueError(f"{name} = {value!r}")
-    return dict(found)
+    for value in found.values():
+        if type(value) not in CONTROL:
+            raise ValueError(f"a control of {value!r}")
+    return found  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -374,6 +379,8 @@ class Reader:
     ----------
     damaged
         Lines that are not as they were written.
+    results
+        How many there were.
     claims
         Tasks that the run computes, and since when.
     failures
@@ -385,6 +392,7 @@ class Reader:
     lines: int = 0
     about: dict[str, Any] = field(default_factory=dict)
     heads: dict[str, Head] = field(default_factory=dict)
+    results: int = 0
     claims: dict[str, float] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     damaged: list[int] = field(default_factory=list)
@@ -438,7 +446,7 @@ class Reader:
             for key in _texts(content["release"]):
                 self.claims.pop(key, None)
         elif "failed" in content:
-            about = _attributes(content["about"])
+            about = checked(content["about"])
             self.failures[str(content["failed"])] = Failure(
                 reason=str(content["reason"]),
                 own=content["own"] is True,
@@ -455,22 +463,31 @@ class Reader:
     def _result(self, content: dict[str, Any], offset: int, length: int) -> Result:
         key, head = str(content["result"]), self.heads[content["of"]]
         self.claims.pop(key, None)
-        own = {name: content[name] for name in OWN if name in content}
+        self.results += 1
+        for name, value in content["about"].items():
+            if type(value) not in OWN[name]:
+                raise ValueError(f"{name} = {value!r}")
         return Result(
-            key=key,
-            realization=_length(content["realization"]),
-            controls=_controls(content["controls"]),
-            own=_attributes(own),
-            head=head,
-            path=self.path,
-            offset=offset,
-            length=length,
+            key,
+            _length(content["realization"]),
+            _controls(content["controls"]),
+            content["about"],
+            head,
+            self.path,
+            offset,
+            length,
         )
 
     @property
     def where(self) -> str:
         """Host and process of the run."""
         return f"{self.about.get('host', 'unknown')}, process {self.about.get('process', '?')}"
+
+    @property
+    def began(self) -> float:
+        """When the run began [s since 1970]."""
+        at = self.about.get("at")
+        return at if isinstance(at, float) else 0.0
 
     def live(self, now: float) -> bool:
         """Whether the run goes on, as far as one can see from here.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from criticality import files
-from criticality.study.journal import FAULTS, OWN, Arrays, DamagedError, Head, Result
+from criticality.study.journal import FAULTS, OWN, Arrays, DamagedError, Head, Result, checked
 
 if TYPE_CHECKING:
     import h5py
@@ -55,21 +57,30 @@ def read(path: Path) -> Result:
     Raises
     ------
     DamagedError
-        If it is not bit for bit as it was written.
+        If it is not bit for bit as it was written, or not by us.
     """
-    found = _read(path, ())[0]
-    try:
-        attributes = {name: value for name, value in found.items() if name not in OWN}
+    with _opened(path) as (file, size):
+        found = {
+            name: value.item() if isinstance(value, np.ndarray | np.generic) else value
+            for name, value in file.attrs.items()
+            if not name.startswith("_NC")
+        }
         controls, axes, observables = (
-            _json(str(attributes.pop(name))) for name in ("controls", "axes", "observables")
+            _json(str(found.pop(name))) for name in ("controls", "axes", "observables")
         )
+        about = checked(found)
+        own = {name: about.pop(name) for name in OWN if name in about}
+        for name, (dims, _, _) in observables.items():
+            shape = tuple(_array(file, dim, size).size for dim in dims)
+            if _array(file, name, size).shape != shape:
+                raise ValueError(f"{name} is not over {dims}")
         return Result(
-            key=str(attributes.pop("key")),
-            realization=int(attributes.pop("realization")),
+            key=str(about.pop("key")),
+            realization=int(about.pop("realization")),
             controls=dict(controls),
-            own={name: found[name] for name in OWN if name in found},
+            own=own,
             head=Head(
-                attributes={**attributes},
+                attributes=about,
                 controls={},
                 axes=dict(axes),
                 observables={name: list(about) for name, about in observables.items()},
@@ -78,8 +89,6 @@ def read(path: Path) -> Result:
             ),
             path=path,
         )
-    except FAULTS as error:
-        raise DamagedError(f"{path}: cannot be read ({error})") from error
 
 
 def numbers(result: Result, names: Collection[str]) -> dict[str, np.ndarray[Any, Any]]:
@@ -91,7 +100,19 @@ def numbers(result: Result, names: Collection[str]) -> dict[str, np.ndarray[Any,
         As `read`.
     """
     dims = {dim for name in names for dim in result.head.observables[name][0]}
-    return _read(result.path, {*names, *dims})[1]
+    with _opened(result.path) as (file, size):
+        return {name: np.asarray(_array(file, name, size)) for name in {*names, *dims}}
+
+
+def whole(result: Result, found: Arrays) -> Head:
+    """Head of a result that is to stand in a journal, with all that was read of it."""
+    head = result.head
+    return replace(
+        head,
+        controls=result.point,
+        inner={name: x for name, x in found.items() if name not in head.observables},
+        numbers={name: (found[name].dtype, found[name].shape) for name in head.observables},
+    )
 
 
 @lru_cache(4096)
@@ -100,27 +121,21 @@ def _json(text: str) -> Any:
     return json.loads(text)
 
 
-def _read(
-    path: Path, names: Collection[str]
-) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-    """Attributes of a file, and some arrays."""
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[h5py.File, int]]:
+    """Open a file that is as it was written, and its size; what is wrong in it is its damage."""
     import h5py
 
     try:
         # checked before anything else looks at it: HDF5 may loop without end on a damaged file
         whole = files.unsealed(path)
         with h5py.File(io.BytesIO(whole), "r") as file:
-            attributes = {
-                name: value.item() if isinstance(value, np.ndarray | np.generic) else value
-                for name, value in file.attrs.items()
-                if not name.startswith("_NC")
-            }
-            return attributes, {name: _array(file, name, len(whole)) for name in names}
+            yield file, len(whole)
     except (OSError, RuntimeError, MemoryError, *FAULTS) as error:
         raise DamagedError(f"{path}: cannot be read ({error})") from error
 
 
-def _array(file: h5py.File, name: str, size: int) -> np.ndarray[Any, Any]:
+def _array(file: h5py.File, name: str, size: int) -> h5py.Dataset:
     """Array that lies in this file and nowhere else, and is as large as it can hold."""
     import h5py
 
@@ -130,4 +145,4 @@ def _array(file: h5py.File, name: str, size: int) -> np.ndarray[Any, Any]:
         raise ValueError(f"{name} is not in the file")
     if there.nbytes > DENSEST * size:
         raise ValueError(f"{name} is larger than its file")
-    return np.asarray(there)
+    return there

@@ -13,6 +13,8 @@ journal has one writer.  What is done is judged from the files.
 from __future__ import annotations
 
 import contextlib
+import errno
+import gc
 import json
 import logging
 import math
@@ -20,7 +22,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("criticality")
 STALE_S = 600  # after which a temporary file is what a killed process has left
 LARGE = 1_000_000  # numbers in an array above which it is opened as it was stored, in 4 bytes
+TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of the disk, which nobody has asked for
 INLINE = 65_536  # bytes of numbers above which a result has a file of its own
 
 
@@ -117,7 +120,7 @@ class Store:
             return found[:2]
         plan = self.plan()
         self.refresh()
-        head = next((result.head for _, result in self._of(plan)), None)
+        head = next((result.head for _, result in self.of(plan)), None)
         if head is None:
             raise InputError(f"{self.path}: no result yet, and no card of {plan['system']}.")
         observables = tuple(
@@ -157,6 +160,8 @@ class Store:
         ------
         InputError
             As `admit`, or if the directory cannot be written.
+        RunError
+            If its disk is full or broken.
         """
         self.admit(plan)  # what is refused leaves nothing
         try:
@@ -169,7 +174,8 @@ class Store:
             if about is not None:
                 manifest.write(self.path, "card.json", about)
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error}).") from error
+            kind = RunError if error.errno in TROUBLE else InputError
+            raise kind(f"{self.path}: cannot be written ({error}).") from error
 
     # --- results ---
 
@@ -183,12 +189,13 @@ class Store:
             there = sorted(os.scandir(self.path / "results"), key=lambda item: item.name)
         except OSError:
             return  # a plan without results
-        for item in there:
-            with contextlib.suppress(FileNotFoundError):
-                if item.name.endswith(journal.SUFFIX):
-                    self._tail(item)
-                elif item.name.endswith(netcdf.SUFFIX):
-                    self._take(item)
+        with no_collection():
+            for item in there:
+                with contextlib.suppress(FileNotFoundError):
+                    if item.name.endswith(journal.SUFFIX):
+                        self._tail(item)
+                    elif item.name.endswith(netcdf.SUFFIX):
+                        self._take(item)
 
     def _tail(self, item: os.DirEntry[str]) -> None:
         """Read on in a journal."""
@@ -224,6 +231,19 @@ class Store:
             stem = item.name.removesuffix(netcdf.SUFFIX)
             for key in [key for key in self._results if key.startswith(stem)]:
                 del self._results[key]
+
+    def knows(self, key: str) -> bool:
+        """Whether a result of a task was read."""
+        return key in self._results
+
+    def every(self) -> Iterator[Result]:
+        """Read all results again, also several of one task, and those of other studies."""
+        for path in sorted((self.path / "results").glob("*")):
+            with contextlib.suppress(OSError):  # damaged, which `refresh` has found
+                if path.suffix == journal.SUFFIX:
+                    yield from Reader(path).more()
+                elif path.suffix == netcdf.SUFFIX:
+                    yield netcdf.read(path)
 
     def has(self, key: str) -> bool:
         """Whether a task is done.
@@ -353,6 +373,15 @@ class Store:
                         found[key] = Claim(run=name, where=reader.where, since=at)
         return found
 
+    def rate(self) -> float:
+        """Results a second of all runs that live, each since it began."""
+        now = time.time()
+        return sum(
+            reader.results / max(now - reader.began, 1.0)
+            for reader in self._readers.values()
+            if reader.results and reader.live(now)
+        )
+
     def failures(self) -> dict[str, Failure]:
         """Tasks that have failed and gave no result since, each with its last failure."""
         found: dict[str, Failure] = {}
@@ -387,19 +416,8 @@ class Store:
 
     def begun(self) -> int:
         """Count the tasks that have a checkpoint and no result (yet)."""
-        done = {key[:32] for key in self._results}
-        return sum(path.stem not in done for path in self.checkpoints.glob(f"*{files.CHECKPOINT}"))
-
-    def not_finite(self) -> dict[str, int]:
-        """Count the results in which an observable is not finite, where that is a sign of failure.
-
-        What a card declares to be undefined or censored now and then does not count.
-        """
-        counts: dict[str, int] = {}
-        for entry in self.entries()[0]:
-            for name in str(entry.attributes.get("not_finite", "")).split():
-                counts[name] = counts.get(name, 0) + 1
-        return counts
+        saved = {path.stem for path in self.checkpoints.glob(f"*{files.CHECKPOINT}")}
+        return len(saved - {key[:32] for key in self._results}) if saved else 0
 
     def other_sources(self, keys: Collection[str], sha256: str) -> int:
         """Count the results among `keys` that a source of another digest gave."""
@@ -419,11 +437,11 @@ class Store:
         names = [*plan["grid"], "realization"]
         found = [
             Entry(dict(zip(names, place, strict=True)), result.attributes)
-            for place, result in self._of(plan)
+            for place, result in self.of(plan)
         ]
         return found, self.damaged()
 
-    def _of(self, plan: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], Result]]:
+    def of(self, plan: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], Result]]:
         """Results that belong to a plan: values of the axes of its grid and realization, result."""
         swept = {name: set(values) for name, values in plan["grid"].items()}
         fixed = {name: value for name, value in plan["controls"].items() if name not in swept}
@@ -431,22 +449,36 @@ class Store:
         tied = plan.get("path", {})
         along = {*zip(*tied.values(), strict=True)}
         seen: set[tuple[Any, ...]] = set()
+        fits: dict[int, bool] = {}  # heads whose results are of the plan, but for swept controls
+
+        def fit(head: Head) -> bool:
+            return all(head.attributes.get(n) == v for n, v in same.items()) and all(
+                head.controls.get(n) == v for n, v in fixed.items()
+            )
+
         for key in sorted(self._results):
             result = self._results[key]
-            point, about = result.point, result.head.attributes
+            head, own = result.head, result.controls
+            if own.keys() <= swept.keys():
+                if id(head) not in fits:
+                    fits[id(head)] = fit(head)
+                right, point = fits[id(head)], own
+            else:
+                point = result.point
+                right = fit(replace(head, controls=point))
+            values = [point[n] if n in point else head.controls.get(n) for n in swept]
             if (
-                result.realization < plan["realizations"]
-                and all(about.get(name) == value for name, value in same.items())
-                and all(_among(point.get(name), values) for name, values in swept.items())
-                and all(point.get(name) == value for name, value in fixed.items())
-                and (not tied or tuple(point[name] for name in tied) in along)
+                right
+                and result.realization < plan["realizations"]
+                and all(map(_among, values, swept.values()))
+                and (not tied or tuple(result.point[name] for name in tied) in along)
             ):
-                place = (*(point[name] for name in swept), result.realization)
+                place = (*values, result.realization)
                 if place not in seen:  # the first edition told -0.0 from 0.0
                     seen.add(place)
                     yield place, result
 
-    def _numbers(
+    def numbers(
         self, results: Iterable[tuple[Any, Result]], names: Callable[[Result], Collection[str]]
     ) -> Iterator[tuple[Any, Result, dict[str, np.ndarray[Any, Any]]]]:
         """Arrays of results, and their inner coordinates, in the order of the files."""
@@ -506,11 +538,11 @@ class Store:
         outer["realization"] = list(range(plan["realizations"]))
         shape = tuple(len(values) for values in outer.values())
         at = [{value: i for i, value in enumerate(values)} for values in outer.values()]
-        results = list(self._of(plan))
+        results = list(self.of(plan))
         if not results:
             damaged = self.damaged()
-            found = f"{len(damaged)} damaged file(s) and no result" if damaged else "no result yet"
-            raise InputError(f"{self.path}: {found}; `criticality run` computes what is missing.")
+            said = f"{len(damaged)} damaged file(s) and no result" if damaged else "no result yet"
+            raise InputError(f"{self.path}: {said}; `criticality run` computes what is missing.")
         head = results[0][1].head
         labels = {"realization": ["realization", "1", "independent realization"], **head.axes}
         described = dict(head.observables)
@@ -522,15 +554,21 @@ class Store:
         inner: dict[str, np.ndarray[Any, Any]] = {}
         arrays: dict[str, np.ndarray[Any, Any]] = {}
         alike: set[int] = set()  # heads over the inner coordinates of the first
-        wanted = results if described else []
-        for place, result, numbers in self._numbers(wanted, lambda _: tuple(described)):
+
+        def wanted(result: Result) -> tuple[str, ...]:
+            there = result.head.observables
+            if any(there.get(name, [None])[0] != dims for name, (dims, *_) in described.items()):
+                raise DamagedError(f"{result.path}: has other observables")
+            return tuple(described)
+
+        for place, result, found in self.numbers(results if described else [], wanted):
             index = tuple(map(dict.__getitem__, at, place))
             for name in () if id(result.head) in alike else tuple(described):
                 dims = described[name][0]
-                there = {dim: numbers[dim] for dim in dims}
+                there = {dim: found[dim] for dim in dims}
                 inner = there | inner
                 if name not in arrays:
-                    arrays[name] = _empty(name, shape, numbers[name])
+                    arrays[name] = _empty(name, shape, found[name])
                 if all(np.array_equal(there[dim], inner[dim]) for dim in dims):
                     continue
                 reason = (
@@ -544,7 +582,9 @@ class Store:
             if result.head.numbers:  # those of files of one result are not shared
                 alike.add(id(result.head))
             for name in described:
-                arrays[name][index] = numbers[name]
+                arrays[name][index] = found[name]
+        if described and not arrays:
+            raise InputError(f"{self.path}: no result can be read; `criticality run` mends it.")
         inner = {dim: inner[dim] for dims, _, _ in described.values() for dim in dims}
         fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
         kept = manifest.read_card(self.path)
@@ -579,6 +619,18 @@ class Store:
                 **_marks(kept[0] if kept else None, "deterministic"),
             },
         )
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Leave the garbage collector out, which would look through all results again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _marks(told: Observable | Card | None, *names: str) -> dict[str, int]:

@@ -1,0 +1,63 @@
+"""Several stores of one study become one."""
+
+from __future__ import annotations
+
+from criticality import files
+from criticality.base import InputError, RunError
+from criticality.study import manifest, netcdf
+from criticality.study.store import INLINE, Store
+
+
+def merge(source: Store, target: Store) -> int:
+    """Bring all results and failures of a store into another, and what was asked for.
+
+    Results that are there already stay; a store of many files becomes one of few.
+
+    Returns
+    -------
+    int
+        How many results were new.
+
+    Raises
+    ------
+    InputError
+        If one is no store, or they are of different studies; nothing is written then.
+    RunError
+        If something cannot be written.
+    """
+    if source.path.resolve() == target.path.resolve():
+        raise InputError(f"{source.path} cannot be merged into itself; name another --into.")
+    plan, told = source.plan(), manifest.read_card(source.path)
+    asked = [_ask(plan, ask) for ask in plan["asked"]]
+    for ask in asked:
+        target.admit(ask)
+    about = manifest.card_data(*told) if told else None
+    for ask in asked:
+        target.begin(ask, about)
+    source.refresh()
+    target.refresh()
+    new = [(None, result) for _, result in source.of(plan) if not target.knows(result.key)]
+    count = 0
+    with target.recording() as run:
+        for _, result, found in source.numbers(new, lambda result: tuple(result.head.observables)):
+            arrays = {name: found[name] for name in result.head.observables}
+            size = sum(x.nbytes for x in found.values())
+            if result.path.suffix == netcdf.SUFFIX and size > INLINE:
+                try:
+                    with files.replacing(target.file(result.key)) as temporary:
+                        temporary.write_bytes(result.path.read_bytes())
+                except OSError as error:
+                    raise RunError(f"{target.path}: cannot be written ({error}).") from error
+            else:
+                target.put(netcdf.whole(result, found), result, arrays, run)
+            count += 1
+        for key, failure in source.failures().items():
+            if not target.knows(key):
+                run.fail(key, failure.reason, failure.own, {"source_sha256": failure.source_sha256})
+    return count
+
+
+def _ask(plan: manifest.Plan, ask: manifest.Plan) -> manifest.Plan:
+    """Plan of one of the things that a store was asked for."""
+    kept = {name: plan[name] for name in ("system", "version", "seed", "controls")}
+    return kept | {name: ask[name] for name in ("grid", "realizations", "path") if name in ask}

@@ -1,0 +1,103 @@
+"""How far a study is: what is done, what runs and where, what failed and why, and what is left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from criticality.study.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """State of a store.
+
+    Attributes
+    ----------
+    plan
+        Of the study.
+    total, done, begun
+        Tasks that were asked for; with a result; with a checkpoint and no result.
+    running
+        Of runs that live: where each is, and since when it computes how many tasks [s since 1970].
+    failed
+        Reasons, by key: tasks without a result, and those that gave numbers that are not finite
+        where the card does not allow them.
+    not_finite
+        Results in which an observable is so, by its name.
+    damaged
+        Files that cannot be read, or of which a part cannot.
+    seconds, compile_seconds
+        That the results took.
+    devices
+        That gave them.
+    rate
+        Tasks a second, of the runs that live; 0 if none does.
+    """
+
+    plan: dict[str, Any]
+    total: int = 0
+    done: int = 0
+    begun: int = 0
+    running: dict[str, list[float]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    not_finite: dict[str, int] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    devices: list[str] = field(default_factory=list)
+    rate: float = 0.0
+
+    @property
+    def missing(self) -> int:
+        """Tasks without a result."""
+        return self.total - self.done
+
+    @property
+    def left(self) -> float:
+        """Seconds that what is missing takes at this rate; infinite if nothing runs."""
+        return self.missing / self.rate if self.rate else float("inf")
+
+
+def status(store: Store) -> Status:
+    """Say how far the study of a store is.
+
+    Raises
+    ------
+    InputError
+        If it is no store.
+    """
+    plan = store.plan()
+    store.refresh()
+    names = [*plan["grid"], "realization"]
+    failed = {key: failure.reason for key, failure in store.failures().items()}
+    done, seconds, compiling = 0, 0.0, 0.0
+    devices: dict[int, str] = {}
+    not_finite: Counter[str] = Counter()
+    for done, (place, result) in enumerate(store.of(plan), start=1):  # noqa: B007
+        own, head = result.own, result.head
+        seconds += own.get("wall_seconds", 0.0)
+        compiling += own.get("compile_seconds", 0.0)
+        devices.setdefault(id(head), str(head.attributes.get("device", "unknown")))
+        if bad := own.get("not_finite", "").split():
+            not_finite.update(bad)
+            at = ", ".join(f"{name} = {value}" for name, value in zip(names, place, strict=True))
+            failed[result.key] = f"{at}: {' and '.join(bad)} not finite"
+    running: dict[str, list[float]] = {}
+    for claim in store.claims().values():
+        running.setdefault(claim.where, []).append(claim.since)
+    return Status(
+        plan=plan,
+        total=store.total(),
+        done=done,
+        begun=store.begun(),
+        running={where: sorted(since) for where, since in sorted(running.items())},
+        failed=failed,
+        not_finite=dict(not_finite),
+        damaged=[str(path) for path in store.damaged()],
+        seconds=seconds,
+        compile_seconds=compiling,
+        devices=sorted({*devices.values()}),
+        rate=store.rate(),
+    )
