@@ -228,14 +228,12 @@ def leftovers(store: Path) -> list[str]:
     return [str(path.relative_to(store)) for path in kept]
 
 
-def torn(store: Path) -> dict[str, str]:
-    """Traces of writes that did not end."""
-    found = {str(path): "temporary file" for path in store.rglob("*.tmp")}
-    for path in (store / "results").glob("*.jsonl"):
-        with contextlib.suppress(OSError), path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            if size and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
-                found[f"{path} {size}"] = "torn line"
+def torn(store: Path, process: int) -> list[str]:
+    """Traces of writes of a process that did not end; its number is in the names of its files."""
+    found = ["temporary file" for path in store.rglob(f"*.{process}-*.tmp")]
+    for path in (store / "results").glob(f"*-{process}-*.jsonl"):
+        with contextlib.suppress(OSError):
+            found += ["torn line"] * (not path.read_bytes().endswith(b"\n"))
     return found
 
 
@@ -300,8 +298,12 @@ class Disturbed:
         if "--shard" in case.words[0]:
             alone = Case(name=case.name, system=case.system, study=case.study)
         whole = start(alone, folder, folder / "whole", 0)
+        while not written(folder / "whole") and not whole.ended():
+            time.sleep(0.01)
+        first = time.monotonic() - begun
         assert whole.end() == 0, whole.said()
         self.seconds = time.monotonic() - begun
+        self.active = max(0.2, self.seconds - first)
         self.whole = Store(folder / "whole").open()
 
     def run(self, kills: int, most: int, tally: Tally, bystanders: Callable[[], list[int]] = list):
@@ -328,14 +330,13 @@ class Disturbed:
                 target = rng.choice(case.targets)
                 name = rng.choice(case.signals) if target == "parent" else KILL
                 number = rng.choice(sorted(running))
-                before = torn(store)
                 hit = self._kill(running[number], target, name, tally, bystanders)
                 if not hit:
                     tally.late += 1
                 elif target == "parent":
                     self._ended(running[number], name, tally)
-                traces = torn(store).items() - before.items()
-                tally.in_writes.update(kind for _, kind in traces)
+                if hit and name is KILL:
+                    tally.in_writes.update(torn(store, hit))
                 assert_part_of(store, self.whole)
                 if any((store / "checkpoints").glob("*.state")):
                     tally.resumed += 1
@@ -359,9 +360,9 @@ class Disturbed:
                     return
                 time.sleep(0.002)
             # the longer, the more is done; most is left for the next kills
-            time.sleep(self.rng.random() ** 2 * 0.5 * self.seconds)
+            time.sleep(self.rng.random() ** 2 * self.active)
         else:
-            time.sleep(self.rng.random() * self.seconds)
+            time.sleep(self.rng.random() * (self.seconds - self.active))
 
     def _kill(
         self,
@@ -370,21 +371,22 @@ class Disturbed:
         name: signal.Signals,
         tally: Tally,
         bystanders: Callable[[], list[int]],
-    ) -> bool:
-        """Whether somebody was there to be killed."""
+    ) -> int:
+        """Process that was killed; 0 if nobody was there to be."""
         if process.ended():
-            return False
+            return 0
         there = [process.pid]
         if target != "parent":
             there = bystanders() or workers_of(process.pid)
         if not there:
-            return False
+            return 0
+        killed = self.rng.choice(there)
         try:
-            os.kill(self.rng.choice(there), name)
+            os.kill(killed, name)
         except ProcessLookupError:
-            return False
+            return 0
         tally.kills[self.case.name, target, name.name] += 1
-        return True
+        return killed
 
     def _ended(self, process: Process, name: signal.Signals, tally: Tally) -> None:
         """Check how a process ends that got a signal; it may just have been done."""

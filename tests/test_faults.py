@@ -46,7 +46,7 @@ def short(name, **more):
         Case(
             name="long",
             system="Walk",
-            study=text("long-walk", 1, units=100_000),
+            study=text("long-walk", 1, units=10_000),
             words=(("--workers", "1"),),
             signals=(KILL, TERM, USR1),
             saved=0.05,

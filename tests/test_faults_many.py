@@ -27,12 +27,12 @@ SEED = int(os.environ.get("CRITICALITY_KILLS_SEED", "0"))
 ONE, TWO = (("--workers", "1"),), (("--workers", "2"),)
 SHARDS = tuple(("--shard", f"{i}/4", "--workers", "1") for i in range(1, 5))
 BOTH = ("parent", "worker", "worker")
-LONG = {"units": 100_000}
+LONG = {"units": 15_000}
 
 # share of the kills of each: short tasks and long ones, small results and large ones, one process,
 # two workers, lanes, four shards, two runs that share a store
 CASES = [
-    Case(name="short", system="Nothing", study=text("nothing", 250), words=ONE),
+    Case(name="short", system="Nothing", study=text("nothing", 150), words=ONE),
     Case(name="torn", system="Nothing", study=text("nothing", 40), words=ONE, torn=0.02),
     Case(
         name="workers",
@@ -55,7 +55,7 @@ CASES = [
     Case(
         name="lanes",
         system="Walk",
-        study=text("long-walk", 2, **LONG),
+        study=text("long-walk", 2, units=5_000),
         words=(("--vectorize", "--width", "4"),),
         saved=0.05,
     ),
