@@ -185,8 +185,9 @@ class Walk:
         return {"count": state.count, "place": state.place}
 
 
-def _tear(seconds: float, whole: Any = os.write) -> None:
-    """Write files in two halves with a pause between them, as a slow disk might."""
+def _tear(seconds: float) -> None:
+    """Write files in two halves with pauses between and after, as a slow disk might."""
+    whole, synced = os.write, os.fsync
 
     def write(file: int, content: Any) -> int:
         if len(content) < SHORT or not stat.S_ISREG(os.fstat(file).st_mode):
@@ -195,7 +196,15 @@ def _tear(seconds: float, whole: Any = os.write) -> None:
         time.sleep(seconds)
         return half + whole(file, content[half:])
 
-    os.write = write
+    def write_bytes(path: Path, content: Any) -> int:
+        with path.open("wb", buffering=0) as file:
+            return write(file.fileno(), content)
+
+    def fsync(file: int) -> None:
+        time.sleep(seconds)
+        synced(file)
+
+    os.write, os.fsync, Path.write_bytes = write, fsync, write_bytes
 
 
 if os.environ.get(TORN_S):

@@ -41,9 +41,16 @@ CASES = [
         words=TWO,
         targets=BOTH,
     ),
-    Case(name="large", system="Large", study=text("large", 8), words=ONE),
-    Case(name="large in workers", system="Large", study=text("large", 8), words=TWO, targets=BOTH),
-    Case(name="long", system="Walk", study=text("long-walk", 2, **LONG), words=ONE, saved=0.05),
+    Case(name="large", system="Large", study=text("large", 4), words=ONE, torn=0.05),
+    Case(name="large in workers", system="Large", study=text("large", 4), words=TWO, targets=BOTH),
+    Case(
+        name="long",
+        system="Walk",
+        study=text("long-walk", 2, **LONG),
+        words=ONE,
+        saved=0.05,
+        torn=0.05,
+    ),
     Case(
         name="long in workers",
         system="Walk",
@@ -51,6 +58,7 @@ CASES = [
         words=TWO,
         targets=BOTH,
         saved=0.05,
+        torn=0.05,
     ),
     Case(
         name="lanes",
