@@ -16,9 +16,10 @@ import pytest
 import xarray as xr
 
 from criticality import InputError, Observable, Store, Study, control, run, system
-from criticality.study import journal
-from criticality.study.journal import Journal, Reader, machine
+from criticality.study import journal, reader
+from criticality.study.journal import Journal, machine
 from criticality.study.merge import merge
+from criticality.study.reader import Reader
 from criticality.study.status import status
 from criticality.study.verify import verify
 from tests.own import results
@@ -67,15 +68,15 @@ def test_a_reader_gains_what_was_written_since_wherever_it_was_cut(tmp_path):
     for _ in range(30):
         path = tmp_path / "growing.jsonl"
         path.write_bytes(b"")
-        reader, found = Reader(path), []
+        tail, found = Reader(path), []
         for end in [*np.sort(rng.integers(0, len(whole), 6)), len(whole)]:
             path.write_bytes(whole[:end])
-            found += [result.key for result in reader.more()]
+            found += [result.key for result in tail.more()]
             assert len(found) == whole[:end].count(b'{"result"') - (
                 not whole[:end].endswith(b"\n") and b'{"result"' in whole[:end].rpartition(b"\n")[2]
             )
         assert found == every
-        assert not reader.damaged
+        assert not tail.damaged
 
 
 def test_what_is_no_line_of_ours_costs_itself_only(tmp_path):
@@ -103,9 +104,9 @@ def test_what_is_no_line_of_ours_costs_itself_only(tmp_path):
         journal.sealed({"claim": ["k"], "at": "noon"}),
     ]
     path.write_bytes(b"".join(lines[:3] + forged + lines[3:]))
-    reader = Reader(path)
-    assert len(list(reader.more())) == 6
-    assert reader.damaged == list(range(4, 4 + len(forged)))
+    tail = Reader(path)
+    assert len(list(tail.more())) == 6
+    assert tail.damaged == list(range(4, 4 + len(forged)))
     nested = b"[" * 100_000
     path.write_bytes(lines[0] + journal.hashlib.sha256(nested).hexdigest().encode() + b" " + nested)
     assert not list(Reader(path).more())
@@ -154,7 +155,7 @@ def test_claims_hold_while_their_run_lives(tmp_path, monkeypatch):
     other.close()
     assert reread(tmp_path).claims()["c"].run == one.path.name
     # a run on another machine, of which nothing is heard
-    monkeypatch.setattr(journal, "machine", lambda: "another")
+    monkeypatch.setattr(reader, "machine", lambda: "another")
     assert set(reread(tmp_path).claims()) == {"c"}
     old = time.time() - journal.EXPIRES_S - 5
     os.utime(one.path, (old, old))

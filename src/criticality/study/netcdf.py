@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from criticality import files
-from criticality.study.journal import FAULTS, OWN, Arrays, DamagedError, Head, Result, checked
+from criticality.study.journal import OWN, Arrays, DamagedError, Head, Result
+from criticality.study.reader import FAULTS, checked
 
 if TYPE_CHECKING:
     import h5py

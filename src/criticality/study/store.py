@@ -17,7 +17,6 @@ import errno
 import gc
 import json
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -40,9 +39,8 @@ from criticality.base import (
     card,
     controls,
     inner,
-    unknown,
 )
-from criticality.study import journal, manifest, netcdf
+from criticality.study import journal, manifest, netcdf, reader
 from criticality.study.journal import (
     Arrays,
     Claim,
@@ -50,16 +48,15 @@ from criticality.study.journal import (
     Failure,
     Head,
     Journal,
-    Reader,
     Result,
 )
+from criticality.study.reader import Reader
 
 if TYPE_CHECKING:
     import xarray as xr
 
 log = logging.getLogger("criticality")
 STALE_S = 600  # after which a temporary file is what a killed process has left
-LARGE = 1_000_000  # numbers in an array above which it is opened as it was stored, in 4 bytes
 TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of the disk, which nobody has asked for
 INLINE = 65_536  # bytes of numbers above which a result has a file of its own
 
@@ -200,9 +197,9 @@ class Store:
     def _tail(self, item: os.DirEntry[str]) -> None:
         """Read on in a journal."""
         path = Path(item.path)
-        reader = self._readers.setdefault(item.name, Reader(path))
+        tail = self._readers.setdefault(item.name, Reader(path))
         try:
-            for result in reader.more():
+            for result in tail.more():
                 old = self._results.get(result.key)
                 # what was computed again since it was not finite
                 if old is None or (old.own.get("not_finite") and not result.own.get("not_finite")):
@@ -212,7 +209,7 @@ class Store:
         except OSError:
             self._damaged[item.name] = path
             return
-        if reader.damaged:
+        if tail.damaged:
             self._damaged[item.name] = path
 
     def _take(self, item: os.DirEntry[str]) -> None:
@@ -363,30 +360,30 @@ class Store:
             but.beat()
             now = but.path.stat().st_mtime  # by the clock of the file system
         found: dict[str, Claim] = {}
-        for name, reader in sorted(self._readers.items()):
+        for name, one in sorted(self._readers.items()):
             if but is not None and name == but.path.name:
                 continue
-            open_ones = {key: at for key, at in reader.claims.items() if key not in self._results}
-            if open_ones and reader.live(now):
+            open_ones = {key: at for key, at in one.claims.items() if key not in self._results}
+            if open_ones and one.live(now):
                 for key, at in open_ones.items():
                     if key not in found or at < found[key].since:
-                        found[key] = Claim(run=name, where=reader.where, since=at)
+                        found[key] = Claim(run=name, where=one.where, since=at)
         return found
 
     def rate(self) -> float:
         """Results a second of all runs that live, each since it began."""
         now = time.time()
         return sum(
-            reader.results / max(now - reader.began, 1.0)
-            for reader in self._readers.values()
-            if reader.results and reader.live(now)
+            one.results / max(now - one.began, 1.0)
+            for one in self._readers.values()
+            if one.results and one.live(now)
         )
 
     def failures(self) -> dict[str, Failure]:
         """Tasks that have failed and gave no result since, each with its last failure."""
         found: dict[str, Failure] = {}
-        for reader in self._readers.values():
-            for key, failure in reader.failures.items():
+        for one in self._readers.values():
+            for key, failure in one.failures.items():
                 if key not in self._results and (
                     key not in found or failure.when > found[key].when
                 ):
@@ -493,7 +490,7 @@ class Store:
                     if result.path != open_one:
                         stack.close()
                         file, open_one = stack.enter_context(result.path.open("rb")), result.path
-                    found = journal.numbers(result, file, wanted)
+                    found = reader.numbers(result, file, wanted)
                 except OSError:
                     self._damaged[result.path.name] = result.path
                     log.warning("%s: a result cannot be read", result.path)
@@ -530,95 +527,16 @@ class Store:
             If this is no store, no result is in it, or an observable is unknown, or asked for by
             name where its inner coordinates differ between results.
         """
-        import xarray as xr
+        from criticality.study.dataset import opened
 
         plan = dict(study or self.plan())
         self.refresh()
-        outer: dict[str, list[Any]] = dict(plan["grid"])
-        outer["realization"] = list(range(plan["realizations"]))
-        shape = tuple(len(values) for values in outer.values())
-        at = [{value: i for i, value in enumerate(values)} for values in outer.values()]
         results = list(self.of(plan))
         if not results:
             damaged = self.damaged()
             said = f"{len(damaged)} damaged file(s) and no result" if damaged else "no result yet"
             raise InputError(f"{self.path}: {said}; `criticality run` computes what is missing.")
-        head = results[0][1].head
-        labels = {"realization": ["realization", "1", "independent realization"], **head.axes}
-        described = dict(head.observables)
-        for name in observables or ():
-            if name not in described:
-                raise unknown("observable", name, described, str(self.path))
-        if observables is not None:
-            described = {name: about for name, about in described.items() if name in observables}
-        inner: dict[str, np.ndarray[Any, Any]] = {}
-        arrays: dict[str, np.ndarray[Any, Any]] = {}
-        alike: set[int] = set()  # heads over the inner coordinates of the first
-
-        def wanted(result: Result) -> tuple[str, ...]:
-            there = result.head.observables
-            if any(there.get(name, [None])[0] != dims for name, (dims, *_) in described.items()):
-                raise DamagedError(f"{result.path}: has other observables")
-            return tuple(described)
-
-        for place, result, found in self.numbers(results if described else [], wanted):
-            index = tuple(map(dict.__getitem__, at, place))
-            for name in () if id(result.head) in alike else tuple(described):
-                dims = described[name][0]
-                there = {dim: found[dim] for dim in dims}
-                inner = there | inner
-                if name not in arrays:
-                    arrays[name] = _empty(name, shape, found[name])
-                if all(np.array_equal(there[dim], inner[dim]) for dim in dims):
-                    continue
-                reason = (
-                    f"{self.path}: {name} is not over the same {' and '.join(dims)} in all results "
-                    f"of the grid ({', '.join(plan['grid'])})"
-                )
-                if observables is not None:
-                    raise InputError(f"{reason}; open one value of the axis that decides it.")
-                log.warning("%s; it is left out", reason)
-                del arrays[name], described[name]
-            if result.head.numbers:  # those of files of one result are not shared
-                alike.add(id(result.head))
-            for name in described:
-                arrays[name][index] = found[name]
-        if described and not arrays:
-            raise InputError(f"{self.path}: no result can be read; `criticality run` mends it.")
-        inner = {dim: inner[dim] for dims, _, _ in described.values() for dim in dims}
-        fixed = {n: v for n, v in plan["controls"].items() if n not in (*outer, *inner)}
-        kept = manifest.read_card(self.path)
-        marks: dict[str, dict[str, Any]] = {}
-        if kept is not None:
-            marks = {o.name: _marks(o, "censored", "undefined") for o in kept[0].observables}
-            named: list[Observable | Axis] = [*kept[0].observables, *kept[1].values()]
-            for about in named:
-                if about.label:
-                    marks.setdefault(about.name, {})["label"] = about.label
-        return xr.Dataset(
-            {
-                name: (
-                    (*outer, *dims),
-                    arrays[name],
-                    {"units": unit, "long_name": doc, **marks.get(name, {})},
-                )
-                for name, (dims, unit, doc) in described.items()
-            },
-            coords={
-                name: (
-                    (name,),
-                    np.asarray(values),
-                    _label(*labels.get(name, [name, "1", name])) | marks.get(name, {}),
-                )
-                for name, values in {**outer, **inner}.items()
-            },
-            attrs={
-                **{name: plan[name] for name in ("system", "version", "seed")},
-                "controls": json.dumps(fixed),
-                "data": str(head.attributes.get("data", "")),  # checksum; of the first, if several
-                **_marks(kept[0] if kept else None, "deterministic"),
-            },
-        )
+        return opened(self.path, plan, results, self.numbers, observables)
 
 
 @contextmanager
@@ -633,11 +551,6 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _marks(told: Observable | Card | None, *names: str) -> dict[str, int]:
-    """Those of the properties that hold; netCDF has no truth values."""
-    return {name: 1 for name in names if getattr(told, name, False)}
-
-
 def _not_finite(observables: Sequence[Observable], arrays: Arrays) -> list[str]:
     """Observables with numbers that are not finite, and should be."""
 
@@ -648,32 +561,5 @@ def _not_finite(observables: Sequence[Observable], arrays: Arrays) -> list[str]:
     return [o.name for o in observables if not fine(o).all()]
 
 
-def _opened(x: np.ndarray[Any, Any]) -> np.dtype[Any]:
-    """Type in which a stored array is opened."""
-    return np.dtype(np.float32 if x.dtype == np.float32 and x.size > LARGE else np.float64)
-
-
 def _among(value: Any, values: Collection[Any]) -> bool:
     return not isinstance(value, list) and value in values
-
-
-def _empty(name: str, shape: tuple[int, ...], first: np.ndarray[Any, Any]) -> Any:
-    """Array of an observable over the grid, in which nothing is computed yet.
-
-    Raises
-    ------
-    InputError
-        If there is no room for it.
-    """
-    kind = _opened(first)
-    try:
-        return np.full(shape + first.shape, np.nan, kind)
-    except (MemoryError, ValueError) as error:
-        size = math.prod(shape) * first.size * kind.itemsize / 1e9
-        raise InputError(
-            f"{name} would take {size:.0f} GB; open other observables, or a part of the grid."
-        ) from error
-
-
-def _label(symbol: str, unit: str, doc: str) -> dict[str, str]:
-    return {"units": unit, "long_name": doc, "symbol": symbol}
