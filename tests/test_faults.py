@@ -68,7 +68,7 @@ def test_a_dead_worker_costs_no_task_at_all(tmp_path):
         words=(("--workers", "2"),),
     )
     process = faults.start(case, tmp_path, tmp_path / "s", 0)
-    while not faults.written(tmp_path / "s"):
+    while len(faults.lines_of(tmp_path / "s")) < 2:
         assert not process.ended(), process.said()
         time.sleep(0.01)
     victim = faults.workers_of(process.pid)[0]
@@ -98,22 +98,33 @@ def test_every_fault_costs_its_own_task_and_keeps_its_reason(tmp_path, monkeypat
     ds = Store(tmp_path / "s").open()
     fine = ds["number"].notnull().all("realization")
     assert {str(kind) for kind in ds["kind"].values[fine.values]} == {"fine", "once"}
-    failures = Store(tmp_path / "s").failures().values()
-    reasons = sorted((one.own, one.reason) for one in failures)
+    reasons = reasons_in(tmp_path / "s")
     mine = [reason for own, reason in reasons if own]
     assert sum("this point has no solution" in reason for reason in mine) == 2
-    assert sum("number" in reason and "shape" in reason for reason in mine) == 2
+    assert sum("number has the shape (2,)" in reason for reason in mine) == 2
     assert [own for own, _ in reasons].count(False) == 2  # killed: the machine's
-    said = subprocess.run(
-        [*words[:3], "status", str(tmp_path / "s")], capture_output=True, text=True
+    done = subprocess.run(
+        [*words[:3], "status", str(tmp_path / "s")], capture_output=True, text=True, check=False
     )
-    assert "this point has no solution" in said.stdout
+    assert all(
+        word in done.stdout
+        for word in ("this point has no solution", "number has the shape", "SIGKILL")
+    ), done.stdout
     again = Process(words, tmp_path)
-    assert again.end() == 1
-    # its own faults are not tried again: only what the machine did is
-    assert "this point has no solution" not in "".join(
-        one.reason for key, one in Store(tmp_path / "s").failures().items() if not one.own
-    )
+    assert again.end() == 1, again.said()
+    assert "--retry-failed" in again.said()
+    assert reasons_in(tmp_path / "s") == reasons
+    counts = faults.lines_of(tmp_path / "s")
+    last = Process([*words, "--retry-failed"], tmp_path)
+    assert last.end() == 1, last.said()
+    assert reasons_in(tmp_path / "s") == reasons  # the same faults, and no task more
+    assert counts.keys() == faults.lines_of(tmp_path / "s").keys()
+
+
+def reasons_in(path):
+    store = Store(path)
+    store.refresh()
+    return sorted((one.own, one.reason) for one in store.failures().values())
 
 
 @pytest.mark.parametrize(("signals", "code"), [((INT,), 130), ((INT, INT), 130), ((TERM,), 143)])
