@@ -191,7 +191,7 @@ def test_a_long_realization_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
         real(self, states)
         saves.append(1)
         if len(saves) == 5:
-            raise KeyError("interrupted")
+            raise MemoryError("interrupted")
 
     monkeypatch.setattr(checkpoint, "CHECKPOINT_S", 0.0)
     monkeypatch.setattr(checkpoint, "SHARE", float("inf"))

@@ -33,7 +33,6 @@ from criticality.study import export, job, journal
 from criticality.study.cost import result_bytes
 from criticality.study.status import status
 from criticality.systems import DropoutNetwork, PruningNetwork, TopologyNetwork
-from tests.interrupts import interrupt
 from tests.own import results
 
 
@@ -505,11 +504,11 @@ def test_interrupt_leaves_a_resumable_store_and_exits_130(tmp_path):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (store.refresh() or len(store) >= 2):
         time.sleep(0.01)
-    took = interrupt(process)
+    process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in said
-    assert "Traceback" not in said or took > 1
+    assert "Traceback" not in said
     assert len(Store(tmp_path / "s").entries()[0]) >= 2
     assert not Store(tmp_path / "s").entries()[1]
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 from criticality.study.cost import human_time
 
 if TYPE_CHECKING:
-    from criticality.study.run import Progress
+    from criticality.study.computation import Progress
 
 LINE_EVERY_S = 10.0
+BAR_EVERY_S = 0.1
 LOG = logging.getLogger("criticality")
 
 
@@ -70,13 +71,20 @@ class Display(logging.Handler):
             self._first, self._start, self._last = progress, now, 0.0
             if sys.stderr.isatty():
                 self._open_bar()
-        text = self._text(progress, now - self._start)
+        elapsed = now - self._start
+        # the first of each worker hold compiling, which does not come again
+        if self._warm is None and progress.done - self._first.done >= max(1, progress.workers):
+            self._warm = progress, elapsed
+        every = LINE_EVERY_S if self._bar is None else BAR_EVERY_S
+        if now - self._last < every and progress.done + progress.failed < progress.total:
+            return
+        self._last = now
+        text = self._text(progress, elapsed)
         if self._bar is not None:
             self._bar.update(
                 self._task, completed=progress.work_done, total=progress.work_total, text=text
             )
-        elif now - self._last >= LINE_EVERY_S or progress.done + progress.failed == progress.total:
-            self._last = now
+        else:
             _write(text)
 
     def _text(self, progress: Progress, elapsed: float) -> str:
@@ -87,9 +95,8 @@ class Display(logging.Handler):
         new = progress.done - self._first.done
         if progress.done < progress.total and not new:
             return f"{text}, {progress.workers} at once; the first takes longest"
-        # the first of each worker hold compiling, which does not come again
-        if self._warm is None and new >= progress.workers:
-            self._warm = progress, elapsed
+        if progress.others:
+            text += f", {progress.others} by other runs"
         if self._warm is None:
             return text
         since, began = self._warm

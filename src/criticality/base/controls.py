@@ -7,6 +7,7 @@ import math
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, get_args
 
 from criticality.base.errors import InputError, unknown
@@ -173,8 +174,13 @@ def axes(system: Any) -> dict[str, Axis]:
     InputError
         For a field that is none: results would depend on it, and their names would not.
     """
+    return dict(_axes(system if isinstance(system, type) else type(system)))
+
+
+@cache  # asked for several times a task
+def _axes(kind: type[Any]) -> dict[str, Axis]:
     found = {}
-    for f in dataclasses.fields(system):
+    for f in dataclasses.fields(kind):
         if "axis" not in f.metadata:
             raise InputError(
                 f"field {f.name}: not declared with control(...), so it would be no part of what "

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from criticality.base.controls import axes, controls
@@ -53,7 +54,7 @@ class Task:
         }
         return digest({"seed": self.seed, "realization": self.realization, "controls": outer})
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Digest of all that the result depends on; names the file in the store."""
         told = card(self.system)

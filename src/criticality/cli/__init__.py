@@ -7,6 +7,7 @@ need themselves, so that `--help` answers at once.
 # in the order in which --help lists them
 from criticality.cli import study  # isort: skip
 from criticality.cli import store  # isort: skip
+from criticality.cli import cluster  # isort: skip
 from criticality.cli import phases  # isort: skip
 from criticality.cli import threshold  # isort: skip
 from criticality.cli import search  # isort: skip
@@ -14,4 +15,14 @@ from criticality.cli import figures  # isort: skip
 from criticality.cli import scaling  # isort: skip
 from criticality.cli.app import main
 
-__all__ = ["figures", "main", "phases", "scaling", "search", "store", "study", "threshold"]
+__all__ = [
+    "cluster",
+    "figures",
+    "main",
+    "phases",
+    "scaling",
+    "search",
+    "store",
+    "study",
+    "threshold",
+]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from criticality.base import Card, DataError, InputError, RunError, meant, unknown
+from criticality.engine.signals import leaving
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -327,7 +328,8 @@ def _over(told: Card, plane: str, axes: Sequence[str]) -> Card:
 def main() -> None:
     """Run the command; a user's mistake is a message, never a traceback."""
     try:
-        app()
+        with leaving():
+            app()
     except (InputError, DataError) as error:
         say(f"error: {error}")
         sys.exit(2)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,7 +54,21 @@ Changes = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")]
+Retry = Annotated[
+    bool, typer.Option("--retry-failed", help="Compute also what failed by its own fault.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        help="Who computes: a Dask cluster, dask://HOST:PORT, or mpi; default processes here.",
+        metavar="PLACE",
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(help="Only the I-th of N parts of the study, from 1.", metavar="I/N"),
+]
 
 if TYPE_CHECKING:
     from criticality.data import Shape
@@ -206,8 +222,11 @@ def run(
     workers: Workers = None,
     width: Width = None,
     vectorize: Vectorize = None,
+    executor: Executor = None,
+    shard: Shard = None,
     changes: Changes = None,
     data_dir: DataDir = None,
+    retry_failed: Retry = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -220,7 +239,18 @@ def run(
     kind = catalog.find(system) if system is not None else None
     plan = Study.from_toml(study, kind, changes or [])
     if begin(plan, store, workers, width, dry_run, as_json):
-        compute(plan, store, workers, width, vectorize, data_dir, quiet)
+        compute(
+            plan,
+            store,
+            workers,
+            width,
+            vectorize,
+            data_dir,
+            quiet,
+            retry_failed=retry_failed,
+            executor=executor,
+            shard=shard,
+        )
         report(Store(store), as_json)
 
 
@@ -252,32 +282,46 @@ def compute(
     vectorize: bool | None,
     data_dir: Path | None,
     quiet: bool,
+    retry_failed: bool = False,
+    executor: str | None = None,
+    shard: str | None = None,
 ) -> None:
-    """Compute what is missing, showing how far it is; an interruption ends the process."""
+    """Compute what is missing, showing how far it is; a signal ends the process."""
     from criticality.progress import Display
+    from criticality.study import executors, shards
     from criticality.study import run as runner
+    from criticality.study.workers import HERE
 
-    # a cluster's scheduler ends a job so; workers are then stopped as they are by an interrupt
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Display(quiet) as display:
+    part = shards.parse(shard) if shard is not None else None
+    with contextlib.ExitStack() as stack:
+        others = stack.enter_context(executors.opened(executor)) if executor is not None else None
+        display = stack.enter_context(Display(quiet))
         try:
             runner.run(
                 plan,
                 store,
+                executor=others,
                 workers=workers,
+                shard=part,
                 width=width,
                 vectorize=vectorize,
                 data_dir=data_dir,
                 watch=display.update,
                 observables=(),
+                retry_failed=retry_failed,
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit) as ended:
             display.close()
-            say(f"interrupted; what is done is in {store}, and the same command goes on from it")
+            by_hand = isinstance(ended, KeyboardInterrupt)
+            if by_hand:
+                say(str(ended) or f"interrupted; the same command goes on from what is in {store}")
             sys.stdout.flush()
-            # A thread that is training cannot be stopped, and it holds nothing that is not in the
-            # store or cheap to do again: do not wait for it.
-            os._exit(130)
+            code = 128 + signal.SIGINT if by_hand else int(str(ended))
+            if any(thread.name == HERE for thread in threading.enumerate()):
+                # It cannot be stopped, and holds nothing that is not in the store or cheap to do
+                # again: do not wait for it.
+                os._exit(code)
+            sys.exit(code)
 
 
 def _say_notes(plan: Study) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 
 from criticality import files
 from criticality.base import Task
+from criticality.engine import stop
 
 log = logging.getLogger("criticality")
 State = Any  # a pytree of arrays
@@ -70,17 +71,24 @@ class Checkpoints:
         Made when it is needed, within one that is there; None keeps nothing.
     tasks
         They are meant where a number is.
+    asked
+        What is asked of those who compute them; by default what is asked of this process.
 
     Attributes
     ----------
     earlier
         For each number that was loaded: advances and seconds up to its checkpoint.
+    stop
+        Whether what is computed is to be saved at once, and to end.
     """
 
-    def __init__(self, folder: str | None, tasks: Sequence[Task]) -> None:
+    def __init__(
+        self, folder: str | None, tasks: Sequence[Task], asked: stop.Stop | None = None
+    ) -> None:
         self.folder = Path(folder) if folder else None
         self.tasks = tasks
         self.earlier: dict[int, tuple[int, float]] = {}
+        self.stop = asked or stop.current()
         self.wait()
 
     def wait(self) -> None:
@@ -89,7 +97,7 @@ class Checkpoints:
 
     def due(self) -> bool:
         """Whether it is time to save."""
-        return self.folder is not None and time.monotonic() >= self._next
+        return self.folder is not None and (self.stop.saving or time.monotonic() >= self._next)
 
     def save(self, states: Iterable[tuple[int, Leaves, int, float]]) -> None:
         """Write number, leaves, advances and seconds (of this process) of some realizations."""

@@ -57,6 +57,7 @@ def _one(form: System, one: Realization, data: Any, number: int, kept: Checkpoin
         name = f"{function.__name__.strip('_')} of one realization"
         return programs.compiled(form, name, of_form, arguments, donate)
 
+    kept.stop.check()
     traced, words = jax.device_put(one)
     kept.wait()
     begun, advances = time.monotonic(), 0
@@ -74,6 +75,7 @@ def _one(form: System, one: Realization, data: Any, number: int, kept: Checkpoin
         now = time.monotonic()
         if kept.due():
             kept.save([(number, checkpoint.leaves(state), advances, now - begun)])
+        kept.stop.check()
         if now - start < SLICE_S / 2:
             count = min(2 * count, LONGEST)
         elif now - start > 2 * SLICE_S:
@@ -124,6 +126,11 @@ def stream(
     ------
     number, result
         Place in `tasks`, and observables, each in its declared inner dimensions.
+
+    Raises
+    ------
+    StoppedError
+        If this process is asked to stop; states are saved by then.
     """
     found = _stream(tasks, data, width, kept or Checkpoints(None, tasks))
     return in_precision(tasks[0].system, found)
@@ -137,6 +144,8 @@ def _stream(
         yield from lanes.stream(form, realizations, arrays, width, kept)
         return
     for number, one in enumerate(realizations):
+        if kept.stop.finishing:
+            return
         out = _one(form, one, arrays, number, kept)
         yield number, {name: np.asarray(value) for name, value in out.items()}
 

@@ -142,7 +142,7 @@ class _Refilled:
         self.queue = list(range(len(realizations)))
         self.waiting: list[int] = []
         self.room = ensemble.begin([realizations[0]])
-        self.rounds = self.used = 0
+        self.rounds = self.used = self.saved = 0
         self.looked = time.monotonic()
         self.born: dict[int, tuple[int, float]] = {}  # realization -> round and time
         first = self._take(ensemble.width)
@@ -192,6 +192,8 @@ class _Refilled:
 
     def refill(self) -> bool:
         """Give free lanes the next realizations; whether there were any."""
+        if self.kept.stop.finishing:
+            self.queue.clear()
         free = [lane for lane in range(self.ensemble.width) if lane not in self.busy]
         taken = self._take(len(free))
         if taken:
@@ -209,8 +211,12 @@ class _Refilled:
         self.lanes = self.ensemble.advance(self.lanes)
         self.used += len(self.busy)
         self.rounds += 1
-        if not self.kept.due():
-            return
+        if self.kept.due():
+            self.save()
+
+    def save(self) -> None:
+        """Save the state of every lane."""
+        self.saved = self.rounds
         every, now = checkpoint.leaves(self.lanes[1]), time.monotonic()
         self.kept.save(
             (
@@ -237,7 +243,12 @@ def stream(
         # some systems have nothing to advance: what is new may have finished already
         if not work.refill() and work.busy:
             work.advance()
+        if kept.stop.saving:
+            if kept.due() and work.saved < work.rounds:
+                work.save()
+            break
     yield from work.measure()
+    kept.stop.check()
     if work.rounds:
         busy = 100 * work.used / (work.rounds * width)
         log.info("%d lanes, busy %.0f %% of the time", width, busy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from criticality.base import Task, card, inner, plain, work
 from criticality.engine.templates import template
 from criticality.study.plan import Study
+from criticality.study.shards import TASK_S
 from criticality.study.store import INLINE, Store
 
 FILE_OVERHEAD = 16_000  # bytes of netCDF structure and provenance at most, measured
@@ -21,7 +22,6 @@ CODED = 4 / 3  # of numbers as text
 EXPANSION = 1.01  # of an array that does not compress, and of its chunks
 EFFICIENCY = 0.7  # share of the matrix-product rate in the demo, by the guess of its epochs
 COMPILING_S = 5.0  # of each template, in each process
-TASK_S = 0.03  # of a task beyond its arithmetic: calls, file, lists of one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +87,38 @@ def compiling_seconds(tasks: Sequence[Task]) -> float:
     return COMPILING_S * len(forms)
 
 
-def estimate(study: Study, store: Store | None = None) -> Cost:
-    """Estimate time and disk of what is missing; nothing is written.
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """Seconds of a core that tasks take, without compiling.
+
+    Attributes
+    ----------
+    flop, task
+        Of an operation; of a task beyond its operations, NaN where nothing is known.
+    basis
+        What the rate comes from.
+    """
+
+    flop: float
+    task: float
+    basis: str
+
+    def seconds(self, tasks: Sequence[Task]) -> float:
+        """Of all these tasks."""
+        return self.flop * sum(work(t.system) for t in tasks) + self.task * len(tasks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a study asks for, by task key, what of it a store lacks, and how fast it goes."""
+
+    tasks: Mapping[str, Task]
+    missing: Sequence[str]
+    rate: Rate
+
+
+def survey(study: Study, store: Store | None = None) -> Survey:
+    """Look what is missing, and how long what is there has taken; nothing is written.
 
     The rate comes from the wall times in the store where there are any, else from a short timing
     of matrix products on this machine.
@@ -99,39 +129,53 @@ def estimate(study: Study, store: Store | None = None) -> Cost:
         If the store belongs to another study.
     """
     tasks = {task.key: task for task in study.tasks()}
-    done: list[str] = []
-    left = list(tasks)
-    measured, seconds = 0.0, 0.0
-    if store is not None:
-        store.admit(study.plan())
-        done, missing, damaged = store.survey(tasks)
-        left = [*missing, *damaged]
-        if done:
-            measured = sum(work(tasks[key].system) for key in done)
-            about = {e.attributes["key"]: e.attributes for e in store.entries()[0]}
-            seconds = sum(_net_seconds(about[key]) for key in done if key in about)
-    todo = [tasks[key] for key in left]
-    needed = sum(work(task.system) for task in todo)
-    compiling = compiling_seconds(todo)
-    if measured > 0 and seconds > 0:
-        net, basis = needed * seconds / measured, f"{len(done)} results in the store"
-    elif seconds > 0:  # no estimate of work: all tasks alike
-        net, basis = seconds * len(left) / len(done), f"{len(done)} results in the store"
-    elif needed > 0:
+    if store is None:
+        return Survey(tasks=tasks, missing=list(tasks), rate=_rate(list(tasks.values()), [], 0.0))
+    store.admit(study.plan())
+    done, missing, damaged = store.survey(tasks)
+    seconds = 0.0
+    if done:
+        about = {e.attributes["key"]: e.attributes for e in store.entries()[0]}
+        seconds = sum(_net_seconds(about[key]) for key in done if key in about)
+    rate = _rate(list(tasks.values()), [tasks[key] for key in done], seconds)
+    return Survey(tasks=tasks, missing=[*missing, *damaged], rate=rate)
+
+
+def _rate(tasks: Sequence[Task], done: Sequence[Task], seconds: float) -> Rate:
+    """Rate, where the tasks `done` took so many seconds."""
+    measured = sum(work(task.system) for task in done)
+    results = f"{len(done)} results in the store"
+    if seconds > 0 and measured > 0:
+        return Rate(flop=seconds / measured, task=0.0, basis=results)
+    if seconds > 0:  # no estimate of work: all tasks alike
+        return Rate(flop=0.0, task=seconds / len(done), basis=results)
+    if any(work(task.system) > 0 for task in tasks):
         rate = EFFICIENCY * product_rate()
-        net = needed / rate + TASK_S * len(left)
         basis = f"{rate / 1e9:.0f} GFLOP/s a core, from a timing of matrix products"
-    else:
-        net = math.nan if left else 0.0
-        basis = "nothing: the system has no work(), and the store no result"
+        return Rate(flop=1 / rate, task=TASK_S, basis=basis)
+    basis = "nothing: the system has no work(), and the store no result"
+    return Rate(flop=0.0, task=math.nan, basis=basis)
+
+
+def estimate(study: Study, store: Store | None = None) -> Cost:
+    """Estimate time and disk of what is missing; nothing is written.
+
+    Raises
+    ------
+    InputError
+        If the store belongs to another study.
+    """
+    found = survey(study, store)
+    todo = [found.tasks[key] for key in found.missing]
+    compiling = compiling_seconds(todo)
     return Cost(
-        tasks=len(tasks),
-        missing=len(left),
-        work=needed,
-        seconds=net + compiling,
+        tasks=len(found.tasks),
+        missing=len(todo),
+        work=sum(work(task.system) for task in todo),
+        seconds=found.rate.seconds(todo) + compiling if todo else 0.0,
         compiling=compiling,
         disk_bytes=sum(result_bytes(task) for task in todo),
-        basis=basis,
+        basis=found.rate.basis,
     )
 
 

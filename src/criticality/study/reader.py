@@ -241,7 +241,11 @@ class Reader:
 
     def _process(self) -> bool:
         try:
-            os.kill(int(self.about["process"]), 0)
+            process = int(self.about["process"])
+            os.kill(process, 0)
+            with contextlib.suppress(OSError):  # one that has ended stays until it is waited for
+                state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+                return state != "Z"
         except (ProcessLookupError, ValueError, KeyError, TypeError, OverflowError):
             return False
         except OSError:  # of another user

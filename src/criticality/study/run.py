@@ -8,135 +8,24 @@ import logging
 import math
 import os
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from criticality import catalog, data
-from criticality.base import (
-    DataError,
-    InputError,
-    RunError,
-    Task,
-    axes,
-    card,
-    plain,
-    required,
-    work,
-)
-from criticality.engine.templates import template
-from criticality.study import job, manifest
-from criticality.study.job import Outcome
-from criticality.study.journal import Journal
+from criticality.base import InputError, RunError, Task, axes, card, plain, required
+from criticality.study import job, manifest, shards
+from criticality.study.computation import Computation, Fault, Progress
+from criticality.study.flight import Flight, Machine
 from criticality.study.plan import Study
 from criticality.study.store import Store
 from criticality.study.workers import default_workers, pool
 
 log = logging.getLogger("criticality")
-QUEUE = 8  # realizations that a worker with an accelerator is given, for each lane
 WIDEST = 65_536  # lanes, or processes, that anyone can mean
-LANES = 64  # in that count, where the worker is to choose their number
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: tasks, and estimated work in FLOP (or tasks), which is what time goes with.
-
-    `workers` compute at once.
-    """
-
-    done: int
-    total: int
-    failed: int
-    work_done: float
-    work_total: float
-    workers: int = 1
-
-
-Finished = Generator[tuple[list[Task], list[tuple[Task, Outcome]] | BaseException]]
-
-
-def effort(task: Task) -> float:
-    """Work of a task, or 1 where its system knows none."""
-    return work(task.system) or 1.0
-
-
-def batches(tasks: Sequence[Task], size: int) -> list[list[Task]]:
-    """Group tasks that share a template, those of most work first.
-
-    Tasks of like work share a batch, and the long ones start early, so that neither lanes nor
-    cores idle for long at the end.
-    """
-    groups: dict[Any, list[Task]] = defaultdict(list)
-    for task in sorted(tasks, key=lambda task: -effort(task)):
-        alike = task.checksum if plain(task.system) else template(task.system)
-        groups[alike].append(task)
-    return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """How tasks are computed, whoever computes them.
-
-    Attributes
-    ----------
-    folder
-        Where to look for data sets first.
-    checkpoints
-        Where states of long realizations are kept.
-    width
-        Realizations advanced together in lanes, None if measured; or tasks in a batch.
-    lanes
-        Whether realizations are advanced together.
-    """
-
-    folder: str | None
-    checkpoints: str
-    width: int | None
-    lanes: bool
-
-    @property
-    def together(self) -> int | None:
-        """Width of the lanes; 1 where there are none."""
-        return self.width if self.lanes else 1
-
-    def queue(self, tasks: Sequence[Task]) -> list[list[Task]]:
-        """Give what goes to a worker as one call each."""
-        size = QUEUE * (self.width or LANES) if self.lanes else self.width or 1
-        return batches(tasks, size)
-
-    def here(self, tasks: Sequence[Task]) -> Finished:
-        """Compute in this thread, on an accelerator; a batch is all that shares a template."""
-        for batch in batches(tasks, len(tasks)):
-            left = {task.key: task for task in batch}
-            try:
-                for task, outcome in job.stream(
-                    batch, self.folder, self.together, self.checkpoints
-                ):
-                    del left[task.key]
-                    yield [task], [(task, outcome)]
-            except Exception as error:
-                # without its traceback, which would keep what is on the device
-                yield list(left.values()), error.with_traceback(None)
-
-    def elsewhere(self, executor: cf.Executor, queue: Iterable[list[Task]]) -> Finished:
-        """Compute on an executor, in whatever order it finishes."""
-        futures: dict[cf.Future[list[tuple[Task, Outcome]]], list[Task]] = {}
-        for batch in queue:
-            arguments = (batch, self.folder, self.together, self.checkpoints)
-            try:
-                futures[executor.submit(job.compute, *arguments)] = batch
-            except cf.BrokenExecutor as error:  # a worker was killed; the others went with it
-                yield batch, error
-        pending = set(futures)
-        while pending:
-            complete, pending = cf.wait(pending, return_when=cf.FIRST_COMPLETED)
-            for future in complete:
-                yield futures.pop(future), future.exception() or future.result()
+SHOWN = 10  # failures in a message
 
 
 def run(
@@ -150,11 +39,18 @@ def run(
     data_dir: str | os.PathLike[str] | None = None,
     watch: Callable[[Progress], None] | None = None,
     observables: Collection[str] | None = None,
+    retry_failed: bool = False,
+    shard: tuple[int, int] | None = None,
 ) -> xr.Dataset:
     """Compute what is missing of a study, and give all of it as a labelled data set.
 
     Realizations that take long are saved every half minute, and go on from there after an
-    interruption (a plain system is computed task by task).
+    interruption (a plain system is computed task by task).  Runs on one store, at one moment, share
+    what there is to do, and each gives all of it at its end.
+
+    Ctrl-C once lets finish what is under way, twice stops at once.  SIGTERM and SIGUSR1, which
+    schedulers send before they kill, save what is under way and end.  Who has handlers of his own
+    for these signals, or calls this outside of the main thread, keeps them.
 
     Results depend on control values, study seed and realization number alone: not on order,
     workers, interruptions, or the rest of the grid.  On one kind of CPU they are the same bit for
@@ -185,6 +81,12 @@ def run(
         Called with a `Progress` at the start and after every task.
     observables
         Names of those to give; default is all.
+    retry_failed
+        Compute also what has failed before by its own fault: it raised, had another shape, or
+        numbers that are not finite where its card does not allow it.  What a machine was to blame
+        for, as memory, data or a worker that was killed, is always tried again.
+    shard
+        (I, N) computes the I-th of N parts only, from 1 (`study.shards`); default is all.
 
     Returns
     -------
@@ -198,7 +100,13 @@ def run(
     DataError
         If the data cannot be had; nothing is written then.
     RunError
-        If tasks failed; all others are in the store.
+        If tasks failed, now or before; all others are in the store, and reasons too.  A result that
+        is not finite is kept as well.  At once if the executor is lost, or if the store cannot be
+        written any more: what was written stays, and the same call goes on from it.
+    KeyboardInterrupt
+        After Ctrl-C.
+    SystemExit
+        After SIGTERM or SIGUSR1, with 128 and the number of the signal.
     """
     store = store if isinstance(store, Store) else Store(store)
     for name, value in (("workers", workers), ("width", width)):
@@ -209,11 +117,11 @@ def run(
     _check_executor(executor)
     catalog.check(type(study.system), type(study.system).__name__)
     store.admit(study.plan())
-    tasks = {task.key: task for task in study.tasks()}
+    tasks = {task.key: task for task in shards.shard(study.tasks(), shard)}
     folder = str(Path(data_dir).absolute()) if data_dir else None
     for source in {required(task.system) for task in tasks.values()} - {""}:
         data.load(source, folder)  # verified before anything is written
-    todo = _begun(study, store, tasks)
+    todo, again, faults = _begun(study, store, tasks, retry_failed)
     isolated = plain(study.system)
     lanes = not isolated and (job.accelerated() if vectorize is None else vectorize)
     machine = Machine(
@@ -223,27 +131,35 @@ def run(
         lanes=lanes,
     )
     with contextlib.ExitStack() as stack:
-        count = 1
-        if lanes and executor is None:
-            results = machine.here(todo)
+        if executor is None and todo:
+            # two processes do not share the memory of one accelerator
+            single = not isolated and (lanes or job.accelerated())
+            count = 1 if lanes else workers or (1 if single else default_workers(todo))
+            calls = math.ceil(len(todo) / (width or 1))
+            executor = stack.enter_context(pool(min(count, calls), savable=not isolated))
+        computation = Computation(store, tasks, todo, again, faults, watch)
+        if executor is not None and todo:
+            computation.through(Flight(machine, executor), executor)
         else:
-            queue = machine.queue(todo)
-            if executor is None:
-                # two processes do not share the memory of one accelerator
-                single = not isolated and job.accelerated()
-                most = 1 if single else default_workers([task for part in queue for task in part])
-                count = min(workers or most, len(queue) or 1)
-                executor = stack.enter_context(pool(count))
-            results = machine.elsewhere(executor, queue)
-        stack.enter_context(contextlib.closing(results))
-        journal = stack.enter_context(store.recording())
-        failures = _gathered(store, journal, tasks, todo, results, watch, count)
-    if failures:
-        raise RunError(
-            f"{len(failures)} of {len(tasks)} tasks failed; the others are in {store.path}, and "
-            f"the same command tries these again:\n  " + "\n  ".join(failures[:10])
-        )
+            computation.tell()
+    if computation.faults:
+        raise RunError(_said(computation.faults, len(tasks), store))
     return store.open(study.plan(), observables)
+
+
+def _said(faults: Sequence[Fault], total: int, store: Store) -> str:
+    """Say which tasks have no good result, why, and what to do."""
+    own = sum(fault.own for fault in faults)
+    machine = len(faults) - own
+    hints = [f"the same command tries {machine} of these again"] * (machine > 0)
+    hints += [f"{own} would fail again: --retry-failed (retry_failed=True) computes them anew"] * (
+        own > 0
+    )
+    lines = [*map(str, faults[:SHOWN]), *["..."] * (len(faults) > SHOWN)]
+    return (
+        f"{len(faults)} of {total} tasks failed; the others are in {store.path}. "
+        f"{' '.join(hints)}\n  " + "\n  ".join(lines)
+    )
 
 
 def _check_executor(executor: cf.Executor | None) -> None:
@@ -259,8 +175,13 @@ def _check_executor(executor: cf.Executor | None) -> None:
         )
 
 
-def _begun(study: Study, store: Store, tasks: dict[str, Task]) -> list[Task]:
-    """Tasks that are to be computed; the store's plan and card are written."""
+def _begun(
+    study: Study, store: Store, tasks: dict[str, Task], retry_failed: bool
+) -> tuple[list[Task], list[str], list[Fault]]:
+    """Tasks to compute, keys of those that have a result, and those that are known to fail.
+
+    The store's plan and card are written.
+    """
     plan = study.plan()
     done, missing, damaged = store.survey(tasks)
     store.sweep()
@@ -286,42 +207,15 @@ def _begun(study: Study, store: Store, tasks: dict[str, Task]) -> list[Task]:
             older,
             told.version,
         )
-    return [tasks[key] for key in (*missing, *damaged)]
-
-
-def _gathered(
-    store: Store,
-    journal: Journal,
-    tasks: dict[str, Task],
-    todo: Sequence[Task],
-    results: Finished,
-    watch: Callable[[Progress], None] | None,
-    workers: int,
-) -> list[str]:
-    """Write results as they come; what failed, in words."""
-    failures: list[str] = []
-    whole = sum(effort(task) for task in tasks.values())
-    ready = whole - math.fsum(effort(task) for task in todo)
-    finished = len(tasks) - len(todo)
-
-    def tell() -> None:
-        if watch:
-            watch(Progress(finished, len(tasks), len(failures), ready, whole, workers))
-
-    tell()
-    for batch, result in results:
-        if isinstance(result, BaseException):
-            failures.extend(_failure(task, result) for task in batch)
-        else:
-            for task, outcome in result:
-                store.write(task, outcome.arrays, outcome.provenance, journal)
-            finished += len(batch)
-        ready += sum(effort(task) for task in batch)
-        tell()
-    return failures
-
-
-def _failure(task: Task, error: BaseException) -> str:
-    text = str(error) if isinstance(error, DataError | RunError) else repr(error)
-    first = (text.strip().splitlines() or [type(error).__name__])[0]
-    return f"realization {task.realization} of {task.system}: {first}"
+    left = [*missing, *damaged]
+    wrong = store.wrong(done)
+    if retry_failed:
+        return [tasks[key] for key in (*left, *wrong)], list(wrong), []
+    faults = [Fault.not_finite(tasks[key], names) for key, names in wrong.items()]
+    before = store.failures()
+    for key in left:
+        failure = before.get(key)
+        if failure and failure.own and failure.source_sha256 == source:
+            faults.append(Fault(tasks[key], failure.reason, own=True))
+    known = {fault.task.key for fault in faults}
+    return [tasks[key] for key in left if key not in known], [], faults

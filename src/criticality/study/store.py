@@ -289,13 +289,18 @@ class Store:
         arrays: Arrays,
         provenance: Mapping[str, Any],
         run: Journal | None = None,
-    ) -> None:
+    ) -> list[str]:
         """Write the result of one task, whole or not at all.
 
         Parameters
         ----------
         run
             Of `recording`; without one, the result has a journal to itself.
+
+        Returns
+        -------
+        list of str
+            Observables that are not finite, and should be.
 
         Raises
         ------
@@ -304,8 +309,7 @@ class Store:
         """
         if run is None:
             with self.recording() as run:
-                self.write(task, arrays, provenance, run)
-            return
+                return self.write(task, arrays, provenance, run)
         system = task.system
         told, observables = card(system), card(system).observables
         about = {
@@ -326,9 +330,11 @@ class Store:
             inner={name: np.asarray(values) for name, values in inner(system).items()},
             numbers={o.name: (arrays[o.name].dtype, arrays[o.name].shape) for o in observables},
         )
-        own["not_finite"] = " ".join(_not_finite(observables, arrays))
+        wrong = _not_finite(observables, arrays)
+        own["not_finite"] = " ".join(wrong)
         self.put(head, Result(task.key, task.realization, {}, own, head, self.path), arrays, run)
         self.forget(task.key)
+        return wrong
 
     def put(self, head: Head, result: Result, arrays: Arrays, run: Journal) -> None:
         """Write a result that has been put into its form."""
@@ -415,6 +421,11 @@ class Store:
         """Count the tasks that have a checkpoint and no result (yet)."""
         saved = {path.stem for path in self.checkpoints.glob(f"*{files.CHECKPOINT}")}
         return len(saved - {key[:32] for key in self._results}) if saved else 0
+
+    def wrong(self, keys: Iterable[str]) -> dict[str, list[str]]:
+        """Observables that are not finite, and should be, of the results that have some."""
+        every = ((key, self._results[key].own.get("not_finite", "")) for key in keys)
+        return {key: names.split() for key, names in every if names}
 
     def other_sources(self, keys: Collection[str], sha256: str) -> int:
         """Count the results among `keys` that a source of another digest gave."""

@@ -8,18 +8,26 @@ worse on more.  Processes have nothing to wait for.
 from __future__ import annotations
 
 import concurrent.futures as cf
+import contextlib
 import os
+import queue
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
 
 from criticality.base import Task, plain, work
+from criticality.engine import signals
+from criticality.engine.stop import StoppedError
 
 WORTHWHILE = 5e11  # FLOP, some five seconds of a core: about what starting a process costs
 FEW = 100  # tasks, that take about as long however small they are
 WATCH_S = 1.0
+HERE = "criticality computes"  # a thread
 # read by XLA, and by the usual libraries of linear algebra: threads of their pools
 ONE_THREAD = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -41,37 +49,187 @@ def default_workers(tasks: Sequence[Task]) -> int:
     return max(1, min(cores, int(worth)))
 
 
+class DiedError(RuntimeError):
+    """A worker died while it computed; the others have not noticed."""
+
+
+class _Call(NamedTuple):
+    future: cf.Future[Any]
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+class Processes(cf.Executor):
+    """Worker processes, of which each dies alone.
+
+    Each is an executor of its own, with one call at a time.  They do not import the caller's
+    script again, as those of the standard library would.
+    """
+
+    def __init__(self, count: int, savable: bool) -> None:
+        self._max_workers = count
+        self._savable = savable
+        self._lock = threading.RLock()
+        self._waiting: deque[_Call] = deque()
+        self._idle: list[Any] = []
+        self._busy: set[Any] = set()
+        self._ending = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> cf.Future[Any]:
+        """Call a function in one of the processes."""
+        with self._lock:
+            if self._ending:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            call = _Call(cf.Future(), partial(fn, **kwargs) if kwargs else fn, args)
+            self._waiting.append(call)
+            self._hand_out()
+        return call.future
+
+    def _hand_out(self) -> None:
+        while self._waiting and not self._ending:
+            if not self._idle and len(self._busy) == self._max_workers:
+                return
+            call = self._waiting.popleft()
+            if call.future.running() or call.future.set_running_or_notify_cancel():
+                self._begin(call)
+
+    def _begin(self, call: _Call) -> None:
+        with signals.held():  # processes and threads that are begun here have handlers later
+            worker = self._idle.pop() if self._idle else self._new()
+            try:
+                inner = worker.submit(call.function, *call.arguments)
+            except cf.BrokenExecutor:  # it died while it had nothing to do
+                worker = self._new()
+                inner = worker.submit(call.function, *call.arguments)
+        self._busy.add(worker)
+        process = next(iter(worker._processes.values()), None)
+        inner.add_done_callback(partial(self._back, worker, process, call))
+
+    def _new(self) -> Any:
+        from loky.process_executor import ProcessPoolExecutor
+
+        return ProcessPoolExecutor(
+            1,
+            initializer=_begin,
+            initargs=(os.getpid(), self._savable),
+            env=dict.fromkeys(ONE_THREAD, "1"),
+        )
+
+    def _back(self, worker: Any, process: Any, call: _Call, inner: cf.Future[Any]) -> None:
+        error = inner.exception()
+        gone = isinstance(error, cf.BrokenExecutor | StoppedError)
+        with self._lock:
+            self._busy.discard(worker)
+            if gone:
+                worker.shutdown(wait=False, kill_workers=True)
+            else:
+                self._idle.append(worker)
+            again = isinstance(error, StoppedError) and not self._ending
+            if again:  # it alone was told to stop, before this call
+                self._waiting.appendleft(call)
+            ending = self._ending
+            self._hand_out()
+        if again:
+            return
+        if error is None:
+            call.future.set_result(inner.result())
+        elif gone or ending:
+            call.future.set_exception(StoppedError() if ending else DiedError(_end(process)))
+        else:
+            call.future.set_exception(error)
+
+    def pass_on(self, number: int) -> None:
+        """Send a signal to all processes; no other call is begun."""
+        with self._lock:
+            self._end()
+            for worker in self._busy:
+                for pid in list(worker._processes):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+
+    def _end(self) -> None:
+        self._ending = True
+        for call in self._waiting:
+            call.future.cancel()
+        self._waiting.clear()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End all processes; what they are computing is not waited for."""
+        with self._lock:
+            self._end()
+            workers = [*self._idle, *self._busy]
+            self._idle.clear()
+        managers = [worker._executor_manager_thread for worker in workers]
+        for worker in workers:
+            worker.shutdown(wait=False, kill_workers=True)
+        for thread in managers if wait else ():
+            thread.join()
+
+
+class Here(cf.Executor):
+    """A thread of this process, which does not outlive it."""
+
+    _max_workers = 1
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        threading.Thread(target=self._compute, name=HERE, daemon=True).start()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> cf.Future[Any]:
+        """Call a function in the thread."""
+        call = _Call(cf.Future(), partial(fn, **kwargs) if kwargs else fn, args)
+        self._calls.put(call)
+        return call.future
+
+    def _compute(self) -> None:
+        while call := self._calls.get():
+            if not call.future.set_running_or_notify_cancel():
+                continue
+            try:
+                call.future.set_result(call.function(*call.arguments))
+            except BaseException as error:
+                # without its traceback, which would keep what is on the device
+                call.future.set_exception(error.with_traceback(None))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the thread; what it is computing is not waited for."""
+        self._calls.put(None)
+
+
 @contextmanager
-def pool(workers: int) -> Iterator[cf.Executor]:
+def pool(workers: int, *, savable: bool = False) -> Iterator[Processes | Here]:
     """Executor of so many worker processes, or of one thread of this one; stopped at the end.
 
-    The processes do not import the caller's script again, as those of the standard library would.
     What they are still computing at the end is not waited for.
+
+    Parameters
+    ----------
+    workers
+        How many compute at once.
+    savable
+        Whether what they compute can be saved when they are told to stop; else they just end.
     """
-    if workers == 1:
-        thread = cf.ThreadPoolExecutor(1)
-        try:
-            yield thread
-        finally:
-            thread.shutdown(wait=False, cancel_futures=True)
-        return
-    from loky.process_executor import ProcessPoolExecutor
-
-    processes = ProcessPoolExecutor(
-        workers,
-        initializer=_begin,
-        initargs=(os.getpid(),),
-        env=dict.fromkeys(ONE_THREAD, "1"),
-    )
+    executor = Here() if workers == 1 else Processes(workers, savable)
     try:
-        yield processes
+        yield executor
     finally:
-        processes.shutdown(wait=True, kill_workers=True)
+        executor.shutdown()
 
 
-def _begin(parent: int) -> None:
-    """Leave interrupts to the parent, and leave with it, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _end(process: Any) -> str:
+    """Say how a worker process ended."""
+    code = getattr(process, "exitcode", None)
+    if code is None or code >= 0:
+        return f"the worker process ended (exit code {code})"
+    with contextlib.suppress(ValueError):
+        code = signal.Signals(-code).name
+    memory = "; out of memory?" if code == "SIGKILL" else ""
+    return f"the worker process was killed ({code}{memory})"
+
+
+def _begin(parent: int, savable: bool) -> None:
+    """Obey signals, and leave with the parent, however it ends."""
+    signals.obey(savable)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
 
