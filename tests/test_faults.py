@@ -32,7 +32,7 @@ def stand_in(name):
 
 
 def short(name, **more):
-    return Case(name=name, system="Nothing", study=text("nothing", 100, seconds=0.002), **more)
+    return Case(name=name, system="Nothing", study=text("nothing", 75, seconds=0.002), **more)
 
 
 # --- kills ---
@@ -46,7 +46,7 @@ def short(name, **more):
         Case(
             name="long",
             system="Walk",
-            study=text("long-walk", 1, units=10_000),
+            study=text("long-walk", 1, values=3, units=5_000),
             words=(("--workers", "1"),),
             signals=(KILL, TERM, USR1),
             saved=0.05,
@@ -56,7 +56,7 @@ def short(name, **more):
 )
 def test_a_run_that_is_killed_some_times_ends_as_if_it_was_not(case, tmp_path):
     tally = Tally()
-    Disturbed(case, tmp_path, seed=0).run(3, 3, tally)
+    Disturbed(case, tmp_path, seed=0).run(4, 4, tally)
     print(tally)
 
 
@@ -231,7 +231,7 @@ def test_a_store_that_is_deleted_under_a_run_is_an_error(tmp_path):
     assert "Traceback" not in process.said(), process.said()
     again = faults.start(case, tmp_path, store, 0)
     assert again.end() == 0, again.said()
-    assert len(Store(store).entries()[0]) == 400
+    assert len(Store(store).entries()[0]) == 300
 
 
 def test_a_store_that_becomes_read_only_is_an_error_and_the_run_goes_on_later(tmp_path, capsys):
@@ -244,7 +244,7 @@ def test_a_store_that_becomes_read_only_is_an_error_and_the_run_goes_on_later(tm
     try:
         code = process.end()
         if changed.returncode == 0 and code == 0:  # it was quicker
-            assert len(faults.lines_of(store)) == 400
+            assert len(faults.lines_of(store)) == 300
         elif changed.returncode == 0:
             assert code == 1, process.said()
             assert "Traceback" not in process.said(), process.said()
@@ -258,7 +258,7 @@ def test_a_store_that_becomes_read_only_is_an_error_and_the_run_goes_on_later(tm
             print(" not tested: this file system or user has no immutable files")
     last = faults.start(case, tmp_path, store, 0)
     assert last.end() == 0, last.said()
-    assert len(Store(store).entries()[0]) == 400
+    assert len(Store(store).entries()[0]) == 300
 
 
 # --- two at once ---
