@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import multiprocessing
+import os
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from criticality import InputError, RunError, Store, run
+from criticality import InputError, RunError, Store, Study, control, run, system
 from criticality.engine import lanes
+from criticality.study import flight
 
 
 class Serial(cf.Executor):
@@ -124,3 +129,133 @@ def test_no_workers_are_refused(tiny_study, tmp_path, option):
         with pytest.raises(InputError, match=option):
             run(tiny_study, tmp_path / "s", **{option: number})
     assert not (tmp_path / "s").exists()
+
+
+class Lazy(cf.Executor):
+    """Makes calls only when it is asked to, and counts how many wait at once."""
+
+    def __init__(self, workers=None):
+        self.waiting, self.most = [], 0
+        if workers:
+            self._max_workers = workers
+
+    def submit(self, fn, /, *args, **kwargs):
+        future: cf.Future = cf.Future()
+        self.waiting.append((future, fn, args, kwargs))
+        self.most = max(self.most, len(self.waiting))
+        return future
+
+    def work(self, calls=None):
+        """Make so many calls, or go on for ever."""
+        while calls is None or calls:
+            while not self.waiting:
+                time.sleep(0.001)
+            future, fn, args, kwargs = self.waiting.pop(0)
+            if future.set_running_or_notify_cancel():
+                future.set_result(fn(*args, **kwargs))
+            if calls:
+                calls -= 1
+
+
+@system(observables={"m": "standard normal"})
+class Drawn:
+    x: int = control(0)
+
+    def compute(self, rng, data):
+        return {"m": rng.normal()}
+
+
+@pytest.mark.parametrize(("workers", "most"), [(3, 6), (None, 2 * flight.MANY)])
+def test_as_many_calls_wait_as_keep_the_workers_busy(workers, most, tmp_path):
+    study = Study(system=Drawn(), grid={"x": range(3_000)})
+    lazy = Lazy(workers)
+    threading.Thread(target=lazy.work, daemon=True).start()
+    assert run(study, tmp_path / "s", executor=lazy, width=1)["m"].notnull().all()
+    assert 1 < lazy.most <= most
+
+
+@pytest.mark.parametrize("tasks", [500, 2_000])
+def test_many_small_tasks_go_as_few_calls(tasks, tmp_path):
+    calls = []
+
+    class Counted(Serial):
+        _max_workers = 2
+
+        def submit(self, fn, /, *args, **kwargs):
+            calls.append(len(args[0]))
+            return super().submit(fn, *args, **kwargs)
+
+    study = Study(system=Drawn(), grid={"x": range(tasks)})
+    ds = run(study, tmp_path / "s", executor=Counted())
+    assert ds["m"].notnull().all()
+    assert sum(calls) == tasks
+    assert calls[0] == 1  # of which nothing is known
+    assert len(calls) < 60
+
+
+def ended_while(executor: cf.Executor, end, tmp_path, study) -> float:
+    """Seconds till a run has failed whose executor was ended in its midst; it goes on elsewhere."""
+    started = time.monotonic()
+    seen = []
+
+    def watch(progress):
+        seen.append(progress)
+        if progress.done == 5:
+            end()
+
+    with pytest.raises(RunError, match="the executor is lost"):
+        run(study, tmp_path / "s", executor=executor, watch=watch)
+    took = time.monotonic() - started
+    done = len(Store(tmp_path / "s").entries()[0])
+    assert 5 <= done < 400
+    assert run(study, tmp_path / "s", workers=1)["m"].notnull().all()
+    return took
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+def test_an_executor_that_is_shut_down_meanwhile_is_an_error_and_no_hang(cancel, tmp_path):
+    study = Study(system=Drawn(), grid={"x": range(400)})
+    lazy = Lazy(2)
+    threading.Thread(target=lazy.work, args=(5,), daemon=True).start()
+
+    def end():
+        if cancel:
+            for future, *_ in lazy.waiting:
+                future.cancel()
+        else:
+
+            def refuse(*_):
+                raise RuntimeError("cannot schedule new futures after shutdown")
+
+            lazy.submit = refuse
+
+    assert ended_while(lazy, end, tmp_path, study) < 5
+
+
+def test_a_pool_of_the_standard_library_may_be_shut_down_with_all_that_waits(tmp_path):
+    study = Study(system=Slow(), grid={"x": range(400)})
+    pool = cf.ThreadPoolExecutor(2)
+    took = ended_while(
+        pool, lambda: pool.shutdown(wait=False, cancel_futures=True), tmp_path, study
+    )
+    assert took < 10
+
+
+@system(observables={"m": "standard normal"})
+class Slow:
+    x: int = control(0)
+
+    def compute(self, rng, data):
+        time.sleep(0.005)
+        return {"m": rng.normal()}
+
+
+def test_a_pool_of_the_standard_library_of_which_a_worker_is_killed_is_an_error(tmp_path):
+    study = Study(system=Slow(), grid={"x": range(400)})
+    context = multiprocessing.get_context("spawn")
+    with cf.ProcessPoolExecutor(2, mp_context=context) as pool:
+
+        def end():
+            os.kill(next(iter(pool._processes)), signal.SIGKILL)
+
+        assert ended_while(pool, end, tmp_path, study) < 60

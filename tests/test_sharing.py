@@ -123,7 +123,8 @@ def test_what_another_has_done_or_given_up_is_seen(tmp_path):
     assert second.others.keys() == {mine[3].key}
     other.close()
     assert second.settled() == ([], [])
-    assert {task.key for task in second.batch(lambda left: 6, 6)} == {mine[2].key, mine[3].key}
+    free = [*second.batch(lambda left: 6, 6), *second.batch(lambda left: 6, 6)]
+    assert {task.key for task in free} == {mine[2].key, mine[3].key}
 
 
 def started(store: str, points: int, seconds: float, workers: int) -> subprocess.Popen[str]:

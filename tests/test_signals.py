@@ -152,10 +152,10 @@ import os, signal, sys, threading, time
 from criticality import Study, catalog, run
 
 kind = catalog.find("sleeper.py:sleeper")
-study = Study(system=kind(seconds=0.2), grid={"x": range(50)})
+study = Study(system=kind(seconds=0.1), grid={"x": range(40)})
 heard = []
 
-def later(number, seconds=1.0):
+def later(number, seconds=0.6):
     def send():
         while not os.listdir("begun"):
             time.sleep(0.02)

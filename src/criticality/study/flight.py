@@ -88,7 +88,7 @@ def capacity(executor: cf.Executor) -> int | None:
     known: Any = executor
     if hasattr(known, "_client"):  # Dask's, of which the scheduler knows
         return sum(known._client.nthreads().values()) or None
-    count = getattr(known, "_max_workers", None)
+    count = getattr(known, "num_workers", None) or getattr(known, "_max_workers", None)  # MPI's
     return count if isinstance(count, int) and count > 0 else None
 
 

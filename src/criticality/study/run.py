@@ -151,15 +151,11 @@ def _said(faults: Sequence[Fault], total: int, store: Store) -> str:
     """Say which tasks have no good result, why, and what to do."""
     own = sum(fault.own for fault in faults)
     machine = len(faults) - own
-    hints = [f"the same command tries {machine} of these again"] * (machine > 0)
-    hints += [f"{own} would fail again: --retry-failed (retry_failed=True) computes them anew"] * (
-        own > 0
-    )
+    hints = [f"The same command tries {machine} of these again."] * (machine > 0)
+    hints += [f"{own} would fail again; --retry-failed (retry_failed=True) tries."] * (own > 0)
+    first = f"{len(faults)} of {total} tasks failed; the others are in {store.path}."
     lines = [*map(str, faults[:SHOWN]), *["..."] * (len(faults) > SHOWN)]
-    return (
-        f"{len(faults)} of {total} tasks failed; the others are in {store.path}. "
-        f"{' '.join(hints)}\n  " + "\n  ".join(lines)
-    )
+    return "\n  ".join([" ".join([first, *hints]), *lines])
 
 
 def _check_executor(executor: cf.Executor | None) -> None:
