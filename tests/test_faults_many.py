@@ -32,7 +32,7 @@ LONG = {"units": 15_000}
 # share of the kills of each: short tasks and long ones, small results and large ones, one process,
 # two workers, lanes, four shards, two runs that share a store
 CASES = [
-    Case(name="short", system="Nothing", study=text("nothing", 150), words=ONE),
+    Case(name="short", system="Nothing", study=text("nothing", 80, seconds=0.004), words=ONE),
     Case(name="torn", system="Nothing", study=text("nothing", 40), words=ONE, torn=0.02),
     Case(
         name="workers",
