@@ -214,7 +214,9 @@ class Flight:
         """Results of a call, and its tasks that have none and may be tried again."""
         call = self._calls.pop(future)
         error = None if future.cancelled() else future.exception()
-        if future.cancelled() or isinstance(error, cf.CancelledError | StoppedError):
+        if isinstance(error, StoppedError):  # it may have heard a signal before us
+            return [], list(call.left.values())
+        if future.cancelled() or isinstance(error, cf.CancelledError):
             if not self._ending:
                 raise _lost(error or cf.CancelledError("its calls were cancelled"))
             return [], list(call.left.values())
