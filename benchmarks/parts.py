@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -17,7 +18,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 
 from criticality.engine import programs
 from criticality.study.workers import available_cores
@@ -38,7 +38,10 @@ def processor() -> str:
 
 def about() -> dict[str, Any]:
     """Date, hardware and versions, for the table."""
-    versions = {name: importlib.metadata.version(name) for name in ("jax", "torch", "numpy")}
+    versions = {}
+    for name in ("jax", "torch", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": processor(),
@@ -51,6 +54,8 @@ def about() -> dict[str, Any]:
 
 def peak(size: int = 2048, repeats: int = 3) -> float:
     """FLOP/s of a large float32 matrix product on all cores: the best library's best."""
+    import torch  # not needed, and not there, for what is compared with nothing
+
     a, b = (np.random.default_rng(i).normal(size=(size, size)).astype(np.float32) for i in (0, 1))
     one, two = torch.from_numpy(a), torch.from_numpy(b)
     x, y = jnp.asarray(a), jnp.asarray(b)
@@ -121,8 +126,13 @@ def report(rows: list[Row], as_json: bool) -> None:
         return
     print(", ".join(f"{name} {value}" for name, value in about().items()))
     for one in rows:
-        value = "not measured"
-        if one["n"]:
-            low, high = one["quartiles"]
-            value = f"{one['median']:>9.4g} [{low:.4g}, {high:.4g}] {one['unit']}, n = {one['n']}"
-        print(f"{one['what']:<60} {value}")
+        print(line(one))
+
+
+def line(one: Row) -> str:
+    """Row as the table has it."""
+    value = "not measured"
+    if one["n"]:
+        low, high = one["quartiles"]
+        value = f"{one['median']:>9.4g} [{low:.4g}, {high:.4g}] {one['unit']}, n = {one['n']}"
+    return f"{one['what']:<60} {value}"

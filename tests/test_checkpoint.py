@@ -236,6 +236,13 @@ def of_other_leaves(path, task):
     saved(path.parent, task, lambda leaves: {f"{name}_": x for name, x in leaves.items()})
 
 
+def of_no_progress(path, task):
+    content = path.read_bytes()[: -files.SEAL]
+    at = content.index(b"\n") + 1
+    content = content[:at] + np.array([np.nan, -1.0]).tobytes() + content[at + 16 :]
+    path.write_bytes(content + files.seal([content]))
+
+
 def another_kind_of_file(path, task):
     path.write_bytes(b"[1]\nsealed" + files.seal([b"[1]\nsealed"]))
 
@@ -255,6 +262,7 @@ def a_folder(path, task):
         of_another_shape,
         of_another_type,
         of_other_leaves,
+        of_no_progress,
         another_kind_of_file,
         a_folder,
     ],

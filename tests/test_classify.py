@@ -355,6 +355,7 @@ def test_a_few_realizations_that_agree_claim_no_phase(n, scale):
         ({"of": "exponents", "above": 0}, "did you mean 'exponent'"),
         ({"above": "0.5"}, "expected finite numbers"),
         ({"below": float("nan")}, "expected finite numbers"),
+        ({"below": 10**400}, "expected finite numbers"),
         ({"above": 0, "of": "limit", "correction": 0}, "correction = 0: expected a positive"),
         ({"above": 0, "of": "limit", "correction": "1/2"}, "expected a positive number"),
         ({"above": 1, "below": 0}, "the lower one above"),

@@ -463,9 +463,8 @@ class TestSlurm:
         assert told["missing"] == 12 - done
         assert told["jobs"] == 2, [log.read_text() for log in Path("s/slurm/logs").iterdir()]
         until(lambda: not queued(), 180)
-        study = Study.from_toml("study.toml", catalog.find("slow.py:slow"), ["seconds=4.0"])
-        alone = run(study, "alone", executor=Serial())
-        xr.testing.assert_identical(Store("s").open(), alone)
+        # how long they take does not enter the numbers
+        xr.testing.assert_identical(Store("s").open().distance, undisturbed(folder).distance)
 
     def test_the_time_limit_costs_nothing(self, slurm, tmp_path, command, monkeypatch):
         monkeypatch.chdir(tmp_path)

@@ -113,8 +113,9 @@ def test_a_store_of_another_study_is_refused_untouched(tiny_study, tmp_path, cha
 
 
 def damage_end(path: Path) -> None:
-    """As a kill in the middle of a line."""
+    """As a kill in the middle of a line, a while ago."""
     path.write_bytes(path.read_bytes()[:-200])
+    os.utime(path, (0, 0))
 
 
 def damage_line(path: Path) -> None:
@@ -310,15 +311,18 @@ def test_a_result_that_cannot_be_written_stops_the_run_and_keeps_the_rest(
 
 
 def test_a_machine_without_git_still_runs(tiny_study, tmp_path, monkeypatch):
-    job._commit.cache_clear()
+    def forget():
+        for remembered in (job._commit, job._versions_of):
+            remembered.cache_clear()
 
     def absent(*_, **__):
         raise FileNotFoundError("git")
 
+    forget()
     monkeypatch.setattr(subprocess, "run", absent)
-    run(tiny_study, tmp_path / "s")
+    run(tiny_study, tmp_path / "s", workers=1)
     monkeypatch.undo()
-    job._commit.cache_clear()
+    forget()
     assert Store(tmp_path / "s").entries()[0][0].attributes["commit"] == "unknown"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -78,7 +78,8 @@ class Rule:
         if not ends:
             raise InputError(f"rule of {self.phase} on {self.quantity}: above or below what?")
         numbers = [
-            isinstance(n, int | float) and math.isfinite(n) for n in (*ends, self.correction)
+            isinstance(n, int | float) and abs(n) <= sys.float_info.max
+            for n in (*ends, self.correction)
         ]
         if not numbers[-1] or self.correction <= 0:
             raise InputError(

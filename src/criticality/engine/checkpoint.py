@@ -30,6 +30,7 @@ State = Any  # a pytree of arrays
 Leaves = dict[str, np.ndarray[Any, Any]]  # of a state, by their path in it, on the host
 
 CHECKPOINT_S = 30.0  # between two checkpoints
+MOST = 2.0**62  # advances, or seconds; NaN is not less
 SHARE = 0.02  # of the time that saving may take; the pause grows where the disk is slow
 FORMAT = 1
 
@@ -158,6 +159,8 @@ class Checkpoints:
             if other := [name for name in here if there[name] != here[name]]:
                 raise ValueError(f"it has another {' and another '.join(other)}")
             progress, at = np.ndarray(2, np.float64, content, len(text)), len(text) + 16
+            if not all(0 <= number < MOST for number in progress):
+                raise ValueError(f"it has made {progress[0]} advances in {progress[1]} s")
             found = {}
             for name, x in like.items():
                 found[name] = np.ndarray(x.shape, x.dtype, content, at)

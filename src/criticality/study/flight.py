@@ -88,7 +88,7 @@ def capacity(executor: cf.Executor) -> int | None:
     known: Any = executor
     if hasattr(known, "_client"):  # Dask's, of which the scheduler knows
         return sum(known._client.nthreads().values()) or None
-    count = getattr(known, "_max_workers", None)
+    count = getattr(known, "num_workers", None) or getattr(known, "_max_workers", None)  # MPI's
     return count if isinstance(count, int) and count > 0 else None
 
 
@@ -214,7 +214,9 @@ class Flight:
         """Results of a call, and its tasks that have none and may be tried again."""
         call = self._calls.pop(future)
         error = None if future.cancelled() else future.exception()
-        if future.cancelled() or isinstance(error, cf.CancelledError | StoppedError):
+        if isinstance(error, StoppedError):  # it may have heard a signal before us
+            return [], list(call.left.values())
+        if future.cancelled() or isinstance(error, cf.CancelledError):
             if not self._ending:
                 raise _lost(error or cf.CancelledError("its calls were cancelled"))
             return [], list(call.left.values())

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -218,6 +219,14 @@ def values(plan: Mapping[str, Any], name: str) -> list[Any]:
     """All values that a control takes in a plan."""
     found: list[Any] = plan["grid"].get(name, [plan["controls"].get(name)])
     return found
+
+
+def asked(plan: Mapping[str, Any]) -> int:
+    """Count the points ever asked for; of extensions that overlap, each once."""
+    whole = {"grid": plan["grid"], "realizations": plan["realizations"]}
+    if whole in plan["asked"]:
+        return math.prod(map(len, plan["grid"].values())) * int(plan["realizations"])
+    return len(asked_points(plan))
 
 
 def asked_points(plan: Mapping[str, Any]) -> set[tuple[Any, ...]]:

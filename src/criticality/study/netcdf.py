@@ -83,7 +83,7 @@ def read(path: Path) -> Result:
             head=Head(
                 attributes=about,
                 controls={},
-                axes=dict(axes),
+                axes={name: [symbol, unit, doc] for name, (symbol, unit, doc) in axes.items()},
                 observables={name: list(about) for name, about in observables.items()},
                 inner={},
                 numbers={},

@@ -64,7 +64,10 @@ def _head(told: Mapping[str, Any]) -> Head:
     return Head(
         attributes=checked(told["attributes"]),
         controls=_controls(told["controls"]),
-        axes={str(name): [*map(str, about)] for name, about in told["axes"].items()},
+        axes={
+            str(name): [str(symbol), str(unit), str(doc)]
+            for name, (symbol, unit, doc) in told["axes"].items()
+        },
         observables=observables,
         inner=inner,
         numbers={name: numbers[name] for name in numbers if name in observables},

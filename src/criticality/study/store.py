@@ -148,7 +148,7 @@ class Store:
 
     def total(self) -> int:
         """Count the tasks that this store was ever asked for; extensions may overlap."""
-        return len(manifest.asked_points(self.plan()))
+        return manifest.asked(self.plan())
 
     def begin(self, plan: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
         """Create the store, or extend its plan; `about` is its `manifest.card_data`.
