@@ -138,6 +138,7 @@ class Computation:
                     break
                 flight.begin(batch)
             if not flight and (asked.finishing or not (share.left or share.others)):
+                self._look(share, flight)
                 return
             if not flight and share.others and not waiting:
                 waiting = True
@@ -196,7 +197,11 @@ class Computation:
     def _look(self, share: Share, flight: Flight) -> None:
         """Count what others have done, and what they have failed at."""
         done, failed = share.settled()
-        self._done += len(done)
+        wrong = self._store.wrong(task.key for task in done)
+        self._done += len(done) - len(wrong)
+        self.faults += [
+            Fault.not_finite(task, wrong[task.key]) for task in done if task.key in wrong
+        ]
         self.faults += [Fault(task, failure.reason, failure.own) for task, failure in failed]
         for task in (*done, *(task for task, _ in failed)):
             self._ready += effort(task)

@@ -57,11 +57,19 @@ def read(folder: Path) -> Plan:
     if plan.get("format") not in FORMATS:
         raise InputError(f"{manifest}: not a study of a store format that is known here.")
     _check(manifest, plan)
-    for path, ask in _asked(folder):
-        try:
-            plan = _extended(folder, plan, ask)
-        except InputError as error:  # of two that came at once, what the first leaves no room for
-            log.warning("%s is left out: %s", path, error)
+    left, before = _asked(folder), -1
+    refused: dict[Path, InputError] = {}
+    while left and len(left) != before:  # clocks differ: one may extend what is told after it
+        before, refused, waiting = len(left), {}, []
+        for path, ask in left:
+            try:
+                plan = _extended(folder, plan, ask)
+            except InputError as error:
+                refused[path] = error
+                waiting.append((path, ask))
+        left = waiting
+    for path, why in refused.items():  # of two that came at once, the first left no room
+        log.warning("%s is left out: %s", path, why)
     return plan
 
 

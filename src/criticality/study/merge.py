@@ -36,7 +36,13 @@ def merge(source: Store, target: Store) -> int:
         target.begin(ask, about)
     source.refresh()
     target.refresh()
-    new = [(None, result) for _, result in source.of(plan) if not target.knows(result.key)]
+    wrong = target.wrong(result.key for _, result in source.of(plan) if target.knows(result.key))
+    new = [
+        (None, result)
+        for _, result in source.of(plan)
+        if not target.knows(result.key)
+        or (result.key in wrong and not result.own.get("not_finite"))
+    ]
     count = 0
     with target.recording() as run:
         for _, result, found in source.numbers(new, lambda result: tuple(result.head.observables)):
