@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from criticality import InputError, Observable, Store, Study, control, run, system
+from criticality import InputError, Observable, RunError, Store, Study, control, run, system
 from criticality.base import axes, card
 from criticality.study import journal, manifest, reader
 from criticality.study.journal import Journal, machine
@@ -374,6 +374,16 @@ class Foreign:
         return {"v": np.array([1.0, 2.0, 3.0], ">f4")}
 
 
+@system(observables={"m": "m"})
+class Raises:
+    x: float = control(0.0)
+
+    def compute(self, rng, data):
+        if self.x > 1:
+            raise ValueError("no such lattice")
+        return {"m": self.x}
+
+
 def test_numbers_of_either_byte_order_are_the_same(tmp_path):
     assert run(Study(system=Foreign()), tmp_path / "s", workers=1)["v"].values.tolist() == [
         [1.0, 2.0, 3.0]
@@ -481,3 +491,22 @@ def test_extensions_are_admitted_in_whatever_order_their_clocks_tell(tmp_path, m
     assert Store(tmp_path).plan()["realizations"] == 3
     assert Store(tmp_path).total() == 4
     assert not caplog.text
+
+
+def test_extensions_that_only_together_fit_are_merged(tmp_path):
+    one, other = filled(tmp_path / "one", grid={}), tmp_path / "other"
+    for grid in ({}, {"x": [0.0, 1.0]}, {"x": [1.0, 2.0]}):
+        filled(other, grid=grid)
+    assert merge(Store(other), Store(one.path)) == 4
+    assert Store(one.path).total() == 6
+
+
+def test_a_failed_task_is_named(tmp_path):
+    study = Study(system=Raises(), grid={"x": [0.5, 1.5]})
+    with pytest.raises(RunError):
+        run(study, tmp_path / "s", workers=1)
+    merge(Store(tmp_path / "s"), Store(tmp_path / "t"))
+    for name in ("s", "t"):
+        (said,) = status(Store(tmp_path / name)).failed.values()
+        assert said.startswith("realization 0 of Raises(x=1.5")
+        assert said.endswith("ValueError: no such lattice")

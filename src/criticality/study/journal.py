@@ -130,6 +130,8 @@ class Failure:
         Host and process; seconds since 1970.
     source_sha256
         Of the system's source, where it is one's own.
+    task
+        Realization and controls, for people.
     """
 
     reason: str
@@ -137,6 +139,10 @@ class Failure:
     where: str
     when: float
     source_sha256: str = ""
+    task: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.task, self.reason) if part)
 
 
 @cache

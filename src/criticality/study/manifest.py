@@ -147,8 +147,8 @@ def _results(folder: Path) -> bool:
     return any((folder / "results").glob("*.*"))
 
 
-def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
-    """Plan that a folder will have with `plan` in it; write nothing.
+def admitted(folder: Path, plan: Mapping[str, Any], *more: Mapping[str, Any]) -> Plan:
+    """Plan that a folder will have with `plan` in it, and then with `more`; write nothing.
 
     Raises
     ------
@@ -158,11 +158,15 @@ def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; a store is a directory.")
     if (folder / "study.json").exists():
-        return _extended(folder, read(folder), plan)
+        found = _extended(folder, read(folder), plan)
     # what another run that is just beginning has made already is no obstacle
-    if folder.exists() and not all(item.name.startswith(OURS) for item in folder.iterdir()):
+    elif folder.exists() and not all(item.name.startswith(OURS) for item in folder.iterdir()):
         raise InputError(f"{folder}: not empty and not a store; name a new directory.")
-    return {"format": FORMATS[-1], **_without_path(plan), "asked": [_ask(plan)]}
+    else:
+        found = {"format": FORMATS[-1], **_without_path(plan), "asked": [_ask(plan)]}
+    for each in more:
+        found = _extended(folder, found, each)
+    return found
 
 
 def _ask(plan: Mapping[str, Any]) -> Plan:

@@ -201,6 +201,7 @@ class Reader:
                 where=self.where,
                 when=_moment(content["at"]),
                 source_sha256=str(about.get("source_sha256", "")),
+                task=str(about.get("task", "")),
             )
             self.claims.pop(content["failed"], None)
         elif "run" in content:
