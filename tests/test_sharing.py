@@ -224,12 +224,12 @@ def test_threads_share_a_store_and_each_tells_all_that_is_not_finite(tmp_path):
     assert len(list((tmp_path / "s" / "results").iterdir())) == 2
 
 
-def test_a_run_in_a_thread_begins_after_ctrl_c_has_ended_another(tmp_path):
+def test_a_run_in_a_thread_begins_after_a_signal_has_ended_another(tmp_path):
     def stop(progress):
         if progress.done:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit):
         run(study(200), tmp_path / "s", workers=1, watch=stop)
     found = []
     thread = threading.Thread(
