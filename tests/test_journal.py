@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -510,3 +512,32 @@ def test_a_failed_task_is_named(tmp_path):
         (said,) = status(Store(tmp_path / name)).failed.values()
         assert said.startswith("realization 0 of Raises(x=1.5")
         assert said.endswith("ValueError: no such lattice")
+
+
+def test_more_numbers_than_the_head_tells_are_damage(tmp_path):
+    store = filled(tmp_path / "s")
+    forge(store, lambda line: line | {"arrays": "A" * 32 + line["arrays"]})
+    assert int(Store(store.path).open()["level"].isnull().sum()) == 1
+
+
+def test_results_are_soon_safe_from_a_loss_of_power(tmp_path, monkeypatch):
+    synced, clock = [], [0.0]
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(clock[0]))
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    with Store(tmp_path).recording() as written:
+        written.path.parent.mkdir(parents=True)
+        for clock[0] in (0.1, 0.2, 1.5, 1.6, 1.7, 3.0):
+            written.fail("k", "it rained", own=False, about={})
+    assert synced == [1.5, 3.0, 3.0]  # and its end
+
+
+def test_the_claims_of_a_process_that_nobody_has_waited_for_are_gone(tmp_path):
+    written = writing(tmp_path)
+    written.claim(["a"])
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    lines = written.path.read_bytes().splitlines(keepends=True)
+    about = journal.unsealed(lines[0]) | {"process": ended.pid}
+    written.path.write_bytes(journal.sealed(about) + b"".join(lines[1:]))
+    assert reread(tmp_path).claims() == {}
+    ended.wait()
