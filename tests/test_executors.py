@@ -15,7 +15,7 @@ import xarray as xr
 
 from criticality import InputError, RunError, Store, Study, control, run, system
 from criticality.engine import lanes
-from criticality.study import flight
+from criticality.study import flight, workers
 
 
 class Serial(cf.Executor):
@@ -259,3 +259,18 @@ def test_a_pool_of_the_standard_library_of_which_a_worker_is_killed_is_an_error(
             os.kill(next(iter(pool._processes)), signal.SIGKILL)
 
         assert ended_while(pool, end, tmp_path, study) < 60
+
+
+def test_a_worker_that_cannot_be_begun_is_told_and_nobody_waits_for_it(monkeypatch):
+    def full(self):
+        raise OSError("no room for a process")
+
+    pool = workers.Processes(1, savable=False)
+    try:
+        dies, waits = pool.submit(os._exit, 9), pool.submit(abs, -1)
+        monkeypatch.setattr(workers.Processes, "_new", full)
+        assert isinstance(dies.exception(30), workers.DiedError)
+        with pytest.raises(cf.BrokenExecutor, match="no room for a process"):
+            waits.result(30)
+    finally:
+        pool.shutdown()

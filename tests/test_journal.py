@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +17,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from criticality import InputError, Observable, Store, Study, control, run, system
-from criticality.study import journal, reader
+from criticality import InputError, Observable, RunError, Store, Study, control, run, system
+from criticality.base import axes, card
+from criticality.study import journal, manifest, reader
 from criticality.study.journal import Journal, machine
 from criticality.study.merge import merge
 from criticality.study.reader import Reader
@@ -355,3 +358,186 @@ def test_status_as_json_has_what_the_text_has(tmp_path, capsys):
         said = capsys.readouterr().out
     assert "6 of 9 tasks done" in said
     assert f"running on {socket.gethostname()}, process {os.getpid()}: 1 task(s)" in said
+
+
+# --- what a review found -----------------------------------------------------------------------
+
+
+@system(observables=(Observable(name="v", dims=("time",)),))
+class Foreign:
+    """Numbers in the byte order of another machine."""
+
+    x: float = control(0.0)
+
+    def inner(self):
+        return {"time": (0.0, 1.0, 2.0)}
+
+    def compute(self, rng, data):
+        return {"v": np.array([1.0, 2.0, 3.0], ">f4")}
+
+
+@system(observables={"m": "m"})
+class Raises:
+    x: float = control(0.0)
+
+    def compute(self, rng, data):
+        if self.x > 1:
+            raise ValueError("no such lattice")
+        return {"m": self.x}
+
+
+def test_numbers_of_either_byte_order_are_the_same(tmp_path):
+    assert run(Study(system=Foreign()), tmp_path / "s", workers=1)["v"].values.tolist() == [
+        [1.0, 2.0, 3.0]
+    ]
+
+
+def test_a_reason_of_any_length_is_kept(tmp_path):
+    folder = writing(tmp_path)
+    folder.fail("k", "long " * journal.LARGEST, own=True, about={})
+    again = reread(tmp_path)
+    assert again.failures()["k"].reason.startswith("long long")
+    assert not again.damaged()
+
+
+def test_sealed_numbers_that_nothing_can_be_reckoned_with_are_damage(tmp_path):
+    store = filled(tmp_path / "s")
+    path = the_journal(store)
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    told = journal.unsealed(next(line for line in lines if b'"head"' in line))
+    result = journal.unsealed(next(line for line in lines if b'"result"' in line))
+    seconds = {"wall_seconds": 10**400}
+    forged = [
+        told | {"numbers": {"level": ["(1,f8", []]}},
+        result | {"about": result["about"] | seconds},
+        result | {"about": result["about"] | {"wall_seconds": float("nan")}},
+        {"claim": ["k"], "at": float("inf")},
+        {"claim": ["k"], "at": float("nan")},
+        {"failed": "k", "reason": "", "own": True, "about": {}, "at": float("inf")},
+        {"run": "r", "at": float("inf")},
+    ]
+    path.write_bytes(whole + b"".join(map(journal.sealed, forged)))
+    tail = Reader(path)
+    assert len(list(tail.more())) == 6
+    assert len(tail.damaged) == len(forged)
+    assert (tail.claims, tail.failures) == ({}, {})
+    forge(store, lambda line: line | {"controls": {"x": float("nan")}})
+    assert any(
+        "key is not that of" in problem for problem in verify(Store(tmp_path / "s")).problems
+    )
+
+
+def nan_and_number(tmp_path) -> tuple[Store, Store]:
+    """Stores of one task: not finite, and finite."""
+    study = Study(system=Noise())
+    arrays = {"level": np.zeros(()), "noise": np.zeros(3), "many": np.zeros(3)}
+    about = {"created": "2026-11-22T10:00:00+00:00", "criticality": "1", "device": "cpu"}
+    stores = []
+    for name, value in (("nan", np.nan), ("number", 2.0)):
+        stores.append(Store(tmp_path / name))
+        told = manifest.card_data(card(study.system), axes(study.system), "")
+        stores[-1].begin(study.plan(), told)
+        stores[-1].write(study.tasks()[0], arrays | {"level": np.array(value)}, about)
+    return stores[0], stores[1]
+
+
+def test_a_finite_result_is_merged_over_one_that_is_not(tmp_path):
+    wrong, right = nan_and_number(tmp_path)
+    assert (merge(right, wrong), merge(wrong, right)) == (1, 0)
+    assert Store(wrong.path).open()["level"].item() == 2
+    assert Store(right.path).open()["level"].item() == 2
+    # which is no contradiction
+    assert verify(Store(wrong.path)).problems == []
+    assert verify(Store(wrong.path)).twice == 1
+
+
+def test_a_store_that_is_being_written_verifies(tmp_path, monkeypatch):
+    store, other = filled(tmp_path / "s", realizations=1), filled(tmp_path / "t", realizations=2)
+    whole = Store.every
+
+    def every(self):
+        if self.path == store.path:  # another run goes on, and has extended the plan
+            Store(store.path).begin(Study(system=Noise(), grid=GRID, realizations=2).plan())
+            shutil.copy(the_journal(other), store.path / "results" / "another.jsonl")
+        return whole(self)
+
+    monkeypatch.setattr(Store, "every", every)
+    found = verify(Store(store.path))
+    assert (found.results, found.problems) == (9, [])
+
+
+def test_of_data_that_have_changed_the_new_ones_count(tmp_path, caplog):
+    study = Study(system=Noise(), grid=GRID)
+    store = Store(tmp_path)
+    store.begin(study.plan())
+    arrays = {"level": np.zeros(()), "noise": np.zeros(3), "many": np.zeros(3)}
+    for checksum, when, points in (("a", "10", 3), ("b", "11", 2)):
+        for task in study.tasks()[:points]:
+            new = dataclasses.replace(task, checksum=checksum)
+            level = {"level": np.array(float(checksum == "b"))}
+            store.write(new, arrays | level, {"created": f"2026-11-22T{when}:00:00+00:00"})
+    store = Store(tmp_path)
+    np.testing.assert_array_equal(store.open()["level"].values.ravel(), [1, 1, np.nan])
+    assert (status(store).done, status(store).missing) == (2, 1)
+    assert "data have changed" in caplog.text
+
+
+def test_extensions_are_admitted_in_whatever_order_their_clocks_tell(tmp_path, monkeypatch, caplog):
+    store = Store(tmp_path)
+    store.begin(Study(system=Noise(x=1.0)).plan())
+    store.begin(Study(system=Noise(), grid={"x": [1.0, 2.0]}).plan())
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: 1.0)  # of a host that is behind
+        store.begin(Study(system=Noise(x=2.0), realizations=3).plan())
+    assert Store(tmp_path).plan()["realizations"] == 3
+    assert Store(tmp_path).total() == 4
+    assert not caplog.text
+
+
+def test_extensions_that_only_together_fit_are_merged(tmp_path):
+    one, other = filled(tmp_path / "one", grid={}), tmp_path / "other"
+    for grid in ({}, {"x": [0.0, 1.0]}, {"x": [1.0, 2.0]}):
+        filled(other, grid=grid)
+    assert merge(Store(other), Store(one.path)) == 4
+    assert Store(one.path).total() == 6
+
+
+def test_a_failed_task_is_named(tmp_path):
+    study = Study(system=Raises(), grid={"x": [0.5, 1.5]})
+    with pytest.raises(RunError):
+        run(study, tmp_path / "s", workers=1)
+    merge(Store(tmp_path / "s"), Store(tmp_path / "t"))
+    for name in ("s", "t"):
+        (said,) = status(Store(tmp_path / name)).failed.values()
+        assert said.startswith("realization 0 of Raises(x=1.5")
+        assert said.endswith("ValueError: no such lattice")
+
+
+def test_more_numbers_than_the_head_tells_are_damage(tmp_path):
+    store = filled(tmp_path / "s")
+    forge(store, lambda line: line | {"arrays": "A" * 32 + line["arrays"]})
+    assert int(Store(store.path).open()["level"].isnull().sum()) == 1
+
+
+def test_results_are_soon_safe_from_a_loss_of_power(tmp_path, monkeypatch):
+    synced, clock = [], [0.0]
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(clock[0]))
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    with Store(tmp_path).recording() as written:
+        written.path.parent.mkdir(parents=True)
+        for clock[0] in (0.1, 0.2, 1.5, 1.6, 1.7, 3.0):
+            written.fail("k", "it rained", own=False, about={})
+    assert synced == [1.5, 3.0, 3.0]  # and its end
+
+
+def test_the_claims_of_a_process_that_nobody_has_waited_for_are_gone(tmp_path):
+    written = writing(tmp_path)
+    written.claim(["a"])
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    lines = written.path.read_bytes().splitlines(keepends=True)
+    about = journal.unsealed(lines[0]) | {"process": ended.pid}
+    written.path.write_bytes(journal.sealed(about) + b"".join(lines[1:]))
+    assert reread(tmp_path).claims() == {}
+    ended.wait()

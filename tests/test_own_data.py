@@ -16,7 +16,7 @@ from criticality.base import Task, canonical, required
 from criticality.cli import main
 from criticality.data.dataset import ARRAYS
 from criticality.engine import ensemble, programs
-from criticality.study.job import compute
+from criticality.study.job import Failed, compute
 from criticality.study.plan import checksum
 from criticality.systems import DropoutNetwork
 from criticality.systems.pruning import PruningNetwork, controls
@@ -247,8 +247,10 @@ def test_data_that_changed_after_the_keys_were_made_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", x=x, y=y)
     tasks = Study(system=network(tmp_path / "a.npz", max_epochs=1)).tasks()
     np.savez(tmp_path / "a.npz", x=x + 1, y=y)
-    with pytest.raises(DataError, match="changed since"):
-        compute(tasks, None, None)
+    ((_, failed),) = compute(tasks, None, None)
+    assert isinstance(failed, Failed)
+    assert "changed since" in failed.reason
+    assert not failed.own
 
 
 def test_a_program_is_not_used_for_another_number_of_classes(tmp_path):

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from criticality import Store, Study, control, run, system
+from criticality import RunError, Store, Study, control, run, system
 from criticality.study import journal
 from criticality.study.sharing import Share
 
@@ -193,6 +194,50 @@ def test_claims_of_a_run_that_is_not_heard_of_expire(tmp_path, monkeypatch):
     old = time.time() - journal.EXPIRES_S - 1
     os.utime(elsewhere.path, (old, old))
     assert run(plan, folder, workers=1)["m"].notnull().all()
+
+
+@system(observables={"m": "a number, or none"})
+class Sometimes:
+    x: int = control(0)
+
+    def compute(self, rng, data):
+        time.sleep(0.01)
+        return {"m": np.nan if self.x % 3 == 0 else self.x}
+
+
+def test_threads_share_a_store_and_each_tells_all_that_is_not_finite(tmp_path):
+    store, said = Store(tmp_path / "s"), []
+    plan = Study(system=Sometimes(), grid={"x": range(150)})
+
+    def compute():
+        with pytest.raises(RunError) as error:
+            run(plan, store, workers=1)
+        said.append(str(error.value))
+
+    threads = [threading.Thread(target=compute) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [text[:22] for text in said] == ["50 of 150 tasks failed"] * 2
+    assert not store.damaged()
+    assert len(list((tmp_path / "s" / "results").iterdir())) == 2
+
+
+def test_a_run_in_a_thread_begins_after_a_signal_has_ended_another(tmp_path):
+    def stop(progress):
+        if progress.done:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(SystemExit):
+        run(study(200), tmp_path / "s", workers=1, watch=stop)
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(run(study(3), tmp_path / "t", workers=1)["m"].notnull().all())
+    )
+    thread.start()
+    thread.join(60)
+    assert found == [True]
 
 
 def test_lanes_leave_a_share_to_the_other_runs(tmp_path):

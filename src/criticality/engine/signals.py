@@ -89,8 +89,11 @@ def listening(wake: Callable[[], None]) -> Iterator[Heard]:
             heard.asked.finishing = True
         wake()
 
-    with _handling(note, (signal.SIG_DFL, signal.default_int_handler, leave)) as put_back:
-        yield heard
+    try:
+        with _handling(note, (signal.SIG_DFL, signal.default_int_handler, leave)) as put_back:
+            yield heard
+    finally:
+        stop.renewed()  # a run of another thread, which hears no signals, begins anew too
 
 
 @contextmanager

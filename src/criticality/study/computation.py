@@ -15,7 +15,7 @@ from criticality.base import Task, plain
 from criticality.engine.signals import SAVING, Heard, listening
 from criticality.study.flight import Flight, effort
 from criticality.study.job import Failed, Outcome
-from criticality.study.journal import Journal
+from criticality.study.journal import LONGEST, Journal
 from criticality.study.sharing import Share, writing
 from criticality.study.store import Store
 from criticality.study.workers import Here, Processes
@@ -55,8 +55,13 @@ class Fault(NamedTuple):
         """Of a result that is kept, and not what the card allows."""
         return cls(task, f"{', '.join(names)} not finite", own=True)
 
+    @property
+    def whose(self) -> str:
+        """Which task it is."""
+        return f"realization {self.task.realization} of {self.task.system}"
+
     def __str__(self) -> str:
-        return f"realization {self.task.realization} of {self.task.system}: {self.reason}"
+        return f"{self.whose}: {self.reason}"
 
 
 class Computation:
@@ -138,6 +143,7 @@ class Computation:
                     break
                 flight.begin(batch)
             if not flight and (asked.finishing or not (share.left or share.others)):
+                self._look(share, flight)
                 return
             if not flight and share.others and not waiting:
                 waiting = True
@@ -182,9 +188,10 @@ class Computation:
         """Write what has come of a task."""
         self._ready += effort(task)
         if isinstance(outcome, Failed):
+            fault = Fault(task, outcome.reason, outcome.own)
             with writing(self._store):
-                journal.fail(task.key, outcome.reason, outcome.own, self._about)
-            self.faults.append(Fault(task, outcome.reason, outcome.own))
+                journal.fail(task.key, *fault[1:], self._about | {"task": fault.whose[:LONGEST]})
+            self.faults.append(fault)
             return
         wrong = self._store.write(task, outcome.arrays, outcome.provenance | self._about, journal)
         self._new += 1
@@ -196,7 +203,11 @@ class Computation:
     def _look(self, share: Share, flight: Flight) -> None:
         """Count what others have done, and what they have failed at."""
         done, failed = share.settled()
-        self._done += len(done)
+        wrong = self._store.wrong(task.key for task in done)
+        self._done += len(done) - len(wrong)
+        self.faults += [
+            Fault.not_finite(task, wrong[task.key]) for task in done if task.key in wrong
+        ]
         self.faults += [Fault(task, failure.reason, failure.own) for task, failure in failed]
         for task in (*done, *(task for task, _ in failed)):
             self._ready += effort(task)

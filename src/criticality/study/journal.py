@@ -31,6 +31,7 @@ import numpy as np
 
 SUFFIX = ".jsonl"
 LARGEST = 2**20  # bytes of a line; results with more numbers have files of their own
+LONGEST = 2_000  # characters of a reason
 SYNC_S = 1.0  # of results that a loss of power may cost
 AGAIN = 256  # results after which their head is told again, since all of them need it
 EXPIRES_S = 120.0  # after which a run that has not been heard of has no claims any more
@@ -129,6 +130,8 @@ class Failure:
         Host and process; seconds since 1970.
     source_sha256
         Of the system's source, where it is one's own.
+    task
+        Realization and controls, for people.
     """
 
     reason: str
@@ -136,6 +139,10 @@ class Failure:
     where: str
     when: float
     source_sha256: str = ""
+    task: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.task, self.reason) if part)
 
 
 @cache
@@ -210,7 +217,7 @@ class Journal:
 
     def fail(self, key: str, reason: str, own: bool, about: Mapping[str, Any]) -> None:
         """Keep why a task gave no result; `about` is its provenance."""
-        said = {"failed": key, "reason": reason, "own": own, "at": time.time()}
+        said = {"failed": key, "reason": reason[:LONGEST], "own": own, "at": time.time()}
         self._append(said | {"about": dict(about)}, keep=True)
 
     def result(self, head: Head, result: Result, arrays: Arrays) -> None:
@@ -296,7 +303,10 @@ def _told(head: Head) -> dict[str, Any]:
         **{name: getattr(head, name) for name in ("attributes", "controls", "axes")},
         "observables": head.observables,
         "inner": {name: _coded(x) for name, x in head.inner.items()},
-        "numbers": {name: [kind.str, list(shape)] for name, (kind, shape) in head.numbers.items()},
+        "numbers": {
+            name: [kind.newbyteorder("<").str, list(shape)]
+            for name, (kind, shape) in head.numbers.items()
+        },
     }
 
 

@@ -57,11 +57,19 @@ def read(folder: Path) -> Plan:
     if plan.get("format") not in FORMATS:
         raise InputError(f"{manifest}: not a study of a store format that is known here.")
     _check(manifest, plan)
-    for path, ask in _asked(folder):
-        try:
-            plan = _extended(folder, plan, ask)
-        except InputError as error:  # of two that came at once, what the first leaves no room for
-            log.warning("%s is left out: %s", path, error)
+    left, before = _asked(folder), -1
+    refused: dict[Path, InputError] = {}
+    while left and len(left) != before:  # clocks differ: one may extend what is told after it
+        before, refused, waiting = len(left), {}, []
+        for path, ask in left:
+            try:
+                plan = _extended(folder, plan, ask)
+            except InputError as error:
+                refused[path] = error
+                waiting.append((path, ask))
+        left = waiting
+    for path, why in refused.items():  # of two that came at once, the first left no room
+        log.warning("%s is left out: %s", path, why)
     return plan
 
 
@@ -139,8 +147,8 @@ def _results(folder: Path) -> bool:
     return any((folder / "results").glob("*.*"))
 
 
-def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
-    """Plan that a folder will have with `plan` in it; write nothing.
+def admitted(folder: Path, plan: Mapping[str, Any], *more: Mapping[str, Any]) -> Plan:
+    """Plan that a folder will have with `plan` in it, and then with `more`; write nothing.
 
     Raises
     ------
@@ -150,11 +158,15 @@ def admitted(folder: Path, plan: Mapping[str, Any]) -> Plan:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; a store is a directory.")
     if (folder / "study.json").exists():
-        return _extended(folder, read(folder), plan)
+        found = _extended(folder, read(folder), plan)
     # what another run that is just beginning has made already is no obstacle
-    if folder.exists() and not all(item.name.startswith(OURS) for item in folder.iterdir()):
+    elif folder.exists() and not all(item.name.startswith(OURS) for item in folder.iterdir()):
         raise InputError(f"{folder}: not empty and not a store; name a new directory.")
-    return {"format": FORMATS[-1], **_without_path(plan), "asked": [_ask(plan)]}
+    else:
+        found = {"format": FORMATS[-1], **_without_path(plan), "asked": [_ask(plan)]}
+    for each in more:
+        found = _extended(folder, found, each)
+    return found
 
 
 def _ask(plan: Mapping[str, Any]) -> Plan:

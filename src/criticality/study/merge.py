@@ -29,14 +29,18 @@ def merge(source: Store, target: Store) -> int:
         raise InputError(f"{source.path} cannot be merged into itself; name another --into.")
     plan, told = source.plan(), manifest.read_card(source.path)
     asked = [_ask(plan, ask) for ask in plan["asked"]]
+    manifest.admitted(target.path, *asked)
     for ask in asked:
-        target.admit(ask)
-    about = manifest.card_data(*told) if told else None
-    for ask in asked:
-        target.begin(ask, about)
+        target.begin(ask, manifest.card_data(*told) if told else None)
     source.refresh()
     target.refresh()
-    new = [(None, result) for _, result in source.of(plan) if not target.knows(result.key)]
+    wrong = target.wrong(result.key for _, result in source.of(plan) if target.knows(result.key))
+    new = [
+        (None, result)
+        for _, result in source.of(plan)
+        if not target.knows(result.key)
+        or (result.key in wrong and not result.own.get("not_finite"))
+    ]
     count = 0
     with target.recording() as run:
         for _, result, found in source.numbers(new, lambda result: tuple(result.head.observables)):
@@ -53,7 +57,8 @@ def merge(source: Store, target: Store) -> int:
             count += 1
         for key, failure in source.failures().items():
             if not target.knows(key):
-                run.fail(key, failure.reason, failure.own, {"source_sha256": failure.source_sha256})
+                about = {"source_sha256": failure.source_sha256, "task": failure.task}
+                run.fail(key, failure.reason, failure.own, about)
     return count
 
 

@@ -32,9 +32,11 @@ from criticality.study.journal import (
 
 SHARED: dict[str, tuple[type, ...]] = {"seed": (int,), "version": (int,)}
 CONTROL = (str, bool, int, float, list)
+MOST = 1e18  # of an attribute, and of seconds; NaN is not less
 # what a line can make of us that is sealed and yet none of ours
 FAULTS = (
     ValueError,
+    SyntaxError,  # of a type
     KeyError,
     TypeError,
     AttributeError,
@@ -96,9 +98,18 @@ def _texts(values: Any) -> list[str]:
 def checked(found: Any) -> dict[str, Any]:
     """Attributes of the kinds that others rely on."""
     for name, value in found.items():
-        if type(value) not in (OWN | SHARED).get(name, (str, int, float)):
+        if type(value) not in (OWN | SHARED).get(name, (str, int, float)) or not (
+            isinstance(value, str) or abs(value) < MOST
+        ):
             raise ValueError(f"{name} = {value!r}")
     return dict(found)
+
+
+def _moment(value: Any) -> float:
+    """Seconds since 1970."""
+    if not abs(value) < MOST:
+        raise ValueError(f"at {value!r}")
+    return float(value)
 
 
 def _controls(found: Any) -> dict[str, Any]:
@@ -178,7 +189,7 @@ class Reader:
         if "head" in content:
             self.heads[str(content["head"])] = _head(content)
         elif "claim" in content:
-            self.claims |= dict.fromkeys(_texts(content["claim"]), float(content["at"]))
+            self.claims |= dict.fromkeys(_texts(content["claim"]), _moment(content["at"]))
         elif "release" in content:
             for key in _texts(content["release"]):
                 self.claims.pop(key, None)
@@ -188,11 +199,13 @@ class Reader:
                 reason=str(content["reason"]),
                 own=content["own"] is True,
                 where=self.where,
-                when=float(content["at"]),
+                when=_moment(content["at"]),
                 source_sha256=str(about.get("source_sha256", "")),
+                task=str(about.get("task", "")),
             )
             self.claims.pop(content["failed"], None)
         elif "run" in content:
+            _moment(content.get("at", 0.0))
             self.about = content
         elif "end" in content:
             self.ended = True
@@ -201,14 +214,14 @@ class Reader:
         key, head = str(content["result"]), self.heads[content["of"]]
         self.claims.pop(key, None)
         self.results += 1
-        for name, value in content["about"].items():
-            if type(value) not in OWN[name]:
-                raise ValueError(f"{name} = {value!r}")
+        own = checked(content["about"])
+        if not own.keys() <= OWN.keys():
+            raise ValueError(f"{', '.join(own)} of a result")
         return Result(
             key,
             _length(content["realization"]),
             _controls(content["controls"]),
-            content["about"],
+            own,
             head,
             self.path,
             offset,

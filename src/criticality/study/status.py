@@ -71,7 +71,7 @@ def status(store: Store) -> Status:
     plan = store.plan()
     store.refresh()
     names = [*plan["grid"], "realization"]
-    failed = {key: failure.reason for key, failure in store.failures().items()}
+    failed = {key: str(failure) for key, failure in store.failures().items()}
     done, seconds, compiling = 0, 0.0, 0.0
     devices: dict[int, str] = {}
     not_finite: Counter[str] = Counter()

@@ -18,6 +18,7 @@ import gc
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -81,6 +82,7 @@ class Store:
         self._readers: dict[str, Reader] = {}
         self._seen: dict[str, tuple[int, int]] = {}  # files with one result: time and size
         self._damaged: dict[str, Path] = {}
+        self._lock = threading.RLock()  # runs of several threads may be given one store
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
@@ -186,7 +188,7 @@ class Store:
             there = sorted(os.scandir(self.path / "results"), key=lambda item: item.name)
         except OSError:
             return  # a plan without results
-        with no_collection():
+        with self._lock, no_collection():
             for item in there:
                 with contextlib.suppress(FileNotFoundError):
                     if item.name.endswith(journal.SUFFIX):
@@ -269,13 +271,7 @@ class Store:
 
     @contextmanager
     def recording(self) -> Iterator[Journal]:
-        """Give a journal for what one run writes.
-
-        Raises
-        ------
-        RunError
-            If its end cannot be written.
-        """
+        """Give a journal for what one run writes."""
         run = Journal(self.path / "results")
         try:
             yield run
@@ -369,7 +365,8 @@ class Store:
         for name, one in sorted(self._readers.items()):
             if but is not None and name == but.path.name:
                 continue
-            open_ones = {key: at for key, at in one.claims.items() if key not in self._results}
+            with self._lock:
+                open_ones = {k: at for k, at in one.claims.items() if k not in self._results}
             if open_ones and one.live(now):
                 for key, at in open_ones.items():
                     if key not in found or at < found[key].since:
@@ -381,15 +378,15 @@ class Store:
         now = time.time()
         return sum(
             one.results / max(now - one.began, 1.0)
-            for one in self._readers.values()
+            for one in [*self._readers.values()]
             if one.results and one.live(now)
         )
 
     def failures(self) -> dict[str, Failure]:
         """Tasks that have failed and gave no result since, each with its last failure."""
         found: dict[str, Failure] = {}
-        for one in self._readers.values():
-            for key, failure in one.failures.items():
+        for one in [*self._readers.values()]:
+            for key, failure in [*one.failures.items()]:
                 if key not in self._results and (
                     key not in found or failure.when > found[key].when
                 ):
@@ -450,13 +447,17 @@ class Store:
         return found, self.damaged()
 
     def of(self, plan: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], Result]]:
-        """Results that belong to a plan: values of the axes of its grid and realization, result."""
+        """Results that belong to a plan: values of the axes of its grid and realization, result.
+
+        Where data have changed under their name, only what the new ones gave belongs to it.
+        """
         swept = {name: set(values) for name, values in plan["grid"].items()}
         fixed = {name: value for name, value in plan["controls"].items() if name not in swept}
         same = {name: plan[name] for name in ("system", "version", "seed")}
         tied = plan.get("path", {})
         along = {*zip(*tied.values(), strict=True)}
-        seen: set[tuple[Any, ...]] = set()
+        found: dict[tuple[Any, ...], Result] = {}
+        old: set[Any] = set()  # checksums of data that others have taken the place of
         fits: dict[int, bool] = {}  # heads whose results are of the plan, but for swept controls
 
         def fit(head: Head) -> bool:
@@ -482,9 +483,20 @@ class Store:
                 and (not tied or tuple(result.point[name] for name in tied) in along)
             ):
                 place = (*values, result.realization)
-                if place not in seen:  # the first edition told -0.0 from 0.0
-                    seen.add(place)
-                    yield place, result
+                there = found.setdefault(place, result)
+                if there is result or _data(there) == _data(result):
+                    continue  # the first edition told -0.0 from 0.0
+                first, last = sorted((there, result), key=_created)
+                old.add(_data(first))
+                found[place] = last
+        if old:
+            log.warning(
+                "%s: the data have changed since some results were computed; these are left out",
+                self.path,
+            )
+        for place, result in found.items():
+            if not old or _data(result) not in old:
+                yield place, result
 
     def numbers(
         self, results: Iterable[tuple[Any, Result]], names: Callable[[Result], Collection[str]]
@@ -570,6 +582,15 @@ def _not_finite(observables: Sequence[Observable], arrays: Arrays) -> list[str]:
         return np.isfinite(x) | (o.censored & np.isposinf(x)) | (o.undefined & np.isnan(x))
 
     return [o.name for o in observables if not fine(o).all()]
+
+
+def _data(result: Result) -> Any:
+    """Checksum of the data of a result."""
+    return result.head.attributes.get("data")
+
+
+def _created(result: Result) -> str:
+    return str(result.own.get("created", ""))
 
 
 def _among(value: Any, values: Collection[Any]) -> bool:

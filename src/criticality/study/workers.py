@@ -92,7 +92,11 @@ class Processes(cf.Executor):
                 return
             call = self._waiting.popleft()
             if call.future.running() or call.future.set_running_or_notify_cancel():
-                self._begin(call)
+                try:
+                    self._begin(call)
+                except Exception as error:  # no memory for a process; nobody else would hear of it
+                    broken = cf.BrokenExecutor(f"no worker process can be begun: {error}")
+                    call.future.set_exception(broken)
 
     def _begin(self, call: _Call) -> None:
         worker = self._idle.pop() if self._idle else self._new()
