@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from criticality import catalog
-from criticality.base import Task, plain
+from criticality.base import Task, controls, plain
 from criticality.engine.signals import SAVING, Heard, listening
 from criticality.study.flight import Flight, effort
 from criticality.study.job import Failed, Outcome
@@ -141,7 +141,7 @@ class Computation:
                 return
             if not flight and share.others and not waiting:
                 waiting = True
-                log.info("waiting for %d tasks that other runs compute", len(share.others))
+                log.info("waiting for what other runs compute: %d task(s)", len(share.others))
             for results, back in flight.arrivals(TICK_S):
                 for task, outcome in results:
                     self._take(task, outcome, journal)
@@ -183,7 +183,8 @@ class Computation:
         self._ready += effort(task)
         if isinstance(outcome, Failed):
             with writing(self._store):
-                journal.fail(task.key, outcome.reason, outcome.own, self._about)
+                point = {**controls(task.system), "realization": task.realization}
+                journal.fail(task.key, outcome.reason, outcome.own, self._about, point)
             self.faults.append(Fault(task, outcome.reason, outcome.own))
             return
         wrong = self._store.write(task, outcome.arrays, outcome.provenance | self._about, journal)

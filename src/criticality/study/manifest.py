@@ -211,7 +211,7 @@ def ask(folder: Path, plan: Mapping[str, Any]) -> None:
 def _other(folder: Path, name: str, there: Any, here: Any) -> InputError:
     return InputError(
         f"{folder} belongs to another study: {name} is {there} there and {here} here. "
-        f"Use another --store."
+        f"Use another store."
     )
 
 

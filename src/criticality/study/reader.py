@@ -190,6 +190,7 @@ class Reader:
                 where=self.where,
                 when=float(content["at"]),
                 source_sha256=str(about.get("source_sha256", "")),
+                point=_controls(content.get("controls", {})),
             )
             self.claims.pop(content["failed"], None)
         elif "run" in content:

@@ -349,7 +349,10 @@ class Store:
             with files.replacing(target) as temporary:
                 temporary.write_bytes(content + files.seal([content]))
         except Exception as error:  # a full disk comes as one of many exception types
-            raise RunError(f"{target}: cannot be written ({error}); the rest is kept.") from error
+            rest = (
+                "the rest is kept" if self.path.is_dir() else f"{self.path} is not there any more"
+            )
+            raise RunError(f"{target}: cannot be written ({error}); {rest}.") from error
 
     # --- runs ---
 
