@@ -265,6 +265,16 @@ def test_an_executor_of_another_kind_is_refused(place, tmp_path, command):
     assert "expected dask://HOST:PORT, or mpi" in said
 
 
+def test_processes_here_and_an_executor_elsewhere_are_not_both(tmp_path, command):
+    written(tmp_path)
+    arguments = ["run", tmp_path / "study.toml", "--store", tmp_path / "s", "--workers", 2]
+    place = f"{tmp_path / 'slow.py'}:slow"
+    code, _, said = command(*arguments, "--system", place, "--executor", "dask://127.0.0.1:1")
+    assert code == 2
+    assert "--workers 2: with --executor dask://127.0.0.1:1" in said
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.parametrize("silent", [False, True])
 def test_no_scheduler_is_said_within_seconds(silent, tmp_path, command, monkeypatch):
     written(tmp_path)

@@ -238,6 +238,11 @@ def run(
     from criticality.study import Store, Study, shards
 
     kind = catalog.find(system) if system is not None else None
+    if executor is not None and workers is not None:
+        raise InputError(
+            f"--workers {workers}: with --executor {executor}, as many compute as were started "
+            f"there; leave one of the two out."
+        )
     part = shards.parse(shard) if shard is not None else None
     plan = Study.from_toml(study, kind, changes or [])
     if begin(plan, store, workers, width, dry_run, as_json, part):
