@@ -168,6 +168,21 @@ def test_curves_of_undefined_observables_keep_what_is_there():
     assert np.diag(failed.curves[0].pairs).tolist() == [4, 4, 4]
 
 
+def test_a_point_that_failed_for_all_realizations_costs_the_curve_only_itself():
+    y = np.random.default_rng(1).normal(size=(2, 8, 3))
+    y[:, :, 0] = np.nan
+    y[1, 0, 2] = np.nan  # and this realization of the second size is left out
+    coords = {"size": [8, 16], "p": [0.1, 0.2, 0.3]}
+    ds = xr.Dataset({"y": (("size", "realization", "p"), y)}, coords)
+    first, second = ScalingData.from_dataset(ds, "p", "size", "y").curves
+    assert first.control.tolist() == second.control.tolist() == [0.2, 0.3]
+    np.testing.assert_allclose(first.mean, y[0, :, 1:].mean(axis=0))
+    np.testing.assert_allclose(second.mean, y[1, 1:, 1:].mean(axis=0))
+    y[1, :4, 1] = y[1, 4:, 2] = np.nan  # each realization lacks a point
+    with pytest.raises(InputError, match="is 1 of which a realization has all points"):
+        ScalingData.from_dataset(ds, "p", "size", "y")
+
+
 def test_scaling_of_what_did_not_happen_is_refused_with_a_way_out(passages):
     ds = passages.isel(temperature=slice(4))
     with pytest.raises(InputError, match=r"time is censored.*medians.*from_table"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -141,10 +142,23 @@ def test_no_shard_is_refused_before_anything_is_written(text, tmp_path, command)
     written(tmp_path)
     place = f"{tmp_path / 'slow.py'}:slow"
     arguments = ["run", tmp_path / "study.toml", "--store", tmp_path / "s", "--system", place]
-    code, _, said = command(*arguments, f"--shard={text}")
-    assert code == 2
-    assert "shard" in said
+    for more in ([], ["--dry-run"]):
+        code, _, said = command(*arguments, f"--shard={text}", *more)
+        assert code == 2
+        assert "shard" in said
     assert not (tmp_path / "s").exists()
+
+
+def test_a_dry_run_of_a_shard_counts_what_that_shard_lacks(tmp_path, command):
+    written(tmp_path)
+    place = f"{tmp_path / 'slow.py'}:slow"
+    arguments = ["run", tmp_path / "study.toml", "--store", tmp_path / "s", "--system", place]
+    assert command(*arguments, "--shard=1/5", "--workers=1", "--quiet")[0] == 0
+    shown = [command(*arguments, f"--shard={i}/5", "--dry-run", "--json")[1] for i in range(1, 6)]
+    counts = [(cost["tasks"], cost["missing"]) for cost in map(json.loads, shown)]
+    assert counts[0][1] == 0
+    assert all(tasks == missing for tasks, missing in counts[1:])
+    assert sum(tasks for tasks, _ in counts) == 12
 
 
 def test_a_shard_computes_its_own_tasks_only_and_again_nothing(tmp_path):
@@ -249,6 +263,16 @@ def test_an_executor_of_another_kind_is_refused(place, tmp_path, command):
     code, _, said = command("run", *arguments, f"--executor={place}")
     assert code == 2
     assert "expected dask://HOST:PORT, or mpi" in said
+
+
+def test_processes_here_and_an_executor_elsewhere_are_not_both(tmp_path, command):
+    written(tmp_path)
+    arguments = ["run", tmp_path / "study.toml", "--store", tmp_path / "s", "--workers", 2]
+    place = f"{tmp_path / 'slow.py'}:slow"
+    code, _, said = command(*arguments, "--system", place, "--executor", "dask://127.0.0.1:1")
+    assert code == 2
+    assert "--workers 2: with --executor dask://127.0.0.1:1" in said
+    assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.parametrize("silent", [False, True])

@@ -284,17 +284,28 @@ def test_what_is_no_part_of_the_same_study_is_not_merged(tmp_path):
     assert len(results(one.path)) == 6
 
 
+def test_nothing_is_merged_where_one_of_several_is_of_another_study(tmp_path, command):
+    one, other = filled(tmp_path / "one"), filled(tmp_path / "other", seed=1)
+    code, _, said = command("merge", one.path, other.path, "--into", tmp_path / "new")
+    assert code == 2
+    new = tmp_path / "new"
+    assert f"{other.path} cannot be merged: {new} belongs to another study: seed" in said
+    assert not new.exists()
+
+
 def test_failures_are_merged(tmp_path):
     store = filled(tmp_path / "s", realizations=1)
     missing = Study(system=Noise(), grid=GRID, realizations=2)
     store.begin(missing.plan())
     key = missing.tasks()[1].key
     with store.recording() as written:
-        written.fail(key, "it rained", own=True, about={"source_sha256": "abc"})
+        point = {"x": 0.5, "places": 3, "realization": 1}
+        written.fail(key, "it rained", own=True, about={"source_sha256": "abc"}, point=point)
     store.refresh()
     target = Store(tmp_path / "merged")
     merge(store, target)
     target.refresh()
+    assert status(target).failed == {key: "x = 0.5, realization = 1: it rained"}
     assert target.failures()[key].reason == "it rained"
     assert target.failures()[key].source_sha256 == "abc"
 
@@ -510,7 +521,7 @@ def test_a_failed_task_is_named(tmp_path):
     merge(Store(tmp_path / "s"), Store(tmp_path / "t"))
     for name in ("s", "t"):
         (said,) = status(Store(tmp_path / name)).failed.values()
-        assert said.startswith("realization 0 of Raises(x=1.5")
+        assert said.startswith("x = 1.5, realization = 0: ")
         assert said.endswith("ValueError: no such lattice")
 
 
@@ -541,3 +552,38 @@ def test_the_claims_of_a_process_that_nobody_has_waited_for_are_gone(tmp_path):
     written.path.write_bytes(journal.sealed(about) + b"".join(lines[1:]))
     assert reread(tmp_path).claims() == {}
     ended.wait()
+
+
+@system(observables={"level": ""})
+class Picky:
+    """Cannot be computed at one point."""
+
+    x: float = control(0.0)
+
+    def compute(self, rng, data):
+        if self.x == 1.5:
+            raise ValueError("not this one")
+        return {"level": self.x}
+
+
+def test_status_names_what_failed_and_is_watched_no_longer_than_there_is_hope(
+    tmp_path, command, monkeypatch
+):
+    study = Study(system=Picky(), grid=GRID, realizations=2)
+    with pytest.raises(RunError):
+        run(study, tmp_path / "s", workers=1)
+    found = status(Store(tmp_path / "s"))
+    assert (found.missing, found.unable, found.waiting) == (2, 2, 0)
+    slept = iter([None])  # once, and then it fails
+    monkeypatch.setattr("time.sleep", lambda seconds: next(slept))
+    code, said, _ = command("status", tmp_path / "s", "--watch")
+    assert code == 0
+    for realization in range(2):
+        assert f"x = 1.5, realization = {realization}: " in said
+    assert next(slept, "not slept") is None
+    # what nobody has tried yet is waited for
+    store = Store(tmp_path / "s")
+    store.begin(dataclasses.replace(study, realizations=3).plan())
+    found = status(store)
+    assert (found.missing, found.unable, found.waiting) == (5, 2, 3)
+    assert dataclasses.replace(found, rate=0.5).left == 6.0

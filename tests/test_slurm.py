@@ -247,6 +247,14 @@ def test_nothing_is_spent_unasked(standin, tmp_path, command, monkeypatch):
     assert len((standin / "asked").read_text().splitlines()) == 2
 
 
+def test_what_every_job_would_refuse_is_refused_before(standin, tmp_path, command):
+    code, _, said = command(*ONCE, "--width", 0, "--submit", "--yes")
+    assert code == 2
+    assert "--width 0: expected" in said
+    assert not (tmp_path / "s").exists()
+    assert not (standin / "asked").exists()
+
+
 def test_a_path_cannot_add_options(standin, tmp_path, command):
     code, _, said = command(*ONCE, "--store", tmp_path / "s\n#SBATCH --uid=0")
     assert code == 2

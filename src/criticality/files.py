@@ -60,7 +60,8 @@ def replacing(path: Path, exclusive: bool = False) -> Iterator[Path]:
                 os.link(temporary, path)
             except FileExistsError:
                 raise
-            except OSError:  # a file system without hard links
+            except OSError:  # a file system without hard links: who makes the name, has it
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL))
                 temporary.replace(path)
         else:
             temporary.replace(path)

@@ -96,7 +96,7 @@ class Display(logging.Handler):
         if progress.done < progress.total and not new:
             return f"{text}, {progress.workers} at once; the first takes longest"
         if progress.others:
-            text += f", {progress.others} by other runs"
+            text += f", {progress.others} under way in other runs"
         if self._warm is None:
             return text
         since, began = self._warm

@@ -13,7 +13,7 @@ import typer
 
 from criticality.base import InputError, axes, card, required
 from criticality.cli.app import DataDir, Json, Own, app, say, write, write_json
-from criticality.cli.study import Changes, Vectorize, Width
+from criticality.cli.study import Changes, Vectorize, Width, at_least_one
 
 if TYPE_CHECKING:
     from criticality.study import Store, Study
@@ -61,6 +61,7 @@ def slurm(
 
     if submit and not yes and not sys.stdin.isatty():
         raise InputError("--submit: nobody can be asked here; --yes agrees to the cost.")
+    at_least_one("--width", width)
     job = arrays.Job(
         hours=hours,
         cpus=cpus,

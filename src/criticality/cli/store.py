@@ -24,7 +24,9 @@ TOLD = 10  # failed tasks that are named
 @app.command()
 def status(
     store: StoreDir,
-    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until done.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again and again, until nothing is left to do.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say how far a study is: what is done, runs, failed, and is missing."""
@@ -32,7 +34,9 @@ def status(
 
     here = Store(store)
     with contextlib.suppress(KeyboardInterrupt):
-        while report(here, as_json, again=watch).missing and watch:
+        while (found := report(here, as_json, again=watch)).waiting or found.running:
+            if not watch:
+                break
             time.sleep(WATCH_S)
 
 
@@ -93,7 +97,7 @@ def _write(store: Store, found: Status) -> None:
     for where, since in found.running.items():
         oldest = human_time(time.time() - since[0])
         write(f"running on {where}: {len(since)} task(s), the oldest for {oldest}")
-    if found.rate and found.missing:
+    if found.rate and found.waiting:
         write(f"{3600 * found.rate:.0f} tasks an hour; {human_time(found.left)} left at this rate")
     if found.begun:
         write(f"{found.begun} more begun; the next run goes on from their checkpoints")
@@ -104,7 +108,11 @@ def _write(store: Store, found: Status) -> None:
         if len(found.failed) > TOLD:
             write(f"  and {len(found.failed) - TOLD} more: --json names all")
     for path in found.damaged:
-        write(f"cannot be read; if it is this study's, the next run computes it again: {path}")
+        write(f"damaged: {path}")
+    if found.damaged and found.missing:
+        write("what was lost by that is missing, and the next run computes it again")
+    elif found.damaged:
+        write("nothing was lost by that; `criticality merge ... --into NEW` leaves it out")
 
 
 @app.command()
@@ -125,8 +133,9 @@ def verify(store: StoreDir, as_json: Json = False) -> None:
             write(f"  {problem}")
     if found.problems:
         raise RunError(
-            f"{here.path}: {len(found.problems)} problem(s). What is damaged is computed again by "
-            f"`criticality run`; what is wrong comes from elsewhere, and is best removed."
+            f"{here.path}: {len(found.problems)} problem(s). What was lost is computed again by "
+            f"`criticality run`, and `criticality merge {here.path} --into NEW` makes a store "
+            f"without what is damaged; what is wrong comes from elsewhere, and is best removed."
         )
 
 
@@ -138,9 +147,11 @@ def merge(
 ) -> None:
     """Bring the results of some stores into one; they themselves stay as they are."""
     from criticality.study import Store
+    from criticality.study.merge import check
     from criticality.study.merge import merge as merged
 
     target = Store(into)
+    check([Store(path) for path in stores], target)
     for path in stores:
         count = merged(Store(path), target)
         say(f"{path}: {count} result(s) brought to {into}")

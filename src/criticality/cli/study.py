@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -72,7 +73,7 @@ Shard = Annotated[
 
 if TYPE_CHECKING:
     from criticality.data import Shape
-    from criticality.study import Study
+    from criticality.study import Store, Study
 
 
 @app.command("list")
@@ -234,11 +235,17 @@ def run(
     """Compute what is missing of a study; interrupted, it goes on where it was."""
     from criticality import catalog
     from criticality.cli.store import report
-    from criticality.study import Store, Study
+    from criticality.study import Store, Study, shards
 
     kind = catalog.find(system) if system is not None else None
+    if executor is not None and workers is not None:
+        raise InputError(
+            f"--workers {workers}: with --executor {executor}, as many compute as were started "
+            f"there; leave one of the two out."
+        )
+    part = shards.parse(shard) if shard is not None else None
     plan = Study.from_toml(study, kind, changes or [])
-    if begin(plan, store, workers, width, dry_run, as_json):
+    if begin(plan, store, workers, width, dry_run, as_json, part):
         compute(
             plan,
             store,
@@ -249,7 +256,7 @@ def run(
             quiet,
             retry_failed=retry_failed,
             executor=executor,
-            shard=shard,
+            shard=part,
         )
         report(Store(store), as_json)
 
@@ -261,17 +268,23 @@ def begin(
     width: int | None,
     dry_run: bool,
     as_json: bool,
+    shard: tuple[int, int] | None = None,
 ) -> bool:
     """Check options and say what is to be known before; False if only that was wanted."""
     from criticality.study import Store
 
-    for option, value in (("--workers", workers), ("--width", width)):
-        if value is not None and value < 1:
-            raise InputError(f"{option} {value}: expected a whole number of 1 or more.")
+    at_least_one("--workers", workers)
+    at_least_one("--width", width)
     _say_notes(plan)
     if dry_run:
-        _dry_run(plan, Store(store), workers, as_json)
+        _dry_run(plan, Store(store), workers, as_json, shard)
     return not dry_run
+
+
+def at_least_one(option: str, value: int | None) -> None:
+    """Raise `InputError` for a number of workers, or the like, below 1."""
+    if value is not None and value < 1:
+        raise InputError(f"{option} {value}: expected a whole number of 1 or more.")
 
 
 def compute(
@@ -284,15 +297,14 @@ def compute(
     quiet: bool,
     retry_failed: bool = False,
     executor: str | None = None,
-    shard: str | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> None:
     """Compute what is missing, showing how far it is; a signal ends the process."""
     from criticality.progress import Display
-    from criticality.study import executors, shards
+    from criticality.study import executors
     from criticality.study import run as runner
     from criticality.study.workers import HERE
 
-    part = shards.parse(shard) if shard is not None else None
     with contextlib.ExitStack() as stack:
         others = stack.enter_context(executors.opened(executor)) if executor is not None else None
         display = stack.enter_context(Display(quiet))
@@ -302,7 +314,7 @@ def compute(
                 store,
                 executor=others,
                 workers=workers,
-                shard=part,
+                shard=shard,
                 width=width,
                 vectorize=vectorize,
                 data_dir=data_dir,
@@ -334,19 +346,24 @@ def _say_notes(plan: Study) -> None:
         say(f"note: {text}{where}")
 
 
-def _dry_run(plan: Any, store: Any, workers: int | None, as_json: bool) -> None:
+def _dry_run(
+    plan: Study, store: Store, workers: int | None, as_json: bool, shard: tuple[int, int] | None
+) -> None:
     from criticality.study.cost import estimate, human_size, human_time
     from criticality.study.workers import default_workers
 
-    cost = estimate(plan, store)
+    cost = estimate(plan, store, shard)
     count = workers or default_workers(plan.tasks()[: cost.missing])
     seconds = cost.with_workers(count)
     if as_json:
         write_json({**vars(cost), "seconds": seconds, "workers": count})
         return
     write(f"{cost.tasks} tasks, {cost.missing} to compute ({cost.work / 1e12:.3g} TFLOP)")
-    write(f"about {human_time(seconds)} with {count} worker(s), within a factor of two")
-    write(f"  rate: {cost.basis}; epochs before early stopping are a guess")
+    if math.isfinite(seconds):
+        write(f"about {human_time(seconds)} with {count} worker(s), within a factor of two")
+        write(f"  rate: {cost.basis}; epochs before early stopping are a guess")
+    else:
+        write("how long is not known: the system has no work(), and no result is in the store")
     if cost.compiling:
         write(f"  of this, {human_time(cost.compiling)} for compiling, less if it was done before")
     write(f"about {human_size(cost.disk_bytes)} on disk; nothing was written")

@@ -8,14 +8,14 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from criticality import catalog
-from criticality.base import Task, plain
+from criticality.base import Task, axes, controls, plain
 from criticality.engine.signals import SAVING, Heard, listening
 from criticality.study.flight import Flight, effort
 from criticality.study.job import Failed, Outcome
-from criticality.study.journal import LONGEST, Journal
+from criticality.study.journal import Journal
 from criticality.study.sharing import Share, writing
 from criticality.study.store import Store
 from criticality.study.workers import Here, Processes
@@ -55,13 +55,8 @@ class Fault(NamedTuple):
         """Of a result that is kept, and not what the card allows."""
         return cls(task, f"{', '.join(names)} not finite", own=True)
 
-    @property
-    def whose(self) -> str:
-        """Which task it is."""
-        return f"realization {self.task.realization} of {self.task.system}"
-
     def __str__(self) -> str:
-        return f"{self.whose}: {self.reason}"
+        return f"realization {self.task.realization} of {self.task.system}: {self.reason}"
 
 
 class Computation:
@@ -147,7 +142,7 @@ class Computation:
                 return
             if not flight and share.others and not waiting:
                 waiting = True
-                log.info("waiting for %d tasks that other runs compute", len(share.others))
+                log.info("waiting for what other runs compute: %d task(s)", len(share.others))
             for results, back in flight.arrivals(TICK_S):
                 for task, outcome in results:
                     self._take(task, outcome, journal)
@@ -190,7 +185,7 @@ class Computation:
         if isinstance(outcome, Failed):
             fault = Fault(task, outcome.reason, outcome.own)
             with writing(self._store):
-                journal.fail(task.key, *fault[1:], self._about | {"task": fault.whose[:LONGEST]})
+                journal.fail(task.key, *fault[1:], self._about, _point(task))
             self.faults.append(fault)
             return
         wrong = self._store.write(task, outcome.arrays, outcome.provenance | self._about, journal)
@@ -220,3 +215,11 @@ class Computation:
             failed = len(self.faults)
             work = self._ready, self._whole
             self._watch(Progress(self._done, self._total, failed, *work, workers, others))
+
+
+def _point(task: Task) -> dict[str, Any]:
+    """Which task it is, for people: what it has of the outer axes."""
+    declared = axes(task.system)
+    values = controls(task.system).items()
+    outer = {name: value for name, value in values if not declared[name].inner}
+    return {**outer, "realization": task.realization}

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from criticality.base import Task, card, inner, plain, work
 from criticality.engine.templates import template
 from criticality.study.plan import Study
-from criticality.study.shards import TASK_S
+from criticality.study.shards import TASK_S, shard
 from criticality.study.store import INLINE, Store
 
 FILE_OVERHEAD = 16_000  # bytes of netCDF structure and provenance at most, measured
@@ -157,19 +157,20 @@ def _rate(tasks: Sequence[Task], done: Sequence[Task], seconds: float) -> Rate:
     return Rate(flop=0.0, task=math.nan, basis=basis)
 
 
-def estimate(study: Study, store: Store | None = None) -> Cost:
-    """Estimate time and disk of what is missing; nothing is written.
+def estimate(study: Study, store: Store | None = None, part: tuple[int, int] | None = None) -> Cost:
+    """Estimate time and disk of what is missing, of one shard or of all; nothing is written.
 
     Raises
     ------
     InputError
-        If the store belongs to another study.
+        If the store belongs to another study, or there is no such shard.
     """
     found = survey(study, store)
-    todo = [found.tasks[key] for key in found.missing]
+    tasks = {task.key: task for task in shard(list(found.tasks.values()), part)}
+    todo = [tasks[key] for key in found.missing if key in tasks]
     compiling = compiling_seconds(todo)
     return Cost(
-        tasks=len(found.tasks),
+        tasks=len(tasks),
         missing=len(todo),
         work=sum(work(task.system) for task in todo),
         seconds=found.rate.seconds(todo) + compiling if todo else 0.0,

@@ -22,7 +22,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,8 +130,8 @@ class Failure:
         Host and process; seconds since 1970.
     source_sha256
         Of the system's source, where it is one's own.
-    task
-        Realization and controls, for people.
+    point
+        Values of the controls and the realization, as far as they were told.
     """
 
     reason: str
@@ -139,10 +139,7 @@ class Failure:
     where: str
     when: float
     source_sha256: str = ""
-    task: str = ""
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in (self.task, self.reason) if part)
+    point: dict[str, Any] = field(default_factory=dict)
 
 
 @cache
@@ -215,9 +212,17 @@ class Journal:
         """Leave these tasks to others."""
         self._append({"release": list(keys)})
 
-    def fail(self, key: str, reason: str, own: bool, about: Mapping[str, Any]) -> None:
-        """Keep why a task gave no result; `about` is its provenance."""
+    def fail(
+        self,
+        key: str,
+        reason: str,
+        own: bool,
+        about: Mapping[str, Any],
+        point: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Keep why a task gave no result; `about` is its provenance, `point` which it is."""
         said = {"failed": key, "reason": reason[:LONGEST], "own": own, "at": time.time()}
+        said |= {"controls": dict(point)} if point else {}
         self._append(said | {"about": dict(about)}, keep=True)
 
     def result(self, head: Head, result: Result, arrays: Arrays) -> None:

@@ -22,6 +22,7 @@ from criticality.base import Axis, Card, InputError, digest
 from criticality.study.plan import check_size
 
 log = logging.getLogger("criticality")
+WAIT_S = 2.0  # for a file whose name is there
 ASKED = "asked"
 OURS = ("results", "checkpoints", "slurm", ASKED, "study.json", "card.json")
 FORMATS = (1, 2)  # of the first edition, and with journals
@@ -48,6 +49,7 @@ def read(folder: Path) -> Plan:
     """
     manifest = folder / "study.json"
     try:
+        _wait_for(manifest)
         plan = _read(manifest)
     except FileNotFoundError as error:
         raise InputError(
@@ -71,6 +73,13 @@ def read(folder: Path) -> Plan:
     for path, why in refused.items():  # of two that came at once, the first left no room
         log.warning("%s is left out: %s", path, why)
     return plan
+
+
+def _wait_for(path: Path) -> None:
+    """Wait while another run has made the name of a file, and not its content yet."""
+    deadline = time.monotonic() + WAIT_S
+    while not path.stat().st_size and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _read(path: Path) -> Plan:
@@ -223,7 +232,7 @@ def ask(folder: Path, plan: Mapping[str, Any]) -> None:
 def _other(folder: Path, name: str, there: Any, here: Any) -> InputError:
     return InputError(
         f"{folder} belongs to another study: {name} is {there} there and {here} here. "
-        f"Use another --store."
+        f"Use another store."
     )
 
 

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from criticality import files
 from criticality.base import InputError, RunError
 from criticality.study import manifest, netcdf
 from criticality.study.store import INLINE, Store
+
+
+def check(sources: Sequence[Store], target: Store) -> None:
+    """Raise `InputError` if these cannot all be merged; nothing is written."""
+    asked: list[manifest.Plan] = []
+    for source in sources:
+        asked += _asked(source, target)
+        try:
+            manifest.admitted(target.path, *asked)
+        except InputError as error:
+            raise InputError(f"{source.path} cannot be merged: {error}") from error
 
 
 def merge(source: Store, target: Store) -> int:
@@ -25,11 +38,9 @@ def merge(source: Store, target: Store) -> int:
     RunError
         If something cannot be written.
     """
-    if source.path.resolve() == target.path.resolve():
-        raise InputError(f"{source.path} cannot be merged into itself; name another --into.")
-    plan, told = source.plan(), manifest.read_card(source.path)
-    asked = [_ask(plan, ask) for ask in plan["asked"]]
+    asked = _asked(source, target)
     manifest.admitted(target.path, *asked)
+    plan, told = source.plan(), manifest.read_card(source.path)
     for ask in asked:
         target.begin(ask, manifest.card_data(*told) if told else None)
     source.refresh()
@@ -57,9 +68,17 @@ def merge(source: Store, target: Store) -> int:
             count += 1
         for key, failure in source.failures().items():
             if not target.knows(key):
-                about = {"source_sha256": failure.source_sha256, "task": failure.task}
-                run.fail(key, failure.reason, failure.own, about)
+                about = {"source_sha256": failure.source_sha256}
+                run.fail(key, failure.reason, failure.own, about, failure.point)
     return count
+
+
+def _asked(source: Store, target: Store) -> list[manifest.Plan]:
+    """Plans of all that a store was asked for."""
+    if source.path.resolve() == target.path.resolve():
+        raise InputError(f"{source.path} cannot be merged into itself; name another --into.")
+    plan = source.plan()
+    return [_ask(plan, ask) for ask in plan["asked"]]
 
 
 def _ask(plan: manifest.Plan, ask: manifest.Plan) -> manifest.Plan:

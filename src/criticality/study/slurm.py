@@ -255,5 +255,8 @@ def submit(path: Path) -> str:
             f"sbatch: cannot be run ({error}); submit {path} on a machine that has Slurm."
         ) from error
     if asked.returncode:
-        raise RunError(f"{path}: sbatch refused it: {asked.stderr.strip() or asked.stdout.strip()}")
+        why = asked.stderr.strip() or asked.stdout.strip()
+        if "job array" in why:
+            why += "; a lower --max-array (`scontrol show config`: MaxArraySize, less one) may do"
+        raise RunError(f"{path}: sbatch refused it: {why}")
     return asked.stdout.strip().partition(";")[0]

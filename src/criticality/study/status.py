@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from criticality.study.journal import Failure
 from criticality.study.store import Store
 
 
@@ -22,8 +24,10 @@ class Status:
     running
         Of runs that live: where each is, and since when it computes how many tasks [s since 1970].
     failed
-        Reasons, by key: tasks without a result, and those that gave numbers that are not finite
-        where the card does not allow them.
+        Where and why, by key: tasks without a result, and those that gave numbers that are not
+        finite where the card does not allow them.
+    unable
+        Of these, how many have no result and would fail again.
     not_finite
         Results in which an observable is so, by its name.
     damaged
@@ -42,6 +46,7 @@ class Status:
     begun: int = 0
     running: dict[str, list[float]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    unable: int = 0
     not_finite: dict[str, int] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -55,9 +60,14 @@ class Status:
         return self.total - self.done
 
     @property
+    def waiting(self) -> int:
+        """Tasks without a result that `run` would compute."""
+        return self.missing - self.unable
+
+    @property
     def left(self) -> float:
-        """Seconds that what is missing takes at this rate; infinite if nothing runs."""
-        return self.missing / self.rate if self.rate else float("inf")
+        """Seconds that what is waiting takes at this rate; infinite if nothing runs."""
+        return self.waiting / self.rate if self.rate else float("inf")
 
 
 def status(store: Store) -> Status:
@@ -71,7 +81,8 @@ def status(store: Store) -> Status:
     plan = store.plan()
     store.refresh()
     names = [*plan["grid"], "realization"]
-    failed = {key: str(failure) for key, failure in store.failures().items()}
+    failures = store.failures()
+    failed = {key: _said(names, failure) for key, failure in failures.items()}
     done, seconds, compiling = 0, 0.0, 0.0
     devices: dict[int, str] = {}
     not_finite: Counter[str] = Counter()
@@ -82,8 +93,8 @@ def status(store: Store) -> Status:
         devices.setdefault(id(head), str(head.attributes.get("device", "unknown")))
         if bad := own.get("not_finite", "").split():
             not_finite.update(bad)
-            at = ", ".join(f"{name} = {value}" for name, value in zip(names, place, strict=True))
-            failed[result.key] = f"{at}: {' and '.join(bad)} not finite"
+            point = dict(zip(names, place, strict=True))
+            failed[result.key] = f"{_at(names, point)}{' and '.join(bad)} not finite"
     running: dict[str, list[float]] = {}
     for claim in store.claims().values():
         running.setdefault(claim.where, []).append(claim.since)
@@ -94,6 +105,7 @@ def status(store: Store) -> Status:
         begun=store.begun(),
         running={where: sorted(since) for where, since in sorted(running.items())},
         failed=failed,
+        unable=sum(failure.own for failure in failures.values()),
         not_finite=dict(not_finite),
         damaged=[str(path) for path in store.damaged()],
         seconds=seconds,
@@ -101,3 +113,13 @@ def status(store: Store) -> Status:
         devices=sorted({*devices.values()}),
         rate=store.rate(),
     )
+
+
+def _said(names: Sequence[str], failure: Failure) -> str:
+    return _at(names, failure.point) + failure.reason
+
+
+def _at(names: Sequence[str], point: Mapping[str, Any]) -> str:
+    """Say which task it is, by the axes of the study."""
+    found = ", ".join(f"{name} = {point[name]}" for name in names if name in point)
+    return f"{found}: " if found else ""

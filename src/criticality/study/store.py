@@ -200,6 +200,8 @@ class Store:
         """Read on in a journal."""
         path = Path(item.path)
         tail = self._readers.setdefault(item.name, Reader(path))
+        if tail.ended:
+            return  # nothing follows
         try:
             for result in tail.more():
                 old = self._results.get(result.key)
@@ -345,7 +347,10 @@ class Store:
             with files.replacing(target) as temporary:
                 temporary.write_bytes(content + files.seal([content]))
         except Exception as error:  # a full disk comes as one of many exception types
-            raise RunError(f"{target}: cannot be written ({error}); the rest is kept.") from error
+            rest = (
+                "the rest is kept" if self.path.is_dir() else f"{self.path} is not there any more"
+            )
+            raise RunError(f"{target}: cannot be written ({error}); {rest}.") from error
 
     # --- runs ---
 
@@ -451,13 +456,31 @@ class Store:
 
         Where data have changed under their name, only what the new ones gave belongs to it.
         """
+        found: dict[tuple[Any, ...], Result] = {}
+        old: set[Any] = set()  # checksums of data that others have taken the place of
+        for place, result in self.fitting(plan):
+            there = found.setdefault(place, result)
+            if there is result or _data(there) == _data(result):
+                continue  # the first edition told -0.0 from 0.0
+            first, last = sorted((there, result), key=_created)
+            old.add(_data(first))
+            found[place] = last
+        if old:
+            log.warning(
+                "%s: the data have changed since some results were computed; these are left out",
+                self.path,
+            )
+        for place, result in found.items():
+            if not old or _data(result) not in old:
+                yield place, result
+
+    def fitting(self, plan: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], Result]]:
+        """Results whose controls are of a plan, whatever the data that they are of."""
         swept = {name: set(values) for name, values in plan["grid"].items()}
         fixed = {name: value for name, value in plan["controls"].items() if name not in swept}
         same = {name: plan[name] for name in ("system", "version", "seed")}
         tied = plan.get("path", {})
         along = {*zip(*tied.values(), strict=True)}
-        found: dict[tuple[Any, ...], Result] = {}
-        old: set[Any] = set()  # checksums of data that others have taken the place of
         fits: dict[int, bool] = {}  # heads whose results are of the plan, but for swept controls
 
         def fit(head: Head) -> bool:
@@ -482,21 +505,7 @@ class Store:
                 and all(map(_among, values, swept.values()))
                 and (not tied or tuple(result.point[name] for name in tied) in along)
             ):
-                place = (*values, result.realization)
-                there = found.setdefault(place, result)
-                if there is result or _data(there) == _data(result):
-                    continue  # the first edition told -0.0 from 0.0
-                first, last = sorted((there, result), key=_created)
-                old.add(_data(first))
-                found[place] = last
-        if old:
-            log.warning(
-                "%s: the data have changed since some results were computed; these are left out",
-                self.path,
-            )
-        for place, result in found.items():
-            if not old or _data(result) not in old:
-                yield place, result
+                yield (*values, result.realization), result
 
     def numbers(
         self, results: Iterable[tuple[Any, Result]], names: Callable[[Result], Collection[str]]

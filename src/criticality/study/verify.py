@@ -53,7 +53,7 @@ def verify(store: Store) -> Verified:
     found.twice = sum(count > 1 for count in copies.values())
     numbers: dict[str, bytes] = {}
     names = {o.name for o in store.card()[0].observables} if every else set()
-    ours = {result.key for _, result in store.of(store.plan())}
+    ours = {result.key for _, result in store.fitting(store.plan())}
     for _, result, arrays in store.numbers(every, lambda result: tuple(result.head.observables)):
         found.results += 1
         where = f"{result.path.name}, task {result.key[:32]}"

@@ -210,12 +210,13 @@ class ScalingData:
             )
         array = array.transpose(*wanted).sortby([size, control])
         curves = []
+        points = array[control].values.astype(float)
         for length, table in zip(array[size].values, array.values, strict=True):
+            measured = np.isfinite(table).any(axis=0)  # a point that all lack costs nobody's others
+            table = table[:, measured]
             there = np.isfinite(table).any(axis=1) if gaps else np.isfinite(table).all(axis=1)
-            if there.any():
-                curves.append(
-                    from_samples(float(length), array[control].values.astype(float), table[there])
-                )
+            if there.any() and measured.any():
+                curves.append(from_samples(float(length), points[measured], table[there]))
         made = cls._checked(curves, (control, size, observable))
         return replace(made, labels=(_symbol(array[control]), _symbol(array[size]), _label(array)))
 
@@ -276,7 +277,7 @@ class ScalingData:
         if len(curves) < 2:
             raise InputError(
                 f"finite-size scaling needs at least two values of {size}; there "
-                f"{'is 1' if curves else 'are none'}."
+                f"{'is 1' if curves else 'are none'} of which a realization has all points."
             )
         made = cls(tuple(curves), names)
         extents = {
