@@ -128,6 +128,7 @@ def reasons_in(path):
     return sorted((one.own, one.reason) for one in store.failures().values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signals", "code"), [((INT,), 130), ((INT, INT), 130), ((TERM,), 143)])
 def test_a_signal_ends_a_run_soon_and_once(signals, code, tmp_path):
     case = Case(
