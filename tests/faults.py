@@ -195,7 +195,7 @@ def workers_of(process: int) -> list[int]:
     for child in below(process):
         with contextlib.suppress(OSError):
             words = Path(f"/proc/{child}/cmdline").read_bytes()
-            if words and b"tracker" not in words and not words.startswith(b"git"):
+            if words and b"resource_tracker" not in words and not words.startswith(b"git"):
                 found.append(child)
     return found
 
