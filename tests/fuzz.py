@@ -13,6 +13,7 @@ The report is a line of JSON.
 from __future__ import annotations
 
 import contextlib
+import copy
 import faulthandler
 import hashlib
 import io
@@ -189,12 +190,12 @@ def changed_tree(tree: Any, rng: random.Random) -> Any:
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         places = list(_places(tree))
         if not places:
-            return rng.choice(VALUES)
+            return copy.deepcopy(rng.choice(VALUES))
         where, key = rng.choice(places)
         value = where[key]
         match rng.randrange(8):
             case 0 | 1 | 2 | 3:
-                where[key] = rng.choice(VALUES)
+                where[key] = copy.deepcopy(rng.choice(VALUES))
             case 4:
                 del where[key]
             case 5:
@@ -257,6 +258,8 @@ class Kinds:
         kind = catalog.find(f"{STAND_IN}:{name}")
         grid = grid or {"x": [0.0, 0.5, 1.0]}
         run(Study(system=kind(), grid=grid, realizations=2), path, workers=1)
+        more = {axis: values[:2] for axis, values in grid.items()}
+        run(Study(system=kind(), grid=more, realizations=3), path, workers=1)
         return path
 
     def _file(self, name: str, content: bytes) -> Path:
@@ -436,10 +439,13 @@ class Kinds:
     def plan(self) -> Try:
         from criticality import Store
 
-        return self._json(
-            "study.json",
-            lambda store: (Store(store).plan(), Store(store).open(), Store(store).total()),
-        )
+        def look(store: Path) -> None:
+            Store(store).plan()
+            Store(store).open()
+            Store(store).total()
+
+        tries = [self._json("study.json", look), self._json("asked/*.json", look)]
+        return lambda rng: rng.choice(tries)(rng)
 
     def card(self) -> Try:
         from criticality import Store
@@ -460,19 +466,23 @@ class Kinds:
         words = (
             ("status",), ("phases", "--draws", "20"), ("figures", "--out", str(self.inside / "f")),
             ("export", "--out", str(self.inside / "t.csv")), ("crossings", "--draws", "20"),
-            ("status", "--json"),
+            ("status", "--json"), ("verify",),
+            ("merge", str(self.inside / "other"), "--into"),
         )  # fmt: skip
+        shutil.copytree(self._store(), self.inside / "other")
 
         def look(store: Path, rng: random.Random) -> None:
             chosen = rng.choice(words)
-            self.main(chosen[0], str(store), *chosen[1:])
+            into = [str(self.inside / f"merged-{rng.random()}")] if chosen[0] == "merge" else []
+            self.main(chosen[0], str(store), *chosen[1:], *into)
 
-        tries = [self._json(name, look) for name in ("card.json", "study.json")]
+        names = ("card.json", "study.json", "asked/*.json")
+        tries = [self._json(name, look) for name in names]
         return lambda rng: rng.choice(tries)(rng)
 
     def _json(self, name: str, look: Callable[..., Any]) -> Try:
         store = self._store() if not (self.inside / "seed").exists() else self.inside / "seed"
-        path = store / name
+        (path,) = store.glob(name)
         kept = path.read_bytes()
         tree = json.loads(kept)
         with_rng = look.__code__.co_argcount == 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -127,6 +128,7 @@ def reasons_in(path):
     return sorted((one.own, one.reason) for one in store.failures().values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signals", "code"), [((INT,), 130), ((INT, INT), 130), ((TERM,), 143)])
 def test_a_signal_ends_a_run_soon_and_once(signals, code, tmp_path):
     case = Case(
@@ -292,7 +294,33 @@ def test_two_extensions_at_the_same_moment_lose_nothing(tmp_path):
         assert found == [0.0, 1.0, 9.0][: 2 + (trial % 2 == 0)]
 
 
-# --- forged results ---
+# --- forged cards and results ---
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda card: card["axes"]["x"].update(scale=["log"]),
+        lambda card: card["axes"]["x"].update(label={"a": 1}),
+        lambda card: card["card"]["rules"][0].update(below=10**400),
+        lambda card: card["card"].update(source="NESTED"),  # json.dumps could not write it
+        lambda card: card["card"].update(classify="os:system", pages="antigravity:fly"),
+    ],
+    ids=["scale", "label", "rule", "depth", "functions"],
+)
+def test_a_card_that_was_changed_is_not_used_or_read_as_data(change, tmp_path, command):
+    store = tmp_path / "s"
+    run(Study(system=stand_in("Nothing")(), grid={"x": [0.0, 1.0]}, realizations=2), store)
+    file = store / "card.json"
+    card = json.loads(file.read_text())
+    change(card)
+    file.write_text(json.dumps(card).replace('"NESTED"', "[" * 100_000 + "]" * 100_000))
+    for words in (("status", store), ("phases", store, "--draws", "20"), ("verify", store)):
+        code, _, said = command(*words)
+        assert code in (0, 1, 2)
+        assert code == 0 or said.startswith("error: "), said
+    assert "antigravity" not in sys.modules
+    assert Store(store).open().sizes["x"] == 2
 
 
 def forged(path, change):

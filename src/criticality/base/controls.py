@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args
 
-from criticality.base.errors import InputError, unknown
+from criticality.base.errors import InputError, expect_texts, unknown
 
 # of whole numbers and of others, and the least positive number, in 32 and in 64 bits
 RANGES = {32: (2**31 - 1, 3.0e38, 1.2e-38), 64: (2**63 - 1, 1.7e308, 2.3e-308)}
@@ -63,6 +63,12 @@ class Axis:
     files: bool = False
     label: str = ""
     scale: Scale = "linear"
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for what is no axis, as in a file that was changed."""
+        expect_texts(self, "name", "symbol", "unit", "doc", "interval", "label")
+        if self.scale not in get_args(Scale):
+            raise unknown("scale", str(self.scale), get_args(Scale), f"control {self.name}")
 
     def ends(self) -> tuple[float, float]:
         """Least and greatest value of the interval, allowed or not.
@@ -135,15 +141,15 @@ def control(
             f"control({default!r}): expected a number, a text, true or false, or a tuple of "
             f"numbers."
         )
+    if scale not in get_args(Scale):
+        raise unknown("scale", scale, get_args(Scale), f"control({default!r})")
+    known = Axis(name="", **axis)
     try:
-        Axis(name="", **axis).ends()
+        low, high = known.ends()
     except ValueError:
         raise InputError(
             f'interval {interval!r}: expected two numbers in brackets, as "[0, 1)" or "(0, inf)".'
         ) from None
-    if scale not in get_args(Scale):
-        raise unknown("scale", scale, get_args(Scale), f"control({default!r})")
-    low, high = Axis(name="", **axis).ends()
     if (scale != "linear" and low < 0) or (scale == "logit" and high > 1):
         raise InputError(
             f"control({default!r}): scale = {scale!r} with values in {interval}: a logarithm is of "

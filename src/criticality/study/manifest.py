@@ -289,7 +289,7 @@ def read_card(folder: Path) -> tuple[Card, dict[str, Axis], str] | None:
             for name, about in content["axes"].items()
         }
         return Card.from_dict(content["card"]), axes, str(content.get("place", ""))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
