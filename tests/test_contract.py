@@ -187,7 +187,7 @@ def test_every_control_enters_the_key_and_outer_ones_the_randomness(kind):
         assert (changed.lineage == base.lineage) == (axis.inner or axis.shared), name
 
 
-@EVERY
+@pytest.mark.parametrize("kind", TOGETHER)
 def test_a_finer_inner_axis_leaves_the_old_points_alone(kind):
     # evaluation masks depend on the value of a rate, not on the grid around it
     system = canonical(tiny(kind))

@@ -1,4 +1,4 @@
-"""Serial, threads, processes and a Dask cluster over TCP give the same bits."""
+"""Serial, threads and processes give the same bits (clusters: `test_clusters`)."""
 
 from __future__ import annotations
 
@@ -58,21 +58,6 @@ def test_processes(tiny_study, tmp_path, serial):
     context = multiprocessing.get_context("spawn")
     with cf.ProcessPoolExecutor(2, mp_context=context) as pool:
         xr.testing.assert_identical(run(tiny_study, tmp_path / "s", executor=pool), serial)
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_dask_cluster_over_tcp(tiny_study, tmp_path, serial):
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        assert cluster.scheduler_address.startswith("tcp://")
-        ds = run(tiny_study, tmp_path / "s", executor=client.get_executor())
-    xr.testing.assert_identical(ds, serial)
 
 
 def test_a_vectorised_batch_agrees_to_rounding(tiny_study, tmp_path, serial):

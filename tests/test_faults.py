@@ -43,14 +43,20 @@ def short(name, **more):
     "case",
     [
         short("in this process", torn=0.005),
-        short("in workers", words=(("--workers", "2"),), targets=("parent", "worker")),
-        Case(
-            name="long",
-            system="Walk",
-            study=text("long-walk", 1, values=3, units=5_000),
-            words=(("--workers", "1"),),
-            signals=(KILL, TERM, USR1),
-            saved=0.05,
+        pytest.param(
+            short("in workers", words=(("--workers", "2"),), targets=("parent", "worker")),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            Case(
+                name="long",
+                system="Walk",
+                study=text("long-walk", 1, values=3, units=5_000),
+                words=(("--workers", "1"),),
+                signals=(KILL, TERM, USR1),
+                saved=0.05,
+            ),
+            marks=pytest.mark.slow,
         ),
     ],
     ids=lambda case: case.name,
@@ -191,7 +197,8 @@ def test_an_executor_that_is_shut_down_under_a_run_is_an_error_and_no_wait(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("system", "realizations", "megabytes"), [("Large", 2, 2.0), ("Nothing", 500, 0.4)]
+    ("system", "realizations", "megabytes"),
+    [pytest.param("Large", 2, 2.0, marks=pytest.mark.slow), ("Nothing", 500, 0.4)],
 )
 def test_a_full_disk_is_an_error_and_the_run_goes_on_when_there_is_room(
     system, realizations, megabytes, tmp_path, capsys

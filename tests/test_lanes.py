@@ -167,6 +167,7 @@ print(*(value.tobytes().hex() for _, value in sorted(result.items())))
 """
 
 
+@pytest.mark.slow  # six processes, one after another
 def test_compiled_programs_are_kept_and_give_the_same_bits(tmp_path):
     told = ("JAX_COMPILATION_CACHE_DIR", "TF_CPP_MIN_LOG_LEVEL")  # the latter by jax, on import
     environment = {k: v for k, v in os.environ.items() if k not in told}

@@ -136,6 +136,7 @@ def survives(count: int, seed: int, folder: Path, *words: str) -> None:
     xr.testing.assert_identical(Store("s").open(), run(study, "whole", workers=1))
 
 
+@pytest.mark.slow
 def test_signals_at_random_moments_lose_nothing(folder):
     survives(4, 1, folder, "--set", "seconds=0.01")
 
