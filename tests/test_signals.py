@@ -296,6 +296,31 @@ def test_who_was_asked_before_is_not_asked_anew(asked):
         asked.check()
 
 
+ON_A_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_that_is_closed_ends_a_run_which_leaves_nobody_behind(workers, folder):
+    Path("study.toml").write_text(STUDY.format("0, 1, 2, 3"))
+    ours, its = os.openpty()
+    words = ["-m", "criticality", "run", "study.toml", "--store", "s", "--workers", str(workers)]
+    words += ["--system", "sleeper.py:sleeper", "--set", "seconds=60.0"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_A_TERMINAL, *words], stdin=its, stdout=its, stderr=its
+    )
+    os.close(its)
+    wait_until(lambda: len(begun()) == workers)
+    os.close(ours)
+    assert process.wait(15) == 128 + signal.SIGHUP
+    ending = next(Path("s/results").glob("*.jsonl")).read_bytes().splitlines()[-1]
+    assert b'{"end"' in ending
+
+
 def test_a_long_training_is_saved_at_once_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("study.toml").write_text(LONG)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from criticality.study.cost import human_time
 
@@ -115,12 +116,32 @@ class Display(logging.Handler):
             BarColumn(),
             TextColumn("{task.fields[text]}"),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=Console(file=cast(IO[str], _Stderr())),
         )
         self._task = self._bar.add_task("", text="")
         self._bar.start()
 
 
+class _Stderr:
+    """stderr, which may be gone: a terminal that was closed is no reason not to save."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def _write(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    stderr = _Stderr()
+    stderr.write(text + "\n")
+    stderr.flush()

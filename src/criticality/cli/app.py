@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -107,8 +108,9 @@ def write(text: str = "") -> None:
 
 def say(text: str) -> None:
     """Write a line that is no result."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def write_json(content: Any) -> None:

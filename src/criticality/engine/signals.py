@@ -1,7 +1,8 @@
 """Signals while a run computes: what they ask for is noted, and done between two results.
 
 Ctrl-C once: what is under way is finished.  Twice: everything stops at once.  SIGTERM and SIGUSR1,
-which schedulers send before they kill: what is under way is saved, and everything stops.
+which schedulers send before they kill, and SIGHUP of a terminal that was closed: what is under way
+is saved, and everything stops.
 
 Nothing is raised in the middle of anything: Python loses what is raised inside of a callback of the
 garbage collector or of a weak reference.
@@ -21,7 +22,8 @@ from typing import Any
 from criticality.engine import stop
 from criticality.engine.stop import Stop
 
-SAVING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+NAMES = ("SIGTERM", "SIGUSR1", "SIGHUP")
+SAVING = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 EVERY = (signal.SIGINT, *SAVING)
 
 
@@ -142,6 +144,7 @@ def obey(savable: bool) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in SAVING:
-        signal.signal(number, note if savable else signal.SIG_DFL)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, note if savable else signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, EVERY)

@@ -104,7 +104,7 @@ class Computation:
         Raises
         ------
         KeyboardInterrupt, SystemExit
-            If a signal has ended it: Ctrl-C, or SIGTERM or SIGUSR1.
+            If a signal has ended it: Ctrl-C, or SIGTERM, SIGUSR1 or SIGHUP.
         RunError
             If the executor is lost, or the store cannot be written.
         """

@@ -49,8 +49,9 @@ def run(
     what there is to do, and each gives all of it at its end.
 
     Ctrl-C once lets finish what is under way, twice stops at once.  SIGTERM and SIGUSR1, which
-    schedulers send before they kill, save what is under way and end.  Who has handlers of his own
-    for these signals, or calls this outside of the main thread, keeps them.
+    schedulers send before they kill, and SIGHUP of a closed terminal save what is under way and
+    end.  Who has handlers of his own for these signals, or calls this outside of the main thread,
+    keeps them.
 
     Results depend on control values, study seed and realization number alone: not on order,
     workers, interruptions, or the rest of the grid.  On one kind of CPU they are the same bit for
@@ -106,7 +107,7 @@ def run(
     KeyboardInterrupt
         After Ctrl-C.
     SystemExit
-        After SIGTERM or SIGUSR1, with 128 and the number of the signal.
+        After SIGTERM, SIGUSR1 or SIGHUP, with 128 and the number of the signal.
     """
     store = store if isinstance(store, Store) else Store(store)
     for name, value in (("workers", workers), ("width", width)):
