@@ -65,6 +65,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.grok
 	$(BIN)/python -m benchmarks.calibrate
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.overhead
 
 # Only for maintainers: choose newer versions of everything.
 lock: $(READY)

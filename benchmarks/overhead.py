@@ -217,7 +217,7 @@ def measure(tasks: int, pending: int, repeats: int) -> list[dict[str, Any]]:
             row(f"{name}, wall", "s", [one["process_wall"] for one in found])
             row(f"{name}, CPU", "s", [one["process_cpu"] for one in found])
         for workers in (1, 2):
-            for count in (*PENDING, pending):
+            for count in sorted({*PENDING, pending}):
                 store = f"{folder}/{workers}-{count}"
                 found = [
                     child("worked", f"{store}-{i}", count, workers, min(count, LAST))

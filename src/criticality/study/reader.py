@@ -30,7 +30,8 @@ from criticality.study.journal import (
     unsealed,
 )
 
-SHARED: dict[str, tuple[type, ...]] = {"seed": (int,), "version": (int,)}
+ANY = (str, int, float)
+KNOWN: dict[str, tuple[type, ...]] = {**OWN, "seed": (int,), "version": (int,)}
 CONTROL = (str, bool, int, float, list)
 MOST = 1e18  # of an attribute, and of seconds; NaN is not less
 # what a line can make of us that is sealed and yet none of ours
@@ -98,9 +99,8 @@ def _texts(values: Any) -> list[str]:
 def checked(found: Any) -> dict[str, Any]:
     """Attributes of the kinds that others rely on."""
     for name, value in found.items():
-        if type(value) not in (OWN | SHARED).get(name, (str, int, float)) or not (
-            isinstance(value, str) or abs(value) < MOST
-        ):
+        kind = type(value)
+        if kind not in KNOWN.get(name, ANY) or (kind is not str and not abs(value) < MOST):
             raise ValueError(f"{name} = {value!r}")
     return dict(found)
 

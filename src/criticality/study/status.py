@@ -90,7 +90,8 @@ def status(store: Store) -> Status:
         own, head = result.own, result.head
         seconds += own.get("wall_seconds", 0.0)
         compiling += own.get("compile_seconds", 0.0)
-        devices.setdefault(id(head), str(head.attributes.get("device", "unknown")))
+        if id(head) not in devices:
+            devices[id(head)] = str(head.attributes.get("device", "unknown"))
         if bad := own.get("not_finite", "").split():
             not_finite.update(bad)
             point = dict(zip(names, place, strict=True))

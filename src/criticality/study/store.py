@@ -479,6 +479,7 @@ class Store:
         swept = {name: set(values) for name, values in plan["grid"].items()}
         fixed = {name: value for name, value in plan["controls"].items() if name not in swept}
         same = {name: plan[name] for name in ("system", "version", "seed")}
+        names, realizations = frozenset(swept), plan["realizations"]
         tied = plan.get("path", {})
         along = {*zip(*tied.values(), strict=True)}
         fits: dict[int, bool] = {}  # heads whose results are of the plan, but for swept controls
@@ -491,21 +492,24 @@ class Store:
         for key in sorted(self._results):
             result = self._results[key]
             head, own = result.head, result.controls
-            if own.keys() <= swept.keys():
+            if names.issuperset(own):
                 if id(head) not in fits:
                     fits[id(head)] = fit(head)
                 right, point = fits[id(head)], own
             else:
                 point = result.point
                 right = fit(replace(head, controls=point))
-            values = [point[n] if n in point else head.controls.get(n) for n in swept]
-            if (
-                right
-                and result.realization < plan["realizations"]
-                and all(map(_among, values, swept.values()))
-                and (not tied or tuple(result.point[name] for name in tied) in along)
-            ):
-                yield (*values, result.realization), result
+            if not right or result.realization >= realizations:
+                continue
+            place = []
+            for name, values in swept.items():
+                value = point[name] if name in point else head.controls.get(name)
+                if type(value) is list or value not in values:
+                    break
+                place.append(value)
+            else:
+                if not tied or tuple(result.point[name] for name in tied) in along:
+                    yield (*place, result.realization), result
 
     def numbers(
         self, results: Iterable[tuple[Any, Result]], names: Callable[[Result], Collection[str]]
