@@ -393,9 +393,10 @@ class Disturbed:
         code = process.end()
         tally.exits[f"{name.name} {code}"] += 1
         if name is not KILL:
-            early = " tasks, " not in process.said()  # Python has hardly begun, nobody listens yet
-            assert code in (0, ENDS[name]) or early, f"{name.name}: {code}\n{process.said()}"
-            assert "Traceback" not in process.said() or early, process.said()
+            # Python has hardly begun, nobody listens yet; or all is said and done
+            apart = " tasks, " not in process.said() or " tasks done in " in process.said()
+            assert code in (0, ENDS[name]) or apart, f"{name.name}: {code}\n{process.said()}"
+            assert "Traceback" not in process.said() or apart, process.said()
 
     def _finished(self, process: Process) -> None:
         """Check how a process ends that nobody told to: its workers may have been killed."""

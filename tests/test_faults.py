@@ -166,6 +166,7 @@ def test_a_signal_ends_a_run_soon_and_once(signals, code, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.slow  # test_executors has quicker ones
 def test_an_executor_that_is_shut_down_under_a_run_is_an_error_and_no_wait(tmp_path):
     store, study = (
         tmp_path / "s",

@@ -15,6 +15,7 @@ import pytest
 import xarray as xr
 
 from criticality import RunError, Store, Study, catalog, run
+from criticality.engine.stop import StoppedError
 from criticality.study import workers
 
 SCRIPT = """
@@ -255,3 +256,29 @@ def test_little_work_needs_few_workers_and_many_tasks_more(monkeypatch):
     assert of(0, count=3_000) == 8  # however small, each takes its time
     unknown = SimpleNamespace(compute=None)  # a plain function, of which nothing is known
     assert workers.default_workers([SimpleNamespace(system=unknown)]) == 8
+
+
+def half_sent() -> bytes:
+    """Die in the middle of sending what this gives."""
+    from multiprocessing.connection import Connection
+
+    def send(self, content, write=None):
+        os.write(self.fileno(), bytes(content[: len(content) // 2]))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Connection._send = send
+    return bytes(1_000_000)
+
+
+@PROC
+def test_a_worker_that_dies_while_it_sends_a_result_is_noticed():
+    with workers.pool(2) as pool:
+        with pytest.raises(workers.DiedError, match="SIGKILL"):
+            pool.submit(half_sent).result(timeout=30)
+        assert pool.submit(os.getpid).result(timeout=30) != os.getpid()
+    with workers.pool(2) as pool:  # nor does its end wait for it
+        future = pool.submit(half_sent)
+        while not future.running():
+            time.sleep(0.01)
+        time.sleep(0.5)
+    assert isinstance(future.exception(timeout=30), workers.DiedError | StoppedError)

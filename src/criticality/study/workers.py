@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 from criticality.base import Task, plain, work
@@ -75,6 +76,7 @@ class Processes(cf.Executor):
         self._idle: list[Any] = []
         self._busy: set[Any] = set()
         self._ending = False
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> cf.Future[Any]:
         """Call a function in one of the processes."""
@@ -99,6 +101,8 @@ class Processes(cf.Executor):
                     call.future.set_exception(broken)
 
     def _begin(self, call: _Call) -> None:
+        while self._idle and _gone(self._idle[-1]):  # which it has not noticed itself yet
+            self._idle.pop().shutdown(wait=False, kill_workers=True)
         worker = self._idle.pop() if self._idle else self._new()
         try:
             inner = self._given(worker, call)
@@ -151,6 +155,17 @@ class Processes(cf.Executor):
         else:
             call.future.set_exception(error)
 
+    def _watch(self) -> None:
+        """Notice who died while it sent a result, of which the rest would be waited for."""
+        suspects: set[Any] = set()
+        while not self._ending:
+            time.sleep(WATCH_S)
+            with self._lock:
+                gone = {worker for worker in self._busy if _gone(worker)}
+                for worker in gone & suspects:  # else it is just being noticed
+                    _cut_off(worker)
+            suspects = gone
+
     def pass_on(self, number: int) -> None:
         """Send a signal to all processes; no other call is begun."""
         with self._lock:
@@ -172,11 +187,32 @@ class Processes(cf.Executor):
             self._end()
             workers = [*self._idle, *self._busy]
             self._idle.clear()
+            busy = [*self._busy]
         managers = [worker._executor_manager_thread for worker in workers]
         for worker in workers:
             worker.shutdown(wait=False, kill_workers=True)
+        for worker in busy:  # its result is not waited for, wherever in sending it
+            for pid in list(worker._processes or ()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            _cut_off(worker)
         for thread in managers if wait else ():
             thread.join()
+
+
+def _gone(worker: Any) -> bool:
+    """Whether the process of an executor has died."""
+    processes = list((worker._processes or {}).values())
+    return bool(processes) and all(wait([process.sentinel], 0) for process in processes)
+
+
+def _cut_off(worker: Any) -> None:
+    """Close our end of the pipe through which an executor's process sends what it has.
+
+    As long as it is open, who reads a result that was half sent waits for the other half.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        worker._result_queue._writer.close()
 
 
 class Here(cf.Executor):
