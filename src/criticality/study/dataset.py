@@ -15,9 +15,9 @@ import xarray as xr
 from criticality.base import Axis, Card, InputError, Observable, unknown
 from criticality.study import manifest
 from criticality.study.journal import DamagedError, Result
+from criticality.study.selection import Placed
 
 log = logging.getLogger("criticality")
-Placed = tuple[tuple[Any, ...], Result]  # values of the axes of the grid and realization; result
 Wanted = Callable[[Result], Collection[str]]
 Read = tuple[tuple[Any, ...], Result, dict[str, np.ndarray[Any, Any]]]
 LARGE = 1_000_000  # numbers in an array above which it is opened as it was stored, in 4 bytes

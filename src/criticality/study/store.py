@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ from criticality.base import (
     controls,
     inner,
 )
-from criticality.study import journal, manifest, netcdf, reader
+from criticality.study import journal, manifest, netcdf, reader, selection
 from criticality.study.journal import (
     Arrays,
     Claim,
@@ -456,60 +456,11 @@ class Store:
 
         Where data have changed under their name, only what the new ones gave belongs to it.
         """
-        found: dict[tuple[Any, ...], Result] = {}
-        old: set[Any] = set()  # checksums of data that others have taken the place of
-        for place, result in self.fitting(plan):
-            there = found.setdefault(place, result)
-            if there is result or _data(there) == _data(result):
-                continue  # the first edition told -0.0 from 0.0
-            first, last = sorted((there, result), key=_created)
-            old.add(_data(first))
-            found[place] = last
-        if old:
-            log.warning(
-                "%s: the data have changed since some results were computed; these are left out",
-                self.path,
-            )
-        for place, result in found.items():
-            if not old or _data(result) not in old:
-                yield place, result
+        return selection.current(self.fitting(plan), str(self.path))
 
     def fitting(self, plan: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], Result]]:
         """Results whose controls are of a plan, whatever the data that they are of."""
-        swept = {name: set(values) for name, values in plan["grid"].items()}
-        fixed = {name: value for name, value in plan["controls"].items() if name not in swept}
-        same = {name: plan[name] for name in ("system", "version", "seed")}
-        names, realizations = frozenset(swept), plan["realizations"]
-        tied = plan.get("path", {})
-        along = {*zip(*tied.values(), strict=True)}
-        fits: dict[int, bool] = {}  # heads whose results are of the plan, but for swept controls
-
-        def fit(head: Head) -> bool:
-            return all(head.attributes.get(n) == v for n, v in same.items()) and all(
-                head.controls.get(n) == v for n, v in fixed.items()
-            )
-
-        for key in sorted(self._results):
-            result = self._results[key]
-            head, own = result.head, result.controls
-            if names.issuperset(own):
-                if id(head) not in fits:
-                    fits[id(head)] = fit(head)
-                right, point = fits[id(head)], own
-            else:
-                point = result.point
-                right = fit(replace(head, controls=point))
-            if not right or result.realization >= realizations:
-                continue
-            place = []
-            for name, values in swept.items():
-                value = point[name] if name in point else head.controls.get(name)
-                if type(value) is list or value not in values:
-                    break
-                place.append(value)
-            else:
-                if not tied or tuple(result.point[name] for name in tied) in along:
-                    yield (*place, result.realization), result
+        return selection.fitting(self._results, plan)
 
     def numbers(
         self, results: Iterable[tuple[Any, Result]], names: Callable[[Result], Collection[str]]
@@ -595,15 +546,6 @@ def _not_finite(observables: Sequence[Observable], arrays: Arrays) -> list[str]:
         return np.isfinite(x) | (o.censored & np.isposinf(x)) | (o.undefined & np.isnan(x))
 
     return [o.name for o in observables if not fine(o).all()]
-
-
-def _data(result: Result) -> Any:
-    """Checksum of the data of a result."""
-    return result.head.attributes.get("data")
-
-
-def _created(result: Result) -> str:
-    return str(result.own.get("created", ""))
 
 
 def _among(value: Any, values: Collection[Any]) -> bool:
