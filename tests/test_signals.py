@@ -30,7 +30,15 @@ def sleeper(rng, x=control(0), seconds=control(0.05)):
     return {"m": rng.normal()}
 """
 STUDY = 'system = "sleeper"\n[grid]\nx = [{}]\n'
-COMMAND = "from criticality.cli import main\nprint('here', flush=True)\nmain()"
+# whoever started the tests may ignore signals, as nohup does
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+from criticality.cli import main
+print("here", flush=True)
+main()
+"""
 
 
 @pytest.fixture
@@ -297,7 +305,8 @@ def test_who_was_asked_before_is_not_asked_anew(asked):
 
 
 ON_A_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
