@@ -371,7 +371,7 @@ def test_status_as_json_has_what_the_text_has(tmp_path, capsys):
     assert f"running on {socket.gethostname()}, process {os.getpid()}: 1 task(s)" in said
 
 
-# --- what a review found -----------------------------------------------------------------------
+# --- edges ------------------------------------------------------------------------------------
 
 
 @system(observables=(Observable(name="v", dims=("time",)),))
