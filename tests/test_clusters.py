@@ -225,6 +225,7 @@ def test_serial_processes_dask_and_shards_at_once_give_the_same_bits(tmp_path, d
 # --- Dask ---
 
 
+@pytest.mark.slow
 def test_a_dask_worker_is_killed_and_then_the_scheduler(tmp_path, dask):
     written(tmp_path)
     undisturbed = tmp_path / "undisturbed"

@@ -158,6 +158,7 @@ def test_three_runs_compute_every_task_once_and_each_has_all(
     assert len(list(Path("s/results").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_its_work_to_the_others(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runs = [started("s", 150, 0.1, 1) for _ in range(3)]

@@ -202,6 +202,7 @@ def test_a_task_that_kills_its_worker_is_tried_three_times_and_costs_no_other(
 
 
 @PROC
+@pytest.mark.slow
 def test_killed_workers_cost_their_own_tasks_only(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("deadly.py").write_text(DEADLY.replace("if x == 3", "if x < 0"))
