@@ -1,7 +1,8 @@
 """The command `criticality`: results on stdout, progress on stderr.
 
-Exit codes: 0 done, 1 some tasks failed, 2 bad input, 130 interrupted.  Commands import what they
-need themselves, so that `--help` answers at once.
+Exit codes: 0 done, 1 some tasks failed or the disk or the executor was lost, 2 bad input, 128 and
+the number of the signal that ended it (130 after Ctrl-C).  Commands import what they need
+themselves, so that `--help` answers at once.
 """
 
 # in the order in which --help lists them

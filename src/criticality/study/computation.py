@@ -23,7 +23,6 @@ from criticality.study.workers import Here, Processes
 log = logging.getLogger("criticality")
 TICK_S = 1.0  # between two looks at what others do
 CLAIM_S = 1.5  # of work that is claimed at once, where tasks take less
-BEAT_S = 5.0  # between two signs of life
 SAVE_S = 20.0  # that what is under way is given to be saved; schedulers kill after 30
 
 

@@ -546,7 +546,3 @@ def _not_finite(observables: Sequence[Observable], arrays: Arrays) -> list[str]:
         return np.isfinite(x) | (o.censored & np.isposinf(x)) | (o.undefined & np.isnan(x))
 
     return [o.name for o in observables if not fine(o).all()]
-
-
-def _among(value: Any, values: Collection[Any]) -> bool:
-    return not isinstance(value, list) and value in values
