@@ -59,6 +59,8 @@ class Fit:
         solution"; "size-independent" (curves of different sizes hardly differ); "rough
         posterior"; "no errors"; "few realizations"; "few sizes"; "independent points" (taken to
         be, for want of samples); "unsettled window".
+    sample, weights
+        Draws of each free parameter behind the errors, and their weights (None: equal).
     """
 
     ansatz: Ansatz
@@ -75,6 +77,8 @@ class Fit:
     log_evidence_error: float
     draws: int
     flags: tuple[Flag, ...]
+    sample: dict[str, Array] = field(repr=False)
+    weights: Array | None = field(repr=False)
     model: Model = field(repr=False)
     theta: Array = field(repr=False)
 
@@ -162,6 +166,7 @@ def collapse(
     control_range: tuple[float, float] | None = None,
     size_min: float | None = None,
     corrections: bool = False,
+    regular: bool = False,
     draws: int = 0,
     level: float = 0.95,
     seed: int = 0,
@@ -187,7 +192,10 @@ def collapse(
     control_range, size_min
         Keep points in this range of the control, and sizes from this one on.
     corrections
-        With corrections to scaling ("gp" only).
+        With corrections to scaling, that vanish as L^-omega ("gp" only).
+    regular
+        With a regular dependence on the control beside that on the scaling variable, as of an
+        amplitude that changes over the range ("gp" only).
     draws
         Errors by so many resamplings of whole realizations; deviations of their means are added to
         the fitted curve (for the older objectives to the data) and refitted.  0: errors of the
@@ -213,14 +221,14 @@ def collapse(
         raise InputError(f"draws = {draws}: expected 0, or {LEAST_DRAWS} or more resamplings.")
     level, seed = probability("level", level), whole("seed", seed)
     window = None if window is None else between("window", window)
-    if corrections and objective != "gp":
+    if (corrections or regular) and objective != "gp":
         raise InputError(f"corrections to scaling need the objective gp, not {objective}.")
     kept = data.restrict(control_range, size_min)
     if np.ptp(kept.mean) == 0:
         raise InputError(f"{data.names[2]} is the same at all points; there is nothing to scale.")
     flags: list[Flag] = []
     try:
-        search = Search(kept, form, objective, corrections, start or {})
+        search = Search(kept, form, objective, corrections, start or {}, regular)
         theta = search.best()
         if window is not None:
             kept, search, theta, settled = _windowed(kept, search, theta, window)
@@ -351,6 +359,8 @@ def _finish(
         log_evidence_error=evidence[1],
         draws=draws if n else 0,
         flags=tuple(flags),
+        sample=sample,
+        weights=weights,
         model=model,
         theta=theta,
     )

@@ -48,10 +48,11 @@ class Search:
         objective: str,
         corrections: bool,
         start: Mapping[str, float],
+        regular: bool = False,
     ) -> None:
         self.data, self.objective, self.start = data, objective, start
         columns = (data.control, data.size, data.mean, data.covariance)
-        self.model = Model(ansatz, *columns, corrections=corrections)
+        self.model = Model(ansatz, *columns, corrections, regular)
         names = [parameter.name for parameter in self.model.free]
         for name in start:
             if name not in names:
@@ -65,7 +66,8 @@ class Search:
     def again(self, data: ScalingData) -> Search:
         """Give the same search on other points."""
         model = self.model
-        return Search(data, model.ansatz, self.objective, model.corrections, self.start)
+        kind = (model.ansatz, self.objective, model.corrections, self.start, model.regular)
+        return Search(data, *kind)
 
     def classic(self, theta: Array, mean: Array | None = None, name: str = "") -> Array:
         """Value of a classic objective at the form's free parameters [B, n] -> [B]."""
@@ -143,9 +145,9 @@ class Search:
         starts = (
             [np.concatenate([first, model.centre]) for first in firsts] if model.free else hypers
         )
-        if model.corrections:
+        if model.corrections or model.regular:
             plain = Search(self.data, model.ansatz, self.objective, False, self.start).best()
-            starts.append(np.concatenate([plain, model.centre[-2:]]))
+            starts.append(np.concatenate([plain, model.centre[len(plain) - len(model.free) :]]))
         # by the integral over each maximum: a high needle is not a likely place
         found = self.approach(starts)
         ranked = sorted(((t, self.mass(t, value)) for t, value in found), key=lambda pair: -pair[1])
