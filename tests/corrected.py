@@ -19,9 +19,9 @@ P_C = 0.55
 SLOPE, RISE = 4.0, 2.1  # together a rise of 20 over CONTROL at the largest size
 
 
-def curve(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+def curve(x: np.ndarray, t: np.ndarray, rise: float = RISE) -> np.ndarray:
     """A ramp in the scaling variable x times a regular amplitude in t = p - p_c; 1 at p_c."""
-    return np.log1p(np.exp(SLOPE * x)) / np.log(2) * np.exp(RISE * t)
+    return np.log1p(np.exp(SLOPE * x)) / np.log(2) * np.exp(rise * t)
 
 
 def measured(
@@ -54,6 +54,7 @@ def transition(
     *,
     correction: float = 0.05,
     omega: float = 0.5,
+    rise: float = RISE,
     sizes: Sequence[int] = SIZES,
     **options: float,
 ) -> ScalingData:
@@ -66,7 +67,7 @@ def transition(
     def mean(size: int, t: np.ndarray) -> np.ndarray:
         scale = known.growth(kind, exponent, size) / largest
         small = correction * (size / min(sizes)) ** -omega * (1 + 2 * t)
-        return curve((t + t**2) * scale, t) * (1 + small)
+        return curve((t + t**2) * scale, t, rise) * (1 + small)
 
     return measured(mean, rng, sizes=sizes, **options)
 

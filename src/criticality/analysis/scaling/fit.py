@@ -243,6 +243,21 @@ def collapse(
         ) from error
 
 
+def refit(
+    data: ScalingData,
+    ansatz: Ansatz,
+    corrections: bool,
+    regular: bool,
+    near: Sequence[Fit],
+    level: float,
+    seed: int,
+) -> Fit:
+    """Fit by "gp" from where other fits of nearly the same data ended; with fewer draws."""
+    others = [(fit.model, fit.theta) for fit in near]
+    search = Search(data, ansatz, "gp", corrections, {}, regular, others)
+    return _finish(data, search, search.best(), [], 0, level, seed, most=DRAWS)
+
+
 def scan(
     data: ScalingData,
     ansatz: Ansatz | None = None,
@@ -312,8 +327,9 @@ def _finish(
     draws: int,
     level: float,
     seed: int,
+    most: int = 8 * DRAWS,
 ) -> Fit:
-    """Errors, quality and flags of a fit."""
+    """Errors, quality and flags of a fit, from `most` draws of the posterior at most."""
     model, n = search.model, len(search.model.free)
     gp = search.objective == "gp"
     evidence = (math.nan, math.nan)
@@ -321,7 +337,7 @@ def _finish(
     weights: Array | None = None
     if gp:
         spread = model.curvature(theta)
-        count = DRAWS * 2 ** min(max(len(theta) - 4, 0), 3)
+        count = min(DRAWS * 2 ** min(max(len(theta) - 4, 0), 3), most)
         points, weights, *measured = model.posterior(theta, spread, count, seed)
         evidence = (measured[0], measured[1])
         if 1 / np.sum(weights**2) < 20:

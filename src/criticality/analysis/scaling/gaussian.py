@@ -23,6 +23,7 @@ WIDTH = 1.5  # prior deviation of ln s and ln l: a factor of 4.5 either way
 CORRECTION = (0.05, 1.0)  # prior of the correction at the smallest size, in spreads of y
 OMEGA = (1.0, 0.5)  # prior of the correction exponent: median, deviation of its logarithm
 REGULAR = (0.5, 1.0)  # prior of the relative change of f over the range, at fixed x
+MOST_REGULAR = 6.0  # of it
 LEAST_LENGTH = 1.5  # of l, in distances of points of the largest size: what is shorter is noise
 ROOT5 = math.sqrt(5)
 ADAPTATIONS = 2  # of the proposal in `posterior`
@@ -90,7 +91,8 @@ class Model:
         low = [math.log(p.low) if p.log else p.low for p in self.free]
         high = [math.log(p.high) if p.log else p.high for p in self.free]
         self.lower = np.array([*low, *np.maximum(self.centre - 5 * self.width, least)])
-        self.upper = np.array([*high, *(self.centre + 5 * self.width)])
+        most = np.where(np.array(self.hyper) == "ln r", math.log(MOST_REGULAR), np.inf)
+        self.upper = np.array([*high, *np.minimum(self.centre + 5 * self.width, most)])
         spreads = {length: float(mean[size == length].std()) for length in np.unique(size)}
         self.spread = np.maximum([spreads[length] for length in size], 1e-3 * spread)
         # what is a small step in each direction, for the optimiser
@@ -236,15 +238,21 @@ class Model:
         return value, slope
 
     def polish(
-        self, theta: Array, mean: Array | None = None, evaluations: int = 300
+        self,
+        theta: Array,
+        mean: Array | None = None,
+        evaluations: int = 300,
+        exact: float = 1e-11,
+        size: float = 1.0,
     ) -> tuple[Array, float]:
         """Local maximum of the posterior from theta [k], within the limits, and its logarithm.
 
         Within a box that moves along and shrinks where no step succeeds: far away, the prefactor
-        D(L) can make the covariance singular, and a line search that lands there gives up.
+        D(L) can make the covariance singular, and a line search that lands there gives up.  `size`
+        is that of the box at first, in `unit`; a step gains less than `exact` of the value at last.
         """
         theta = np.clip(theta, self.lower, self.upper)
-        value, size = -math.inf, 1.0
+        value = -math.inf
 
         def descent(z: Array) -> tuple[float, Array]:
             here, slope = self.gradient(np.clip(z * self.unit, self.lower, self.upper), mean)
@@ -259,7 +267,7 @@ class Model:
                 jac=True,
                 method="L-BFGS-B",
                 bounds=list(zip(low, high, strict=True)),
-                options={"maxfun": evaluations, "ftol": 1e-11, "gtol": 1e-4},
+                options={"maxfun": evaluations, "ftol": exact, "gtol": 1e-4},
             )
             new = np.clip(found.x * self.unit, self.lower, self.upper)
             moved = float(np.abs((new - theta) / self.unit).max())
@@ -276,6 +284,15 @@ class Model:
         chosen = [math.log(values[p.name]) if p.log else values[p.name] for p in self.free]
         theta: Array = np.clip(np.array([*chosen, *self.centre]), self.lower, self.upper)
         return theta
+
+    def adopted(self, other: Model, theta: Array) -> Array:
+        """Point [k] that has of another model's point what both have; the rest is usual."""
+        names = [*(parameter.name for parameter in self.free), *self.hyper]
+        theirs = [*(parameter.name for parameter in other.free), *other.hyper]
+        known = dict(zip(theirs, theta, strict=True))
+        usual = np.concatenate([(self.lower + self.upper)[: len(self.free)] / 2, self.centre])
+        chosen = [known.get(name, value) for name, value in zip(names, usual, strict=True)]
+        return np.clip(np.array(chosen), self.lower, self.upper)
 
     def curvature(self, theta: Array) -> Array:
         """Inverse of the Hessian of -log_posterior at a maximum: a covariance [k, k]."""
