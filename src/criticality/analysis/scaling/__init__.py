@@ -11,26 +11,40 @@ from criticality.analysis.scaling.evidence import (
 )
 from criticality.analysis.scaling.fit import Fit, collapse, scan
 from criticality.analysis.scaling.landscape import Landscape, landscape
+from criticality.analysis.scaling.marginal import (
+    Choice,
+    Decision,
+    Marginal,
+    choices,
+    decide,
+    marginal,
+)
 from criticality.analysis.scaling.moments import binder, binder_curves
 from criticality.analysis.scaling.threshold import power_law, window_scan
 
 __all__ = [
     "BKT",
     "Algebraic",
+    "Choice",
     "Comparison",
     "Crossover",
+    "Decision",
     "Fit",
     "Free",
     "Landscape",
+    "Marginal",
     "NoTransition",
     "ScalingData",
     "binder",
     "binder_curves",
+    "choices",
     "collapse",
     "compare",
     "crossings",
+    "decide",
     "default_ansatze",
     "landscape",
+    "marginal",
     "power_law",
     "required_sizes",
     "scan",

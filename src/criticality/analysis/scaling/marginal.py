@@ -1,7 +1,8 @@
 """`marginal`: critical point and exponents whose errors contain the choices of an analysis.
 
-A collapse is fitted to a range of the control, from a least size on, with or without corrections.
-Each choice is a model of all data: the form describes what is kept, free curves what is left out.
+A collapse is fitted in a range of the control, from a least size on, with or without corrections.
+Each such choice is a model of all data: the form describes what is kept, and free curves what is
+left out.  So choices can be weighed by their evidence, and be integrated out like a parameter.
 """
 
 from __future__ import annotations
@@ -13,20 +14,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
 
 from criticality.analysis import stats
-from criticality.analysis.scaling.ansatz import Algebraic, Ansatz, Free, nu_eff
+from criticality.analysis.scaling.ansatz import BKT, Algebraic, Ansatz, Free, nu_eff
+from criticality.analysis.scaling.checks import finite, positive, probability, whole
 from criticality.analysis.scaling.data import ScalingData
-from criticality.analysis.scaling.fit import Fit, refit
+from criticality.analysis.scaling.estimates import Fitted, given, weighted
+from criticality.analysis.scaling.evidence import DECISIVE, verdict, with_rivals
+from criticality.analysis.scaling.fit import POOR, Fit, refit
 from criticality.analysis.stats import Array
-from criticality.base import Estimate, Flag, InputError
+from criticality.base import Estimate, Flag, InputError, flagged
 
-LEAST_SIZES = 3
+SHARES = (1.0, 0.5)  # of the measured range: half-widths of the ranges that are looked at
+INNER = 0.5  # share of a range, in its middle, where p_c is looked for: both sides must be seen
+LEAST_POINTS = 5  # of each curve in a range
+LEAST_SIZES = 3  # that are kept
+DROPPED = 2  # smallest sizes at most that are left out
+HEAVY = 0.5  # a doubt that this share of the weight has is one of the whole
+
+Place = tuple[tuple[float, float], float]  # range and least size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What somebody could have chosen before a collapse.
+    """What could have been chosen before a collapse.
 
     Attributes
     ----------
@@ -41,6 +54,11 @@ class Choice:
     corrections: bool = False
     regular: bool = False
 
+    @property
+    def place(self) -> Place:
+        """What is kept, without how it is fitted."""
+        return self.control_range, self.size_min
+
 
 def choices(
     data: ScalingData,
@@ -50,51 +68,408 @@ def choices(
     size_min: Sequence[float] | None = None,
     corrections: Sequence[bool] = (False, True),
     regular: Sequence[bool] = (False, True),
-    points: int = 5,
 ) -> tuple[Choice, ...]:
-    """All combinations of ranges, least sizes and corrections."""
+    """All combinations of ranges, least sizes and corrections.
+
+    Parameters
+    ----------
+    data
+        The curves.
+    centres, half_widths
+        Of the ranges, in units of the control; what lies outside of the measured range is cut.  By
+        default the whole measured range, and half as wide ones that lie at its ends, at its middle,
+        and halfway between.
+    size_min
+        Least sizes; by default the three smallest, as long as three sizes are kept.
+    corrections, regular
+        As in `collapse`; by default without and with.
+
+    Raises
+    ------
+    InputError
+        If no range has `LEAST_POINTS` points of each curve that is kept.
+    """
     low, high = float(data.control.min()), float(data.control.max())
     half = (high - low) / 2
-    widths = [half, half / 2] if half_widths is None else list(half_widths)
+    widths = (
+        [share * half for share in SHARES]
+        if half_widths is None
+        else [positive("half_widths", width) for width in half_widths]
+    )
+    if size_min is None:
+        least = [float(size) for size in data.sizes[: DROPPED + 1]]
+        least = least[: max(1, len(data.sizes) - LEAST_SIZES + 1)]
+    else:
+        least = [finite("size_min", size, 0) for size in size_min]
     ranges: list[tuple[float, float]] = []
     for width in widths:
-        middles = centres
-        if middles is None:
-            number = max(1, 2 * round(half / width) - 1)
-            middles = np.linspace(low + width, high - width, number) if number > 1 else [low + half]
-        for middle in middles:
-            ends = (max(float(middle) - width, low), min(float(middle) + width, high))
-            inside = [(c.control >= ends[0]) & (c.control <= ends[1]) for c in data.curves]
-            if ends not in ranges and min(np.count_nonzero(each) for each in inside) >= points:
+        number = 4 * max(round(half / width), 1) - 3
+        middles = np.linspace(low + width, high - width, number) if number > 1 else [low + half]
+        for middle in middles if centres is None else centres:
+            ends = (max(finite("centres", middle) - width, low), min(middle + width, high))
+            if ends not in ranges:
                 ranges.append(ends)
-    least = list(data.sizes[: max(1, min(3, len(data.sizes) - LEAST_SIZES + 1))]) if (
-        size_min is None
-    ) else list(size_min)
-    return tuple(
-        Choice(control_range=ends, size_min=float(size), corrections=c, regular=r)
+    made = [
+        Choice(control_range=ends, size_min=size, corrections=c, regular=r)
         for ends, size, c, r in itertools.product(ranges, least, corrections, regular)
-    )
+        if _enough(data, (ends, size))
+    ]
+    if not made:
+        raise InputError(
+            f"no range of {data.names[0]} has {LEAST_POINTS} points of each of two sizes or more: "
+            f"{', '.join(f'{a:g} to {b:g}' for a, b in ranges)}; choose wider ones."
+        )
+    return tuple(made)
+
+
+def _enough(data: ScalingData, place: Place) -> bool:
+    (low, high), least = place
+    edge = 1e-9 * (high - low)  # ends that were computed may miss a point by rounding
+    inside = [
+        np.count_nonzero((curve.control >= low - edge) & (curve.control <= high + edge))
+        for curve in data.curves
+        if curve.size >= least
+    ]
+    return len(inside) > 1 and min(inside) >= LEAST_POINTS
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Marginal:
+    """A form fitted with many choices, which are integrated out.
+
+    Attributes
+    ----------
+    ansatz, data
+        What was fitted, and all points.
+    params
+        By name: median, error and interval of the mixture of the posteriors of all choices.
+    statistical, systematic
+        Of each parameter: its standard deviation within a choice, and from choice to choice; the
+        sum of their squares is the variance of the mixture.
+    nu_eff
+        Of a BKT form, at all sizes; else None.
+    log_evidence
+        ln of the evidence over that of free curves, averaged over all choices.
+    p_value
+        Of the choice with the largest weight.
+    choices, fits, weights
+        The choices, the fit of each, and the share of each in the mixture.
+    flags
+        "no choice fits"; "choices disagree" (systematic > statistical) about a parameter; "edge of
+        choices" of "size_min" or "control_range" (the most has a choice beyond which there is
+        none); those of `Fit` that half of the weight has.
+    """
+
+    ansatz: Ansatz
+    data: ScalingData
+    params: dict[str, Fitted]
+    statistical: dict[str, float]
+    systematic: dict[str, float]
+    nu_eff: Estimate | None
+    log_evidence: float
+    p_value: float
+    choices: tuple[Choice, ...]
+    fits: tuple[Fit, ...]
+    weights: Array
+    flags: tuple[Flag, ...]
+
+    def table(self) -> pd.DataFrame:
+        """Every choice with its weight, fit and parameters."""
+        rows = []
+        for choice, fit, weight in zip(self.choices, self.fits, self.weights, strict=True):
+            low, high = choice.control_range
+            row: dict[str, Any] = {"control_low": low, "control_high": high}
+            row |= {"size_min": choice.size_min, "corrections": choice.corrections}
+            row |= {"regular": choice.regular, "weight": weight, "p_value": fit.p_value}
+            for name in fit.free:
+                found = fit.params[name]
+                row |= {name: found.value, f"{name}_error": found.error}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON."""
+        return {
+            "ansatz": self.ansatz.name,
+            "params": {name: fitted.to_dict() for name, fitted in self.params.items()},
+            "statistical": self.statistical,
+            "systematic": self.systematic,
+            "nu_eff": None if self.nu_eff is None else self.nu_eff.to_dict(),
+            "log_evidence": self.log_evidence,
+            "p_value": self.p_value,
+            "choices": self.table().to_dict("records"),
+            "flags": [flag.to_dict() for flag in self.flags],
+        }
+
+    def __str__(self) -> str:
+        """One line, as for a paper."""
+        parts = []
+        for name, fitted in self.params.items():
+            if not fitted.fixed:
+                parts.append(
+                    f"{name} = {fitted} (statistical {self.statistical[name]:.2g}, "
+                    f"systematic {self.systematic[name]:.2g})"
+                )
+        if self.nu_eff is not None:
+            parts.append(f"nu_eff = {self.nu_eff}")
+        parts.append(f"{len(self.choices)} choices, p = {self.p_value:.2g}")
+        return f"{self.ansatz.name}: " + ", ".join(parts)
+
+
+def marginal(
+    data: ScalingData,
+    ansatz: Ansatz | None = None,
+    made: Sequence[Choice] | None = None,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Marginal:
+    """Fit a form with each of many choices, and combine what they say by their evidence.
+
+    A choice that keeps the points K says that the form holds in K and that the other points lie on
+    free curves.  The evidence of all data is then Z_form(K) Z_free(all) / Z_free(K), and the weight
+    of a choice goes as Z_form(K) / Z_free(K).  The prior is equal for all choices, and uniform in
+    p_c over the whole measured range.
+
+    Parameters
+    ----------
+    data
+        The curves.
+    ansatz
+        `Algebraic()` by default.
+    made
+        What `choices` makes; by default `choices(data)`.
+    level
+        Probability content of `low` to `high`.
+    seed
+        Of the integration.
+
+    Raises
+    ------
+    InputError
+        As `collapse`, or if there is no choice.
+    """
+    form = Algebraic() if ansatz is None else ansatz
+    made = choices(data) if made is None else tuple(made)
+    return _marginal(data, form, made, _Free(data, seed), level, seed)
+
+
+class _Free:
+    """Evidence of free curves for what each choice keeps."""
+
+    def __init__(self, data: ScalingData, seed: int) -> None:
+        self.data, self.seed = data, seed
+        self.kept: dict[Place, ScalingData] = {}
+        self.fits: dict[Place, Fit] = {}
+
+    def restricted(self, place: Place) -> ScalingData:
+        if place not in self.kept:
+            (low, high), least = place
+            edge = 1e-9 * (high - low)
+            self.kept[place] = self.data.restrict((low - edge, high + edge), least)
+        return self.kept[place]
+
+    def __getitem__(self, place: Place) -> Fit:
+        if place not in self.fits:
+            kept = self.restricted(place)
+            self.fits[place] = refit(kept, Free(), False, False, 1.0, (), 0.95, self.seed)
+        return self.fits[place]
 
 
 @stats.one_thread
-def fits_of(
-    data: ScalingData, ansatz: Ansatz, made: Sequence[Choice], level: float = 0.95, seed: int = 0
-) -> list[Fit]:
-    """Fit every choice; plain ones from everywhere, those with corrections from their like."""
-    found: dict[Choice, Fit] = {}
-    kept: dict[tuple[tuple[float, float], float], ScalingData] = {}
-    for choice in sorted(made, key=lambda c: (c.corrections + c.regular)):
-        place = (choice.control_range, choice.size_min)
-        if place not in kept:
-            kept[place] = data.restrict(*place)
-        simpler = [
-            replace(choice, **{name: False})
-            for name in ("corrections", "regular")
-            if getattr(choice, name)
+def _marginal(
+    data: ScalingData,
+    form: Ansatz,
+    made: Sequence[Choice],
+    free: _Free,
+    level: float,
+    seed: int,
+) -> Marginal:
+    if not made:
+        raise InputError("no choices: expected at least one, as of choices(data).")
+    level, seed = probability("level", level), whole("seed", seed)
+    fits = _fits(form, made, free, level, seed)
+    span = float(np.ptp(data.control))
+    gains = np.empty(len(made))
+    for number, (choice, fit) in enumerate(zip(made, fits, strict=True)):
+        gains[number] = fit.log_evidence - free[choice.place].log_evidence
+        if fit.model.centred in fit.free:  # its prior is the same for all choices
+            gains[number] += math.log(fit.model.span / span)
+    evidence = float(logsumexp(gains) - math.log(len(made)))
+    if not math.isfinite(evidence):
+        raise InputError(f"{form.name}: no choice has a finite evidence; choose wider ranges.")
+    weights = np.exp(gains - logsumexp(gains))
+    method = f"median of the posteriors of {len(made)} choices"
+    how = {"level": level, "n": data.realizations, "method": method}
+    params, within, between = {}, {}, {}
+    for name, first in fits[0].params.items():
+        if first.fixed:
+            params[name] = first
+            continue
+        samples = [fit.sample[name] for fit in fits]
+        params[name], within[name], between[name] = _mixture(samples, fits, weights, how)
+    effective: Estimate | None = None
+    if "sigma" in params:
+        pairs = [
+            [fit.sample.get(name, fit.values[name]) for name in ("sigma", "L0")] for fit in fits
         ]
-        near = [found[other] for other in simpler if other in found]
-        found[choice] = refit(
-            kept[place], ansatz, choice.corrections, choice.regular,
-            near, level, seed,
-        )
-    return [found[choice] for choice in made]
+        drawn = [nu_eff(sigma, data.sizes, reference) for sigma, reference in pairs]
+        if params["sigma"].fixed and params["L0"].fixed:
+            effective = given(drawn[0], level)
+        else:
+            effective, _, _ = _mixture(drawn, fits, weights, how)
+    p_value = fits[int(weights.argmax())].p_value
+    return Marginal(
+        ansatz=form,
+        data=data,
+        params=params,
+        statistical=within,
+        systematic=between,
+        nu_eff=effective,
+        log_evidence=evidence,
+        p_value=p_value,
+        choices=tuple(made),
+        fits=tuple(fits),
+        weights=weights,
+        flags=tuple(_doubts(made, fits, weights, within, between)),
+    )
+
+
+def _fits(form: Ansatz, made: Sequence[Choice], free: _Free, level: float, seed: int) -> list[Fit]:
+    """Fit every choice: plain ones from everywhere, those with corrections from simpler ones."""
+    found: dict[Choice, Fit] = {}
+
+    def fitted(choice: Choice) -> Fit:
+        if choice not in found:
+            near = [
+                fitted(replace(choice, **{name: False}))
+                for name in ("corrections", "regular")
+                if getattr(choice, name)
+            ]
+            kept = free.restricted(choice.place)
+            kind = (choice.corrections, choice.regular)
+            found[choice] = refit(kept, form, *kind, INNER, near, level, seed)
+        return found[choice]
+
+    return [fitted(choice) for choice in made]
+
+
+def _mixture(
+    samples: Sequence[Array], fits: Sequence[Fit], weights: Array, how: dict[str, Any]
+) -> tuple[Fitted, float, float]:
+    """Estimate from the mixture of weighted samples, and its deviations within and between."""
+    shares = [fit.weights for fit in fits if fit.weights is not None]  # posteriors all have them
+    drawn = np.concatenate(samples)
+    share = np.concatenate([w * each for w, each in zip(weights, shares, strict=True)])
+    centres = np.array([each @ s for each, s in zip(shares, samples, strict=True)])
+    squares = np.array([each @ s**2 for each, s in zip(shares, samples, strict=True)])
+    within = float(weights @ np.maximum(squares - centres**2, 0))
+    between = float(weights @ (centres - weights @ centres) ** 2)
+    median = float(stats.weighted_quantiles(drawn, share, [0.5])[0])
+    return weighted(median, drawn, share, **how), math.sqrt(within), math.sqrt(between)
+
+
+def _doubts(
+    made: Sequence[Choice],
+    fits: Sequence[Fit],
+    weights: Array,
+    within: dict[str, float],
+    between: dict[str, float],
+) -> list[Flag]:
+    """Say what a reader must know."""
+    flags = []
+    if not max(fit.p_value for fit in fits) >= POOR:
+        flags.append(Flag("no choice fits", text="the curves do not collapse with any choice"))
+    for name, deviation in between.items():
+        if deviation > within[name]:
+            text = f"choices disagree about {name} by more than the statistical error"
+            flags.append(Flag("choices disagree", name, text))
+    least = np.array([choice.size_min for choice in made])
+    if least.min() < least.max() and weights[least == least.max()].sum() > HEAVY:
+        text = f"most of the weight has the largest of the least sizes, {least.max():g}"
+        flags.append(Flag("edge of choices", "size_min", text))
+    width = np.array([np.ptp(choice.control_range) for choice in made])
+    narrow = width < width.min() * (1 + 1e-9)
+    if not narrow.all() and weights[narrow].sum() > HEAVY:
+        text = f"most of the weight has the narrowest range, {width.min():g} wide"
+        flags.append(Flag("edge of choices", "control_range", text))
+    for flag in dict.fromkeys((f.name, f.parameter) for fit in fits for f in fit.flags):
+        has = [flagged(fit.flags, flag[0], parameter=flag[1]) for fit in fits]
+        if weights[np.array(has)].sum() > HEAVY:
+            heaviest = max(np.flatnonzero(has), key=lambda i: weights[i])
+            same = [f for f in fits[heaviest].flags if (f.name, f.parameter) == flag]
+            flags.append(same[0])
+    return flags
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decision:
+    """Evidence for several forms, choices integrated out.
+
+    Attributes
+    ----------
+    marginals
+        By descending evidence; that of free curves is 0 by definition.
+    verdict
+        "algebraic", "bkt", "no transition" or "undecided".
+    reason
+        Why, in words.
+    decisive
+        Difference of ln Z that decides.
+    """
+
+    marginals: tuple[Marginal, ...]
+    verdict: str
+    reason: str
+    decisive: float
+
+    def __getitem__(self, family: str) -> Marginal:
+        """Likeliest form of a family: "algebraic", "bkt", "crossover", "no transition", "free"."""
+        return next(found for found in self.marginals if found.ansatz.family == family)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON."""
+        return {
+            "models": [found.to_dict() for found in self.marginals],
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "decisive": self.decisive,
+        }
+
+
+def decide(
+    data: ScalingData,
+    ansatze: Sequence[Ansatz] | None = None,
+    made: Sequence[Choice] | None = None,
+    *,
+    decisive: float = DECISIVE,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Decision:
+    """Compare forms as `compare` does, with the choices of the analysis integrated out.
+
+    Parameters
+    ----------
+    data
+        The curves.
+    ansatze
+        Forms; default algebraic and BKT with L0 marginalised.  No transition, a smooth crossover
+        and free curves are always among the compared.
+    made, level, seed
+        As in `marginal`.
+    decisive
+        As in `compare`.
+
+    Raises
+    ------
+    InputError
+        As `marginal` and `compare`.
+    """
+    positive("decisive", decisive)
+    asked = with_rivals([Algebraic(), BKT(L0="marginal")] if ansatze is None else ansatze)
+    made = choices(data) if made is None else tuple(made)
+    free = _Free(data, seed)
+    found = [_marginal(data, form, made, free, level, seed) for form in asked]
+    marginals = tuple(sorted(found, key=lambda each: -each.log_evidence))
+    said, reason = verdict(marginals, decisive)
+    return Decision(marginals=marginals, verdict=said, reason=reason, decisive=decisive)
