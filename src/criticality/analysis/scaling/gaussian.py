@@ -305,7 +305,8 @@ class Model:
         known = dict(zip(theirs, theta, strict=True))
         usual = np.concatenate([(self.lower + self.upper)[: len(self.free)] / 2, self.centre])
         chosen = [known.get(name, value) for name, value in zip(names, usual, strict=True)]
-        return np.clip(np.array(chosen), self.lower, self.upper)
+        point: Array = np.clip(np.array(chosen), self.lower, self.upper)
+        return point
 
     def curvature(self, theta: Array) -> Array:
         """Inverse of the Hessian of -log_posterior at a maximum: a covariance [k, k]."""

@@ -7,7 +7,6 @@ left out.  So choices can be weighed by their evidence, and be integrated out li
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,118 +18,18 @@ from scipy.special import logsumexp
 
 from criticality.analysis import stats
 from criticality.analysis.scaling.ansatz import BKT, Algebraic, Ansatz, Free, nu_eff
-from criticality.analysis.scaling.checks import finite, positive, probability, whole
+from criticality.analysis.scaling.checks import positive, probability, whole
+from criticality.analysis.scaling.choices import INNER, Choice, Place, choices
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.estimates import Fitted, given, weighted
 from criticality.analysis.scaling.evidence import DECISIVE, verdict, with_rivals
-from criticality.analysis.scaling.fit import POOR, Fit, refit
+from criticality.analysis.scaling.fit import Fit, refit
 from criticality.analysis.stats import Array
 from criticality.base import Estimate, Flag, InputError, flagged
 
-SHARES = (1.0, 0.5)  # of the measured range: half-widths of the ranges that are looked at
-INNER = 0.5  # share of a range, in its middle, where p_c is looked for: both sides must be seen
-LEAST_POINTS = 5  # of each curve in a range
-LEAST_SIZES = 3  # that are kept
-DROPPED = 2  # smallest sizes at most that are left out
+FITS = 0.05  # probability of a worse fit by chance from which on a choice is believed
+SHARE = 0.05  # of the weight: choices with less do not count
 HEAVY = 0.5  # a doubt that this share of the weight has is one of the whole
-
-Place = tuple[tuple[float, float], float]  # range and least size
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What could have been chosen before a collapse.
-
-    Attributes
-    ----------
-    control_range, size_min
-        What is kept.
-    corrections, regular
-        As in `collapse`.
-    """
-
-    control_range: tuple[float, float]
-    size_min: float
-    corrections: bool = False
-    regular: bool = False
-
-    @property
-    def place(self) -> Place:
-        """What is kept, without how it is fitted."""
-        return self.control_range, self.size_min
-
-
-def choices(
-    data: ScalingData,
-    *,
-    centres: Sequence[float] | None = None,
-    half_widths: Sequence[float] | None = None,
-    size_min: Sequence[float] | None = None,
-    corrections: Sequence[bool] = (False, True),
-    regular: Sequence[bool] = (False, True),
-) -> tuple[Choice, ...]:
-    """All combinations of ranges, least sizes and corrections.
-
-    Parameters
-    ----------
-    data
-        The curves.
-    centres, half_widths
-        Of the ranges, in units of the control; what lies outside of the measured range is cut.  By
-        default the whole measured range, and half as wide ones that lie at its ends, at its middle,
-        and halfway between.
-    size_min
-        Least sizes; by default the three smallest, as long as three sizes are kept.
-    corrections, regular
-        As in `collapse`; by default without and with.
-
-    Raises
-    ------
-    InputError
-        If no range has `LEAST_POINTS` points of each curve that is kept.
-    """
-    low, high = float(data.control.min()), float(data.control.max())
-    half = (high - low) / 2
-    widths = (
-        [share * half for share in SHARES]
-        if half_widths is None
-        else [positive("half_widths", width) for width in half_widths]
-    )
-    if size_min is None:
-        least = [float(size) for size in data.sizes[: DROPPED + 1]]
-        least = least[: max(1, len(data.sizes) - LEAST_SIZES + 1)]
-    else:
-        least = [finite("size_min", size, 0) for size in size_min]
-    ranges: list[tuple[float, float]] = []
-    for width in widths:
-        number = 4 * max(round(half / width), 1) - 3
-        middles = np.linspace(low + width, high - width, number) if number > 1 else [low + half]
-        for middle in middles if centres is None else centres:
-            ends = (max(finite("centres", middle) - width, low), min(middle + width, high))
-            if ends not in ranges:
-                ranges.append(ends)
-    made = [
-        Choice(control_range=ends, size_min=size, corrections=c, regular=r)
-        for ends, size, c, r in itertools.product(ranges, least, corrections, regular)
-        if _enough(data, (ends, size))
-    ]
-    if not made:
-        raise InputError(
-            f"no range of {data.names[0]} has {LEAST_POINTS} points of each of two sizes or more: "
-            f"{', '.join(f'{a:g} to {b:g}' for a, b in ranges)}; choose wider ones."
-        )
-    return tuple(made)
-
-
-def _enough(data: ScalingData, place: Place) -> bool:
-    (low, high), least = place
-    edge = 1e-9 * (high - low)  # ends that were computed may miss a point by rounding
-    inside = [
-        np.count_nonzero((curve.control >= low - edge) & (curve.control <= high + edge))
-        for curve in data.curves
-        if curve.size >= least
-    ]
-    return len(inside) > 1 and min(inside) >= LEAST_POINTS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,13 +50,14 @@ class Marginal:
     log_evidence
         ln of the evidence over that of free curves, averaged over all choices.
     p_value
-        Of the choice with the largest weight.
-    choices, fits, weights
-        The choices, the fit of each, and the share of each in the mixture.
+        Of the choice with the largest evidence over free curves.
+    choices, fits, weights, gains
+        The choices, the fit of each, its share in the mixture, and ln of its evidence over that of
+        free curves for the same points.
     flags
         "no choice fits"; "choices disagree" (systematic > statistical) about a parameter; "edge of
-        choices" of "size_min" or "control_range" (the most has a choice beyond which there is
-        none); those of `Fit` that half of the weight has.
+        choices" of "size_min" or "control_range" (only with the largest least size, or in the
+        narrowest range, do the curves collapse); those of `Fit` that half of the weight has.
     """
 
     ansatz: Ansatz
@@ -171,16 +71,19 @@ class Marginal:
     choices: tuple[Choice, ...]
     fits: tuple[Fit, ...]
     weights: Array
+    gains: Array
     flags: tuple[Flag, ...]
 
     def table(self) -> pd.DataFrame:
         """Every choice with its weight, fit and parameters."""
         rows = []
-        for choice, fit, weight in zip(self.choices, self.fits, self.weights, strict=True):
+        columns = (self.choices, self.fits, self.weights, self.gains)
+        for choice, fit, weight, gain in zip(*columns, strict=True):
             low, high = choice.control_range
             row: dict[str, Any] = {"control_low": low, "control_high": high}
             row |= {"size_min": choice.size_min, "corrections": choice.corrections}
-            row |= {"regular": choice.regular, "weight": weight, "p_value": fit.p_value}
+            row |= {"regular": choice.regular, "weight": weight}
+            row |= {"log_evidence": gain, "p_value": fit.p_value}
             for name in fit.free:
                 found = fit.params[name]
                 row |= {name: found.value, f"{name}_error": found.error}
@@ -224,12 +127,14 @@ def marginal(
     level: float = 0.95,
     seed: int = 0,
 ) -> Marginal:
-    """Fit a form with each of many choices, and combine what they say by their evidence.
+    """Fit a form with each of many choices, and combine what they say.
 
-    A choice that keeps the points K says that the form holds in K and that the other points lie on
-    free curves.  The evidence of all data is then Z_form(K) Z_free(all) / Z_free(K), and the weight
-    of a choice goes as Z_form(K) / Z_free(K).  The prior is equal for all choices, and uniform in
-    p_c over the whole measured range.
+    Value and interval are those of a mixture, with equal shares, of the posteriors of all
+    admissible choices: those whose fit is not worse than chance allows (p >= 0.05) and whose p_c
+    lies well inside of the middle half of the range.  The evidence is an average over all choices:
+    a choice that keeps the points K says that the form holds in K and that the other points lie on
+    free curves, so that all data have the evidence Z_form(K) Z_free(all) / Z_free(K).  The prior is
+    equal for all choices, and uniform in p_c.
 
     Parameters
     ----------
@@ -295,10 +200,8 @@ def _marginal(
         gains[number] = fit.log_evidence - free[choice.place].log_evidence
         if fit.model.centred in fit.free:  # its prior is the same for all choices
             gains[number] += math.log(fit.model.span / span)
-    evidence = float(logsumexp(gains) - math.log(len(made)))
-    if not math.isfinite(evidence):
-        raise InputError(f"{form.name}: no choice has a finite evidence; choose wider ranges.")
-    weights = np.exp(gains - logsumexp(gains))
+    admitted = np.array([_admissible(fit) for fit in fits])
+    weights = _weights(fits, admitted)
     method = f"median of the posteriors of {len(made)} choices"
     how = {"level": level, "n": data.realizations, "method": method}
     params, within, between = {}, {}, {}
@@ -318,7 +221,6 @@ def _marginal(
             effective = given(drawn[0], level)
         else:
             effective, _, _ = _mixture(drawn, fits, weights, how)
-    p_value = fits[int(weights.argmax())].p_value
     return Marginal(
         ansatz=form,
         data=data,
@@ -326,12 +228,13 @@ def _marginal(
         statistical=within,
         systematic=between,
         nu_eff=effective,
-        log_evidence=evidence,
-        p_value=p_value,
+        log_evidence=float(logsumexp(gains) - math.log(len(made))),
+        p_value=fits[int(gains.argmax())].p_value,
         choices=tuple(made),
         fits=tuple(fits),
         weights=weights,
-        flags=tuple(_doubts(made, fits, weights, within, between)),
+        gains=gains,
+        flags=tuple(_doubts(made, fits, weights, admitted, within, between)),
     )
 
 
@@ -341,17 +244,30 @@ def _fits(form: Ansatz, made: Sequence[Choice], free: _Free, level: float, seed:
 
     def fitted(choice: Choice) -> Fit:
         if choice not in found:
-            near = [
-                fitted(replace(choice, **{name: False}))
-                for name in ("corrections", "regular")
-                if getattr(choice, name)
-            ]
+            simpler = [replace(choice, corrections=False)] if choice.corrections else []
+            simpler += [replace(choice, regular=False)] if choice.regular else []
+            near = [fitted(other) for other in simpler]
             kept = free.restricted(choice.place)
             kind = (choice.corrections, choice.regular)
             found[choice] = refit(kept, form, *kind, INNER, near, level, seed)
         return found[choice]
 
     return [fitted(choice) for choice in made]
+
+
+def _admissible(fit: Fit) -> bool:
+    """Whether a fit may be one of those that are believed: it fits, and p_c lies well inside."""
+    inside = not flagged(fit.flags, "at bound", "interval at bound", parameter=fit.model.centred)
+    seen = not flagged(fit.flags, "unresolved", "rough posterior")
+    return fit.p_value >= FITS and inside and seen
+
+
+def _weights(fits: Sequence[Fit], admitted: Array) -> Array:
+    """Shares in the mixture: equal for all that are admissible, else for all of the best fit."""
+    p_values = np.array([fit.p_value for fit in fits])
+    best = admitted if admitted.any() else p_values >= p_values.max()
+    weights: Array = best / best.sum()
+    return weights
 
 
 def _mixture(
@@ -373,30 +289,35 @@ def _doubts(
     made: Sequence[Choice],
     fits: Sequence[Fit],
     weights: Array,
+    admitted: Array,
     within: dict[str, float],
     between: dict[str, float],
 ) -> list[Flag]:
     """Say what a reader must know."""
     flags = []
-    if not max(fit.p_value for fit in fits) >= POOR:
-        flags.append(Flag("no choice fits", text="the curves do not collapse with any choice"))
+    if not admitted.any():
+        text = "no choice fits with p_c well inside of its range; the best fit is given"
+        flags.append(Flag("no choice fits", text=text))
     for name, deviation in between.items():
         if deviation > within[name]:
             text = f"choices disagree about {name} by more than the statistical error"
             flags.append(Flag("choices disagree", name, text))
     least = np.array([choice.size_min for choice in made])
-    if least.min() < least.max() and weights[least == least.max()].sum() > HEAVY:
-        text = f"most of the weight has the largest of the least sizes, {least.max():g}"
-        flags.append(Flag("edge of choices", "size_min", text))
     width = np.array([np.ptp(choice.control_range) for choice in made])
-    narrow = width < width.min() * (1 + 1e-9)
-    if not narrow.all() and weights[narrow].sum() > HEAVY:
-        text = f"most of the weight has the narrowest range, {width.min():g} wide"
-        flags.append(Flag("edge of choices", "control_range", text))
+    edges = {
+        "size_min": (least < least.max(), f"only with the largest least size, {least.max():g}"),
+        "control_range": (
+            width > width.min() * (1 + 1e-9),
+            f"only with the narrowest range, {width.min():g} wide",
+        ),
+    }
+    for name, (others, text) in edges.items():
+        if others.any() and weights[others].sum() < SHARE:
+            flags.append(Flag("edge of choices", name, f"the curves collapse {text}"))
     for flag in dict.fromkeys((f.name, f.parameter) for fit in fits for f in fit.flags):
         has = [flagged(fit.flags, flag[0], parameter=flag[1]) for fit in fits]
         if weights[np.array(has)].sum() > HEAVY:
-            heaviest = max(np.flatnonzero(has), key=lambda i: weights[i])
+            heaviest = int(np.argmax(weights * has))
             same = [f for f in fits[heaviest].flags if (f.name, f.parameter) == flag]
             flags.append(same[0])
     return flags
