@@ -248,13 +248,14 @@ def refit(
     ansatz: Ansatz,
     corrections: bool,
     regular: bool,
+    inner: float,
     near: Sequence[Fit],
     level: float,
     seed: int,
 ) -> Fit:
     """Fit by "gp" from where other fits of nearly the same data ended; with fewer draws."""
     others = [(fit.model, fit.theta) for fit in near]
-    search = Search(data, ansatz, "gp", corrections, {}, regular, others)
+    search = Search(data, ansatz, "gp", corrections, {}, regular, others, inner)
     return _finish(data, search, search.best(), [], 0, level, seed, most=DRAWS)
 
 

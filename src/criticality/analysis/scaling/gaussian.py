@@ -8,15 +8,17 @@ inside the covariance, so that shrinking all data onto nothing wins nothing.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import linalg, optimize
 from scipy.stats import chi2, norm, qmc
 
-from criticality.analysis.scaling.ansatz import Ansatz, Free, SmoothExponent
+from criticality.analysis.scaling.ansatz import Ansatz, Free, Parameter, SmoothExponent
 from criticality.analysis.stats import Array
 
+CENTRES = ("p_c", "p_0")  # of the scaling variable
 CHUNK = 32  # covariance matrices at a time: what stays in cache
 CONSTANT = 3.0  # prior deviation of the constant in f, in units of the largest |y|
 WIDTH = 1.5  # prior deviation of ln s and ln l: a factor of 4.5 either way
@@ -54,6 +56,8 @@ class Model:
         beside that on the scaling variable, as of amplitudes and of a nonlinear scaling field.
         The terms of the series in t are independent processes.  Without effect on forms that have
         no centre.
+    inner
+        Share of the range, in its middle, in which the centre (p_c, p_0) lies.
     """
 
     def __init__(
@@ -65,13 +69,14 @@ class Model:
         noise: Array,
         corrections: bool = False,
         regular: bool = False,
+        inner: float = 1.0,
     ) -> None:
-        self.ansatz, self.corrections = ansatz, corrections
+        self.ansatz, self.corrections, self.inner = ansatz, corrections, inner
         self.control, self.size, self.mean, self.noise = control, size, mean, noise
-        parameters = ansatz.parameters(control, size)
+        parameters = [self._limited(p) for p in ansatz.parameters(control, size)]
         self.free = [p for p in parameters if p.fixed is None]
         self.fixed = {p.name: p.fixed for p in parameters if p.fixed is not None}
-        self.centred = next((p.name for p in parameters if p.name in ("p_c", "p_0")), "")
+        self.centred = next((p.name for p in parameters if p.name in CENTRES), "")
         self.regular = regular and self.centred != ""
         spread, span = float(mean.std()), float(np.ptp(control))
         self.span = span
@@ -100,7 +105,7 @@ class Model:
         spreads = {length: float(mean[size == length].std()) for length in np.unique(size)}
         self.spread = np.maximum([spreads[length] for length in size], 1e-3 * spread)
         # what is a small step in each direction, for the optimiser
-        small = [0.02 * (p.high - p.low) if p.name in ("p_c", "p_0") else 0.1 for p in self.free]
+        small = [0.02 * (p.high - p.low) if p.name in CENTRES else 0.1 for p in self.free]
         self.unit = np.array([*small, *(0.5 for _ in self.hyper)])
         # without a prefactor a constant may be subtracted; a large one would drown the noise
         prefactor = any(p.name == "beta" and p.fixed != 0 for p in parameters)
@@ -113,11 +118,19 @@ class Model:
             np.sum(np.log(self.width) + 0.5 * math.log(2 * math.pi))
         )
 
+    def _limited(self, parameter: Parameter) -> Parameter:
+        """Centre within the middle of the range; other parameters as they are."""
+        if parameter.name not in CENTRES:
+            return parameter
+        middle = (parameter.low + parameter.high) / 2
+        reach = self.inner * (parameter.high - parameter.low) / 2
+        return replace(parameter, low=middle - reach, high=middle + reach)
+
     def blurred(self, share: float) -> Model:
         """Give the same model with errors of this share of each curve's spread added."""
         noise = self.noise + np.diag((share * self.spread) ** 2)
         columns = (self.control, self.size, self.mean, noise)
-        return Model(self.ansatz, *columns, self.corrections, self.regular)
+        return Model(self.ansatz, *columns, self.corrections, self.regular, self.inner)
 
     def values(self, theta: Array) -> dict[str, Any]:
         """Parameters of the form at theta [..., k], each [..., 1], or a number if fixed."""
@@ -304,7 +317,8 @@ class Model:
         known = dict(zip(theirs, theta, strict=True))
         usual = np.concatenate([(self.lower + self.upper)[: len(self.free)] / 2, self.centre])
         chosen = [known.get(name, value) for name, value in zip(names, usual, strict=True)]
-        return np.clip(np.array(chosen), self.lower, self.upper)
+        point: Array = np.clip(np.array(chosen), self.lower, self.upper)
+        return point
 
     def curvature(self, theta: Array) -> Array:
         """Inverse of the Hessian of -log_posterior at a maximum: a covariance [k, k]."""

@@ -51,10 +51,11 @@ class Search:
         start: Mapping[str, float],
         regular: bool = False,
         near: Sequence[tuple[Model, Array]] = (),
+        inner: float = 1.0,
     ) -> None:
         self.data, self.objective, self.start, self.near = data, objective, start, near
         columns = (data.control, data.size, data.mean, data.covariance)
-        self.model = Model(ansatz, *columns, corrections, regular)
+        self.model = Model(ansatz, *columns, corrections, regular, inner)
         names = [parameter.name for parameter in self.model.free]
         for name in start:
             if name not in names:
