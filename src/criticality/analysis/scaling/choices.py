@@ -50,8 +50,8 @@ def choices(
     centres: Sequence[float] | None = None,
     half_widths: Sequence[float] | None = None,
     size_min: Sequence[float] | None = None,
-    corrections: Sequence[bool] = (False, True),
-    regular: Sequence[bool] = (False, True),
+    corrections: Sequence[bool] = (True,),
+    regular: Sequence[bool] = (True,),
 ) -> tuple[Choice, ...]:
     """All combinations of ranges, least sizes and corrections.
 
@@ -60,13 +60,14 @@ def choices(
     data
         The curves.
     centres, half_widths
-        Of the ranges, in units of the control; what lies outside of the measured range is cut.  By
-        default the whole measured range, and half as wide ones that lie at its ends, at its middle,
-        and halfway between.
+        Of the ranges, in units of the control; what would reach beyond the measured range is moved
+        inside.  By default the whole measured range, and five ranges half as wide, from one end to
+        the other.
     size_min
         Least sizes; by default the three smallest, as long as three sizes are kept.
     corrections, regular
-        As in `collapse`; by default without and with.
+        As in `collapse`; by default with both, for what is real has them, and their size is
+        integrated out.
 
     Raises
     ------
@@ -90,7 +91,8 @@ def choices(
         number = 4 * max(round(half / width), 1) - 3
         middles = np.linspace(low + width, high - width, number) if number > 1 else [low + half]
         for middle in middles if centres is None else centres:
-            ends = (max(finite("centres", middle) - width, low), min(middle + width, high))
+            place = min(max(finite("centres", middle), low + width), high - width)
+            ends = (max(place - width, low), min(place + width, high))
             if ends not in ranges:
                 ranges.append(ends)
     made = [

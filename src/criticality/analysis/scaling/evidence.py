@@ -100,7 +100,7 @@ def compare(
     decisive
         Difference of ln Z that decides; 5 is odds of 150 to 1.
     options
-        `control_range`, `size_min`, `corrections`, `level`, `seed` of `collapse`.
+        `control_range`, `size_min`, `corrections`, `regular`, `level`, `seed` of `collapse`.
 
     Raises
     ------

@@ -48,7 +48,8 @@ class Marginal:
     nu_eff
         Of a BKT form, at all sizes; else None.
     log_evidence
-        ln of the evidence over that of free curves, averaged over all choices.
+        ln of the evidence over that of free curves without corrections, averaged over all choices
+        with equal prior, that of p_c being uniform.
     p_value
         Of the choice with the largest evidence over free curves.
     choices, fits, weights, gains
@@ -129,12 +130,14 @@ def marginal(
 ) -> Marginal:
     """Fit a form with each of many choices, and combine what they say.
 
-    Value and interval are those of a mixture, with equal shares, of the posteriors of all
-    admissible choices: those whose fit is not worse than chance allows (p >= 0.05) and whose p_c
-    lies well inside of the middle half of the range.  The evidence is an average over all choices:
-    a choice that keeps the points K says that the form holds in K and that the other points lie on
-    free curves, so that all data have the evidence Z_form(K) Z_free(all) / Z_free(K).  The prior is
-    equal for all choices, and uniform in p_c.
+    Value and interval are those of a mixture of posteriors.  All widths of the range, least sizes
+    and kinds of corrections with which the curves collapse (p >= 0.05) have an equal share; ranges
+    of one width share it by their evidence, which says where p_c is: in the middle half of one of
+    them.  A choice that keeps the points K says that the form holds in K and that the other points
+    lie on free curves, so that its evidence is Z_form(K) Z_free(all) / Z_free(K).
+
+    Equal shares and not the evidence decide between widths and least sizes because a misfit that
+    is too small to be seen shifts the answer by as much as its error; see docs/scaling.md.
 
     Parameters
     ----------
@@ -200,8 +203,7 @@ def _marginal(
         gains[number] = fit.log_evidence - free[choice.place].log_evidence
         if fit.model.centred in fit.free:  # its prior is the same for all choices
             gains[number] += math.log(fit.model.span / span)
-    admitted = np.array([_admissible(fit) for fit in fits])
-    weights = _weights(fits, admitted)
+    weights = _weights(made, fits, gains)
     method = f"median of the posteriors of {len(made)} choices"
     how = {"level": level, "n": data.realizations, "method": method}
     params, within, between = {}, {}, {}
@@ -234,7 +236,7 @@ def _marginal(
         fits=tuple(fits),
         weights=weights,
         gains=gains,
-        flags=tuple(_doubts(made, fits, weights, admitted, within, between)),
+        flags=tuple(_doubts(made, fits, weights, within, between)),
     )
 
 
@@ -244,9 +246,12 @@ def _fits(form: Ansatz, made: Sequence[Choice], free: _Free, level: float, seed:
 
     def fitted(choice: Choice) -> Fit:
         if choice not in found:
-            simpler = [replace(choice, corrections=False)] if choice.corrections else []
-            simpler += [replace(choice, regular=False)] if choice.regular else []
-            near = [fitted(other) for other in simpler]
+            simpler: Choice | None = None
+            if choice.corrections:
+                simpler = replace(choice, corrections=False)
+            elif choice.regular:
+                simpler = replace(choice, regular=False)
+            near = [fitted(simpler)] if simpler else []
             kept = free.restricted(choice.place)
             kind = (choice.corrections, choice.regular)
             found[choice] = refit(kept, form, *kind, INNER, near, level, seed)
@@ -255,19 +260,27 @@ def _fits(form: Ansatz, made: Sequence[Choice], free: _Free, level: float, seed:
     return [fitted(choice) for choice in made]
 
 
-def _admissible(fit: Fit) -> bool:
-    """Whether a fit may be one of those that are believed: it fits, and p_c lies well inside."""
-    inside = not flagged(fit.flags, "at bound", "interval at bound", parameter=fit.model.centred)
-    seen = not flagged(fit.flags, "unresolved", "rough posterior")
-    return fit.p_value >= FITS and inside and seen
+def _weights(made: Sequence[Choice], fits: Sequence[Fit], gains: Array) -> Array:
+    """Shares in the mixture; if nothing fits, all for the best fit.
 
-
-def _weights(fits: Sequence[Fit], admitted: Array) -> Array:
-    """Shares in the mixture: equal for all that are admissible, else for all of the best fit."""
+    Where a range has its centre is no choice but a question, where p_c is: evidence decides.  How
+    wide it is, which sizes are kept and how they are fitted are choices; those that fit are equal.
+    """
     p_values = np.array([fit.p_value for fit in fits])
-    best = admitted if admitted.any() else p_values >= p_values.max()
-    weights: Array = best / best.sum()
-    return weights
+    fine = (p_values >= FITS) & np.isfinite(gains)
+    if not fine.any():
+        fine = p_values >= p_values.max()
+        return np.asarray(fine / fine.sum(), float)
+    kinds = [
+        (float(f"{np.ptp(c.control_range):.6g}"), c.size_min, c.corrections, c.regular)
+        for c in made
+    ]
+    weights = np.zeros(len(made))
+    for kind in set(kinds):
+        members = fine & np.array([other == kind for other in kinds])
+        if members.any():
+            weights[members] = np.exp(gains[members] - logsumexp(gains[members]))
+    return np.asarray(weights / weights.sum())
 
 
 def _mixture(
@@ -289,14 +302,13 @@ def _doubts(
     made: Sequence[Choice],
     fits: Sequence[Fit],
     weights: Array,
-    admitted: Array,
     within: dict[str, float],
     between: dict[str, float],
 ) -> list[Flag]:
     """Say what a reader must know."""
     flags = []
-    if not admitted.any():
-        text = "no choice fits with p_c well inside of its range; the best fit is given"
+    if not max(fit.p_value for fit in fits) >= FITS:
+        text = "the curves collapse with no choice; the best fit is given"
         flags.append(Flag("no choice fits", text=text))
     for name, deviation in between.items():
         if deviation > within[name]:
