@@ -21,7 +21,7 @@ from criticality import (
     required_sizes,
 )
 from criticality.analysis.scaling import classic, landscape, noise, scan
-from criticality.analysis.scaling.ansatz import Crossover, Free, nu_eff
+from criticality.analysis.scaling.ansatz import Crossover, Free, SmoothExponent, nu_eff
 from criticality.analysis.scaling.gaussian import Model
 from criticality.analysis.stats import one_thread
 from criticality.base import flagged
@@ -360,7 +360,15 @@ def test_the_evidence_is_the_integral_over_the_parameters():
 
 @pytest.mark.parametrize(
     "ansatz",
-    [Algebraic(beta="free"), BKT(), BKT(L0="marginal"), NoTransition(), Crossover(), Free()],
+    [
+        Algebraic(beta="free"),
+        BKT(),
+        BKT(L0="marginal"),
+        NoTransition(),
+        Crossover(),
+        SmoothExponent(),
+        Free(),
+    ],
 )
 @pytest.mark.parametrize("corrections", [False, True])
 @pytest.mark.parametrize("regular", [False, True])

@@ -18,6 +18,7 @@ from criticality.analysis.scaling.ansatz import (
     Fixable,
     Free,
     NoTransition,
+    SmoothExponent,
 )
 from criticality.analysis.scaling.checks import positive, whole
 from criticality.analysis.scaling.data import ScalingData
@@ -84,8 +85,8 @@ def compare(
 
     Priors, the same for all forms: p_c uniform over the measured range; nu (for BKT forms nu_eff)
     log-uniform in `ansatz.NU`; amplitude and correlation length of the master curve log-normal
-    (`gaussian.WIDTH`).  No transition, a smooth crossover and free curves are always among the
-    compared.
+    (`gaussian.WIDTH`).  No transition, a smooth crossover, a power of the size that varies
+    smoothly with the control, and free curves are always among the compared.
 
     A transition is claimed if a scaling form beats all of those, and a kind of transition if it
     also beats the other kind, each by `decisive` in ln Z; otherwise the verdict is "undecided".
@@ -122,7 +123,7 @@ def compare(
 def with_rivals(ansatze: Sequence[Ansatz]) -> list[Ansatz]:
     """Forms that are asked for, and what they have to beat."""
     families = {ansatz.family for ansatz in ansatze}
-    rivals = (NoTransition(), Crossover(), Free())
+    rivals = (NoTransition(), Crossover(), SmoothExponent(), Free())
     return [*ansatze, *(rival for rival in rivals if rival.family not in families)]
 
 
@@ -163,9 +164,13 @@ def verdict(fits: Sequence[Weighed], decisive: float) -> tuple[str, str]:
 
     kinds = sorted(("algebraic", "bkt"), key=evidence, reverse=True)
     first, second = (evidence(kind) for kind in kinds)
-    smooth = max(("no transition", "crossover"), key=evidence)
+    words = {
+        "no transition": "one curve for all sizes",
+        "crossover": "a smooth crossover",
+        "smooth exponent": "a power of the size that varies smoothly",
+    }
+    smooth = max(words, key=evidence)
     null, free = evidence(smooth), evidence("free")
-    words = {"no transition": "one curve for all sizes", "crossover": "a smooth crossover"}
     if null > first + decisive and null > free - decisive:
         if kinds[0] in best and flagged(best[kinds[0]].flags, "unresolved"):
             return UNDECIDED, (

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import linalg, optimize
 from scipy.stats import chi2, norm, qmc
 
-from criticality.analysis.scaling.ansatz import Ansatz, Free, Parameter
+from criticality.analysis.scaling.ansatz import Ansatz, Free, Parameter, SmoothExponent
 from criticality.analysis.stats import Array
 
 CENTRES = ("p_c", "p_0")  # of the scaling variable
@@ -85,6 +85,10 @@ class Model:
         priors = {"ln s": (spread, WIDTH), "ln l": (span / 2, WIDTH)}
         if isinstance(ansatz, Free):
             priors["ln l_2"] = (1.0, WIDTH)
+        self.drift = isinstance(ansatz, SmoothExponent)
+        self.decades = np.log10(size) - np.log10(np.unique(size)).mean()
+        if self.drift:
+            priors["ln s_2"] = (spread, WIDTH)  # a decade
         if corrections:
             priors |= {"ln s_1": (CORRECTION[0] * spread, CORRECTION[1]), "ln omega": OMEGA}
         if self.regular:
@@ -166,6 +170,9 @@ class Model:
         if self.corrections:
             e = np.exp(-self._hyper(theta, "ln omega")[..., 0] * self.relative)
             amplitude += self._hyper(theta, "ln s_1") ** 2 * e[..., :, None] * e[..., None, :]
+        if self.drift:
+            slope = self._hyper(theta, "ln s_2")
+            amplitude += slope**2 * np.outer(self.decades, self.decades)
         if self.regular:
             amplitude = amplitude * self._tilt(theta, self.control, self.control)
         kernel = (1 + r + r**2 / 3) * decay
@@ -242,8 +249,13 @@ class Model:
                 if parameter.name == self.centred:
                     slope[number] -= np.sum(tilted @ t) / self.span
         slope[count + self.hyper.index("ln s")] = np.sum(weighted * first)
+        third = np.zeros_like(amplitude)
+        if self.drift:
+            square = math.exp(2 * theta[count + self.hyper.index("ln s_2")])
+            third = square * np.outer(self.decades, self.decades)
+            slope[count + self.hyper.index("ln s_2")] = np.sum(weighted * third)
         if self.corrections:
-            second = weighted * (amplitude - first)
+            second = weighted * (amplitude - first - third)
             log_e = -math.exp(theta[count + self.hyper.index("ln omega")]) * self.relative
             slope[count + self.hyper.index("ln s_1")] = np.sum(second)
             slope[count + self.hyper.index("ln omega")] = log_e @ np.sum(second, axis=1)
