@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from criticality import BKT, Algebraic, InputError, collapse, compare
+from criticality import BKT, Algebraic, InputError, collapse
 from criticality.analysis.scaling import Choice, Free, choices, decide, marginal
 from criticality.analysis.stats import weighted_quantiles
 from criticality.base import flagged
