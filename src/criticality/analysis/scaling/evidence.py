@@ -22,7 +22,8 @@ from criticality.analysis.scaling.ansatz import (
 )
 from criticality.analysis.scaling.checks import positive, whole
 from criticality.analysis.scaling.data import ScalingData
-from criticality.analysis.scaling.fit import POOR, Fit, collapse
+from criticality.analysis.scaling.doubts import POOR
+from criticality.analysis.scaling.fit import Fit, collapse
 from criticality.analysis.stats import Array
 from criticality.base import Flag, InputError, flagged
 

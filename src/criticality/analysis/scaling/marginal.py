@@ -363,7 +363,7 @@ class Decision:
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
         return {
-            "models": [found.to_dict() for found in self.marginals],
+            "models": [{"name": each.ansatz.name, **each.to_dict()} for each in self.marginals],
             "verdict": self.verdict,
             "reason": self.reason,
             "decisive": self.decisive,
