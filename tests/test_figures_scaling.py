@@ -94,6 +94,6 @@ def test_choices_are_drawn_with_their_share(stored):
     drawn = [part for part in ax.collections if isinstance(part, PathCollection)]
     shown = sorted((float(part.get_offsets()[0, 1]), part.get_sizes()[0]) for part in drawn)
     fits = zip(found.fits, found.weights, strict=True)
-    expected = sorted((fit.values["p_c"], 12 + 300 * weight) for fit, weight in fits)
+    expected = sorted((fit.values["p_c"], 15 + 150 * weight) for fit, weight in fits)
     np.testing.assert_allclose(shown, expected)
     assert len(ax.get_legend().get_texts()) == len({c.control_range for c in made})

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from scipy.stats import chi2
 
 from criticality.analysis.scaling import (
@@ -222,7 +223,7 @@ def choices(marginal: Marginal, name: str = "p_c", ax: Axes | None = None) -> Ax
         ax.scatter(
             at,
             found.value,
-            s=12 + 300 * weight,
+            s=15 + 150 * weight,
             marker=MARKERS[places.index(place) % len(MARKERS)],
             facecolor=colour if fit.p_value >= FITS else "w",
             edgecolor=colour,
@@ -238,6 +239,11 @@ def choices(marginal: Marginal, name: str = "p_c", ax: Axes | None = None) -> Ax
     control, size, _ = _labels(marginal.data)
     ax.set(xlabel=f"least {size}", ylabel=f"{_math(name)} ({marginal.ansatz.name})")
     outside_legend(ax, f"range of {control}")
+    legend = ax.get_legend()
+    assert legend is not None
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([30])
     return ax
 
 

@@ -29,6 +29,7 @@ from criticality.base import Estimate, Flag, InputError, flagged
 
 FITS = 0.05  # probability of a worse fit by chance from which on a choice is believed
 SHARE = 0.05  # of the weight: choices with less do not count
+CENTRAL = 0.25  # share of a range, in its middle: next to that of the next range of `choices`
 HEAVY = 0.5  # a doubt that this share of the weight has is one of the whole
 
 
@@ -132,12 +133,14 @@ def marginal(
 
     Value and interval are those of a mixture of posteriors.  All widths of the range, least sizes
     and kinds of corrections with which the curves collapse (p >= 0.05) have an equal share; ranges
-    of one width share it by their evidence, which says where p_c is: in the middle half of one of
-    them.  A choice that keeps the points K says that the form holds in K and that the other points
-    lie on free curves, so that its evidence is Z_form(K) Z_free(all) / Z_free(K).
+    of one width share it by how much of their posterior of p_c lies at their own centre.  p_c is
+    looked for in the middle half of every range.
 
-    Equal shares and not the evidence decide between widths and least sizes because a misfit that
-    is too small to be seen shifts the answer by as much as its error; see docs/scaling.md.
+    The evidence is an average over all choices: one that keeps the points K says that the form
+    holds in K and that the other points lie on free curves, which is Z_form(K) / Z_free(K) times
+    what all choices have in common.  It decides between forms; as a weight of choices it would give
+    errors that are too small, since a misfit too small to be seen shifts the answer by as much as
+    its error (docs/scaling.md).
 
     Parameters
     ----------
@@ -203,7 +206,7 @@ def _marginal(
         gains[number] = fit.log_evidence - free[choice.place].log_evidence
         if fit.model.centred in fit.free:  # its prior is the same for all choices
             gains[number] += math.log(fit.model.span / span)
-    weights = _weights(made, fits, gains)
+    weights = _weights(made, fits)
     method = f"median of the posteriors of {len(made)} choices"
     how = {"level": level, "n": data.realizations, "method": method}
     params, within, between = {}, {}, {}
@@ -260,27 +263,38 @@ def _fits(form: Ansatz, made: Sequence[Choice], free: _Free, level: float, seed:
     return [fitted(choice) for choice in made]
 
 
-def _weights(made: Sequence[Choice], fits: Sequence[Fit], gains: Array) -> Array:
+def _weights(made: Sequence[Choice], fits: Sequence[Fit]) -> Array:
     """Shares in the mixture; if nothing fits, all for the best fit.
 
-    Where a range has its centre is no choice but a question, where p_c is: evidence decides.  How
-    wide it is, which sizes are kept and how they are fitted are choices; those that fit are equal.
+    How wide a range is, which sizes are kept and how they are fitted are choices; those that fit
+    have equal shares.  Where a range has its centre is none: it shall be at p_c, so that ranges of
+    one width share by how much of their own posterior of p_c lies in their central part.
     """
     p_values = np.array([fit.p_value for fit in fits])
-    fine = (p_values >= FITS) & np.isfinite(gains)
+    fine = (p_values >= FITS) & np.isfinite([fit.log_evidence for fit in fits])
     if not fine.any():
         fine = p_values >= p_values.max()
-        return np.asarray(fine / fine.sum(), float)
-    kinds = [
-        (float(f"{np.ptp(c.control_range):.6g}"), c.size_min, c.corrections, c.regular)
-        for c in made
-    ]
+    central = np.array([_central(*pair) for pair in zip(made, fits, strict=True)]) * fine
+    kinds = [(f"{np.ptp(c.control_range):.6g}", c.size_min, c.corrections, c.regular) for c in made]
     weights = np.zeros(len(made))
     for kind in set(kinds):
-        members = fine & np.array([other == kind for other in kinds])
-        if members.any():
-            weights[members] = np.exp(gains[members] - logsumexp(gains[members]))
+        same = np.array([other == kind for other in kinds])
+        if np.count_nonzero(same) == 1:
+            weights[same] = fine[same]
+        elif central[same].sum() > SHARE:
+            weights[same] = central[same] / central[same].sum()
+    if not weights.any():
+        weights = fine.astype(float)
     return np.asarray(weights / weights.sum())
+
+
+def _central(choice: Choice, fit: Fit) -> float:
+    """Share of the posterior of p_c in the middle quarter of the range; 1 without a p_c."""
+    if fit.model.centred not in fit.sample or fit.weights is None:
+        return 1.0
+    low, high = choice.control_range
+    away = np.abs(fit.sample[fit.model.centred] - (low + high) / 2)
+    return float(fit.weights @ (away <= CENTRAL * (high - low) / 2))
 
 
 def _mixture(
