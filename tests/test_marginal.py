@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -198,3 +199,82 @@ def test_nulls_are_not_called_critical(null):
     points = null(np.random.default_rng(1))
     found = decide(points, [Algebraic(), BKT()], cheap(points))
     assert found.verdict in ("no transition", "undecided")
+
+
+# --- coverage ---
+
+TRUTHS = {  # curves, form, and what it should find
+    "algebraic": (lambda rng: corrected.transition("algebraic", 3.0, rng), Algebraic(), 3.0),
+    "bkt": (lambda rng: corrected.transition("bkt", 1.0, rng), BKT(), 1.0),
+    "no amplitude": (
+        lambda rng: corrected.transition("algebraic", 3.0, rng, rise=0.0), Algebraic(), 3.0
+    ),
+}  # fmt: skip
+DATA = 24
+
+
+def shares(found):
+    """Shares of the choices by several rules."""
+    fits = found.fits
+    n = np.array([len(fit.data.mean) for fit in fits])
+    k = np.array([len(fit.theta) for fit in fits])
+    cut = -0.5 * (np.array([fit.chi2 for fit in fits]) + 2 * k + 2 * (n.max() - n))
+    rules = {"evidence": found.gains, "Jay and Neil": cut}
+    made = {name: np.exp(value - value.max()) for name, value in rules.items()}
+    whole = [choice == found.choices[0] for choice in found.choices]
+    made |= {"equal shares": found.weights, "whole range": np.array(whole, float)}
+    return {name: weight / weight.sum() for name, weight in made.items()}
+
+
+def interval(found, name, share):
+    """Median, error and 95 % interval of the mixture with these shares."""
+    drawn = np.concatenate([fit.sample[name] for fit in found.fits])
+    parts = zip(found.fits, share, strict=True)
+    weights = np.concatenate([weight * fit.weights for fit, weight in parts])
+    low, left, middle, right, high = weighted_quantiles(
+        drawn, weights, [0.025, 0.1587, 0.5, 0.8413, 0.975]
+    )
+    return middle, (right - left) / 2, low, high
+
+
+@pytest.mark.slow
+def test_intervals_that_contain_the_choices_cover():
+    # three quarters of an hour; the table in docs/scaling.md
+    hits: dict[str, list[tuple[bool, bool]]] = {}
+    for number, (kind, (curves, ansatz, exponent)) in enumerate(TRUTHS.items()):
+        rows: dict[tuple[str, str], list[tuple[float, ...]]] = {}
+        for seed in range(DATA):
+            points = curves(np.random.default_rng([seed, number]))
+            name = "sigma" if kind == "bkt" else "nu"
+            for how, flags in (("", (True,)), ("no corrections, ", (False,))):
+                made = choices(points, size_min=(500, 3300), corrections=flags, regular=flags)
+                found = marginal(points, ansatz, made)
+                for rule, share in shares(found).items():
+                    for parameter, truth in (("p_c", corrected.P_C), (name, exponent)):
+                        value, error, low, high = interval(found, parameter, share)
+                        row = (abs(value - truth) < error, low < truth < high, value - truth)
+                        rows.setdefault((how + rule, parameter), []).append(row)
+        for (rule, parameter), row in rows.items():
+            inside, wide, away = np.array(row, float).T
+            hits.setdefault(rule, []).extend(zip(inside, wide, strict=True))
+            sys.stdout.write(
+                f"{kind}, {parameter}, {rule}: 68 % {inside.mean():.2f}, 95 % {wide.mean():.2f}, "
+                f"bias {away.mean():+.4f}, rms {np.sqrt(np.mean(away**2)):.4f}\n"
+            )
+    inside, wide = np.mean(hits["equal shares"], axis=0)
+    assert 0.61 <= inside <= 0.85
+    assert wide >= 0.90
+    # what was decided against
+    assert np.mean(hits["evidence"], axis=0)[0] < 0.6
+    assert np.mean(hits["no corrections, equal shares"], axis=0)[1] < 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("null", ["crossover", "constant", "drifting", "smooth_exponent"])
+def test_no_transition_is_claimed_where_there_is_none(null, seed):
+    points = getattr(corrected, null)(np.random.default_rng([seed, 3]))
+    made = choices(points, centres=(0.4, 0.55, 0.7), half_widths=(0.3, 0.15), size_min=(500, 3300))
+    found = decide(points, [Algebraic(), BKT()], made)
+    assert found.verdict in ("no transition", "undecided")
+    assert "kind" not in found.reason

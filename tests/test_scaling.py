@@ -410,6 +410,29 @@ def test_more_realizations_and_sizes_decide():
     assert designs[0].work == min(d.work for d in designs if d.delta - d.spread > 5)
 
 
+def test_what_is_expected_where_nothing_was_measured_is_the_curve():
+    sizes, control = known.STANDARD["sizes"], known.STANDARD["control"]
+    points = data(noise=0.01, correlation=0.0).restrict(
+        keep=[np.full(20, size < 8000) for size in sizes]
+    )
+    larger = data(noise=1e-6, correlation=0.0)
+    for how in ({}, {"corrections": True}, {"regular": True}):
+        fit = collapse(points, **how)
+        at = fit.model.expected(fit.theta, points.control, points.size)
+        np.testing.assert_allclose(at, fit.model.curve(fit.theta), atol=1e-8)
+        inside = slice(6, 14)  # what the smaller sizes cover of the scaling variable
+        last = np.full(20, 8000.0)
+        beyond = fit.model.expected(fit.theta, control, last)[inside]
+        np.testing.assert_allclose(beyond, larger.curves[-1].mean[inside], atol=0.03)
+
+
+def test_a_decision_that_allows_for_a_regular_part_costs_more():
+    points = data("bkt", 0.5, noise=0.03, correlation=0.0, seed=1)
+    (plain,) = required_sizes(points, extra=(0,), more=(1,))
+    (careful,) = required_sizes(points, extra=(0,), more=(1,), regular=True)
+    assert careful.delta < 0.7 * plain.delta
+
+
 # --- known systems ---
 
 

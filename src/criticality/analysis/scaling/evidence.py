@@ -246,6 +246,8 @@ def required_sizes(
     extra: Sequence[int] = (0, 1, 2),
     more: Sequence[int] = (1, 2, 4, 8),
     L0: float = 1.0,
+    corrections: bool = False,
+    regular: bool = False,
 ) -> tuple[Design, ...]:
     """Find which measurements would decide between an algebraic and a BKT transition.
 
@@ -266,6 +268,9 @@ def required_sizes(
         Factors of the number of realizations to consider.
     L0
         Of the BKT form.
+    corrections, regular
+        As in `collapse`, of truths and fits: a decision that does not rest on their absence costs
+        more.
 
     Returns
     -------
@@ -284,14 +289,15 @@ def required_sizes(
     if not data.realizations:
         raise InputError("required_sizes needs samples: from means the noise of one is unknown.")
     forms: tuple[Ansatz, Ansatz] = (Algebraic(), BKT(L0=L0))
-    truths = [collapse(data, form) for form in forms]
+    how: dict[str, Any] = {"corrections": corrections, "regular": regular}
+    truths = [collapse(data, form, **how) for form in forms]
     ratio = float(np.exp(np.mean(np.diff(np.log(data.sizes)))))
     designs = []
     for number in extra:
         sizes = np.append(data.sizes, data.sizes[-1] * ratio ** np.arange(1, number + 1))
         for factor in more:
             delta = min(
-                _expected(truth, forms[1 - i], sizes, factor) for i, truth in enumerate(truths)
+                _expected(truth, forms[1 - i], sizes, factor, how) for i, truth in enumerate(truths)
             )
             designs.append(
                 Design(
@@ -309,7 +315,7 @@ def required_sizes(
     return tuple(sorted(designs, key=lambda d: (undecided(d), d.work)))
 
 
-def _expected(truth: Fit, rival: Ansatz, sizes: Array, factor: int) -> float:
+def _expected(truth: Fit, rival: Ansatz, sizes: Array, factor: int, how: dict[str, Any]) -> float:
     """Ln Z(truth) - ln Z(rival) for the expected data of a design."""
     data, values = truth.data, truth.values
     last = data.curves[-1]
@@ -328,8 +334,8 @@ def _expected(truth: Fit, rival: Ansatz, sizes: Array, factor: int) -> float:
             blocks.append(block / factor)
         control.append(p)
         size.append(np.full(len(p), length))
-        mean.append(truth.model.master(truth.theta, (p - values["p_c"]) * s[number] / largest)[0])
+        mean.append(truth.model.expected(truth.theta, p, size[-1]))
     p, lengths, y = (np.concatenate(column) for column in (control, size, mean))
     imagined = ScalingData.from_table(p, lengths, y, linalg.block_diag(*blocks))
-    own, other = (collapse(imagined, form) for form in (truth.ansatz, rival))
+    own, other = (collapse(imagined, form, **how) for form in (truth.ansatz, rival))
     return own.log_evidence - other.log_evidence

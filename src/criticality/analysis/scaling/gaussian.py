@@ -7,6 +7,7 @@ inside the covariance, so that shrinking all data onto nothing wins nothing.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from typing import Any
@@ -418,6 +419,19 @@ class Model:
         signal = self._signal(theta)[0]
         fitted: Array = signal @ linalg.solve(signal + self.noise, y, assume_a="pos")
         return self.shift + fitted
+
+    def expected(self, theta: Array, control: Array, size: Array) -> Array:
+        """Fitted means [M] at points that were not measured, of sizes that may be new."""
+        both = copy.copy(self)
+        both.control = np.concatenate([control, self.control])
+        both.size = np.concatenate([size, self.size])
+        both.relative = np.log(both.size / self.size.min()) * float(self.corrections)
+        signal, new = both._signal(theta)[0], len(control)
+        weights = linalg.solve(
+            signal[new:, new:] + self.noise, self.mean - self.shift, assume_a="pos"
+        )
+        mean: Array = self.shift + signal[:new, new:] @ weights
+        return mean
 
     def master(self, theta: Array, x: Array) -> tuple[Array, Array]:
         """Master curve f(x) and its standard deviation at x [M], in units of the largest size.
