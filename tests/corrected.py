@@ -110,3 +110,16 @@ def smooth_exponent(rng: np.random.Generator, **options: float) -> ScalingData:
         return 3 + 5 * t + (1.2 * t + 0.6 * t**2) * np.log(size / 5000)
 
     return measured(mean, rng, **options)
+
+
+def learning_curves(rng: np.random.Generator, **options: float) -> ScalingData:
+    """ln(a + b L^alpha) with a, b and alpha smooth in p, and alpha = 0 at P_C: no transition.
+
+    The same as a BKT form with sigma = 1 and a regular part: nothing tells them apart.
+    """
+
+    def mean(size: int, t: np.ndarray) -> np.ndarray:
+        power = (size / 5000) ** (1.2 * t + 0.6 * t**2)
+        return 1.5 + np.log(0.3 * np.exp(2 * t) + np.exp(3 * t) * power)
+
+    return measured(mean, rng, **options)
