@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from criticality import BKT, Algebraic, collapse
+from criticality import BKT, Algebraic
+from criticality.analysis.scaling import collapse
 from criticality.analysis.scaling.ansatz import Drift, Free
 from criticality.papers.findings import line
 from tests.own import command
