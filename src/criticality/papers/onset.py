@@ -15,7 +15,7 @@ from criticality import data
 from criticality.base import Card, Observable, control
 from criticality.nn.controls import Supervised, check_samples
 
-TYPICAL_EPOCHS = 100  # for estimates of work only
+TYPICAL_EPOCHS = 40  # for estimates of work only
 
 
 class State(NamedTuple):
