@@ -7,33 +7,14 @@ patience would have done: it sees the beginning if no stall before it was as lon
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar
 
 from criticality import data
 from criticality.base import Card, Observable, control
 from criticality.nn.controls import Supervised, check_samples
 
 TYPICAL_EPOCHS = 40  # for estimates of work only
-
-
-class State(NamedTuple):
-    """Of one training.
-
-    Attributes
-    ----------
-    network
-        State of the system `dropout`.
-    start
-        [margin]: epoch at which learning began, +inf until then.
-    stall
-        [margin]: the most epochs without improvement before that.
-    """
-
-    network: Any
-    start: Any
-    stall: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +27,7 @@ class Onset(Supervised):
 
     card: ClassVar[Card] = Card(
         name="onset",
+        model="criticality.papers.onset.model",
         source="Pan, Aggarwal & Pixley, Pruning-induced phases (Sec. II): the border of amentia",
         observables=(
             Observable(
@@ -63,6 +45,18 @@ class Onset(Supervised):
             ),
             Observable(name="epochs", unit="epoch", doc="epochs that were watched"),
             Observable(name="validation_loss", unit="nat", doc="lowest validation cross-entropy"),
+            Observable(
+                name="alive",
+                dims=("layer",),
+                doc="share of the hidden units that are positive for any validation sample, at the "
+                "end and without dropout",
+            ),
+            Observable(
+                name="signal",
+                unit="nat",
+                doc="standard deviation of the logits over the validation samples, at the end and "
+                "without dropout, mean over classes",
+            ),
         ),
         plane=("p_train",),
         size="n_train",
@@ -101,6 +95,10 @@ class Onset(Supervised):
         """Raise `InputError` for more samples than there are."""
         check_samples(self)
 
+    def inner(self) -> dict[str, tuple[float, ...]]:
+        """Coordinates of the inner dimensions `margin` and `layer`."""
+        return {"margin": self.margin, "layer": tuple(range(1, self.depth + 1))}
+
     def requires(self) -> str:
         """Source of the data set."""
         return self.dataset
@@ -112,41 +110,3 @@ class Onset(Supervised):
         rest = (self.depth - 1) * self.width**2 + self.width * shape.classes
         epoch = self.n_train * (4 * first + 6 * rest) + 2 * self.n_validation * (first + rest)
         return float(min(self.max_epochs, TYPICAL_EPOCHS) * epoch)
-
-    def begin(self, key: Any, data: Any) -> State:
-        """Begin as the system `dropout` does."""
-        from criticality.nn.recorders import never
-        from criticality.systems.dropout import model
-
-        never_yet = never((len(self.margin),))
-        return State(model.begin(self, key, data), never_yet, 0 / never_yet)  # type: ignore[arg-type]
-
-    def advance(self, state: State, arrays: Any) -> State:
-        """Train for one epoch, and look whether learning has begun."""
-        from criticality.nn.recorders import first_passage
-        from criticality.systems.dropout import model
-
-        network = model.advance(self, state.network, arrays)  # type: ignore[arg-type]
-        fit = network.fit
-        guess = math.log(data.shape(self.dataset).classes)
-        limits = guess * (1 - state.stall.at[:].set(self.margin))
-        start = first_passage(state.start, fit.epoch, fit.loss < limits)
-        # an improvement is no stall, and what comes after the start is none that matters
-        stall = state.stall.clip(min=fit.stale * (start == math.inf))
-        return State(network, start, stall)
-
-    def finished(self, state: State) -> Any:
-        """Whether learning has begun by every margin, or will not be seen to."""
-        from criticality.systems.dropout import model
-
-        return (state.start < math.inf).all() | model.finished(self, state.network)  # type: ignore[arg-type]
-
-    def observe(self, state: State, arrays: Any) -> dict[str, Any]:
-        """Tell when learning began."""
-        fit = state.network.fit
-        return {
-            "start": state.start,
-            "stall": state.stall,
-            "epochs": fit.epoch,
-            "validation_loss": fit.best_loss,
-        }
