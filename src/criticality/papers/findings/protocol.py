@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,7 +37,7 @@ OWN = dict.fromkeys(BORDERS, "criticality.papers.onset:Onset")
 USUAL = "as documented"
 PATIENCES = (5, 10, 20, 50)
 DOCUMENTED = 10  # the default patience
-HALVING = 5  # and plateau
+HALVING = 5  # the default plateau
 MARGIN = 0.1  # of the loss, as `Criteria.loss_margin`
 SURE = 0.05  # probability of a false claim among all variants
 NOT_PROTOCOL = {"dataset", "n_train", "n_validation", "passes", "p_train", "p_eval", "margin"}
@@ -53,6 +54,8 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
         for stem in (BASE, *LINES)
         for case in variants(stores[stem].open(), DropoutNetwork(), ("n_train",))
     ]
+    sizes = sorted({n for name, ds in lines if name != USUAL for n in ds["n_train"].values})
+    lines = [(name, ds.sel(n_train=ds["n_train"].isin(sizes))) for name, ds in lines]
     borders = [
         case
         for stem in BORDERS
@@ -166,43 +169,44 @@ def line_moved(lines: Sequence[Case]) -> pd.DataFrame:
     two-sided, of Student's distribution with Welch's degrees of freedom, and then made those of a
     false claim among all variants.
     """
-    from criticality.analysis.boundaries import upward_crossings
     from criticality.analysis.stats import holm
 
-    common = sorted(set.intersection(*(set(_measured(ds)) for _, ds in lines)))
+    base = next(ds for name, ds in lines if name == USUAL)
     rows: list[dict[str, Any]] = []
-    for sizes in (common, common[len(common) // 2 :]) if len(common) > 2 else (common,):
-        found = [(name, _exponents(ds.sel(n_train=sizes))) for name, ds in lines]
-        base = next(alpha for name, alpha in found if name == USUAL)
-        at = upward_crossings(base["p_eval"].values, base["alpha"].values)
-        if not len(at):
-            continue
-        value, error, dof = _at(base, at[0])
+    for half in (False, True):
         part = []
-        for name, alpha in found:
-            if name != USUAL:
-                other, other_error, other_dof = _at(alpha, at[0])
-                difference = other - value
-                total = math.hypot(error, other_error)
-                welch = total**4 / (error**4 / dof + other_error**4 / other_dof)
-                part.append(
-                    {
-                        "variant": name,
-                        "least": sizes[0],
-                        "largest": sizes[-1],
-                        "p_eval": at[0],
-                        "difference": difference,
-                        "error": total,
-                        "dof": welch,
-                        "probability": _two_sided(difference / total, welch),
-                    }
-                )
+        for name, ds in lines:
+            sizes = [n for n in _measured(base) if n in _measured(ds)]
+            sizes = sizes[len(sizes) // 2 :] if half else sizes
+            if name != USUAL and len(sizes) > 1:
+                usual, other = (_exponents(one.sel(n_train=sizes)) for one in (base, ds))
+                part += [
+                    {"variant": name, "least": sizes[0], "largest": sizes[-1], **row}
+                    for row in _apart(usual, other)
+                ]
         adjusted = holm(np.array([row["probability"] for row in part]))
         rows += [
             row | {"adjusted": p, "moved": bool(p < SURE)}
             for row, p in zip(part, adjusted, strict=True)
         ]
     return pd.DataFrame(rows)
+
+
+def _apart(usual: xr.Dataset, other: xr.Dataset) -> Iterator[dict[str, float]]:
+    """Difference of two exponents where the first is zero; nothing where it is not."""
+    from criticality.analysis.boundaries import upward_crossings
+
+    for p_eval in upward_crossings(usual["p_eval"].values, usual["alpha"].values)[:1]:
+        (value, error, dof), (value_2, error_2, dof_2) = _at(usual, p_eval), _at(other, p_eval)
+        total = math.hypot(error, error_2)
+        welch = total**4 / (error**4 / dof + error_2**4 / dof_2)
+        yield {
+            "p_eval": p_eval,
+            "difference": value_2 - value,
+            "error": total,
+            "dof": welch,
+            "probability": float(2 * student.sf(abs(value_2 - value) / total, welch)),
+        }
 
 
 def _at(alpha: xr.Dataset, p_eval: float) -> tuple[float, float, float]:
@@ -213,12 +217,6 @@ def _at(alpha: xr.Dataset, p_eval: float) -> tuple[float, float, float]:
         float(np.interp(p_eval, x, there[name].values)) for name in ("alpha", "alpha_error")
     )
     return value, error, float(there["alpha_dof"].sel(p_eval=p_eval, method="nearest"))
-
-
-def _two_sided(t: float, dof: float) -> float:
-    from scipy import stats
-
-    return float(2 * stats.t.sf(abs(t), dof))
 
 
 # --- the border ---
@@ -408,6 +406,8 @@ def _draw_patience(ax: Axes, border: pd.DataFrame) -> None:
 
 def _draw_border(ax: Axes, border: pd.DataFrame) -> None:
     """p_train* by variant at the documented patience."""
+    from criticality.papers.forest import forest
+
     rows = border[(border["margin"] == MARGIN) & (border["patience"] == DOCUMENTED)]
     sizes = rows[rows["variant"] != USUAL]["n_train"]
     rows = rows[rows["n_train"].isin(sizes)]
@@ -415,7 +415,8 @@ def _draw_border(ax: Axes, border: pd.DataFrame) -> None:
         "rate halved after 5 epochs": rows[rows["plateau"] == HALVING],
         "constant rate": rows[rows["plateau"] != HALVING],
     }
-    _forest(ax, groups, (0.0, 1.0))
+    forest(ax, groups, (0.0, 1.0), USUAL)
+    ax.legend(fontsize="x-small", frameon=False)
     ax.set_xlabel(r"border of amentia $p^*_\mathrm{train}$")
 
 
@@ -445,44 +446,20 @@ def _draw_drift(ax: Axes, line: pd.DataFrame) -> None:
 
 
 def _draw_line(ax: Axes, line: pd.DataFrame) -> None:
-    """p_eval* by variant, of small sizes and of the upper half of all."""
-    _forest(ax, dict(_windows(line)), (0.2, 1.0))
+    """p_eval* by variant, of all sizes and of their upper half."""
+    from criticality.papers.forest import forest
+
+    forest(ax, dict(_windows(line)), (0.2, 1.0), USUAL)
+    ax.legend(fontsize="x-small", frameon=False)
     ax.set_xlabel(r"line $p^*_\mathrm{eval}$ at $p_\mathrm{train} = 0$")
 
 
 def _windows(line: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Give all sizes, and the upper half of those that all variants have."""
-    common = sorted(set.intersection(*(set(part["least"]) for _, part in line.groupby("variant"))))
-    top = line["largest"].max()
-    for least in (common[0], common[(len(common) + 1) // 2]):
-        name = f"{least:,} to {top:,} samples"
-        yield name, line[(line["least"] == least) & (line["largest"] == top)]
-
-
-def _forest(ax: Axes, groups: Mapping[str, pd.DataFrame], ends: tuple[float, float]) -> None:
-    """Draw a row for each variant, with an interval of each group; arrows where it is open."""
-    from criticality.figures.parts import COLOURS, MARKERS
-
-    names = list(dict.fromkeys(name for rows in groups.values() for name in rows["variant"]))
-    for number, (label, rows) in enumerate(groups.items()):
-        y = np.array([names.index(name) for name in rows["variant"]])
-        place = y + 0.25 * (number - (len(groups) - 1) / 2)
-        ax.hlines(
-            place,
-            rows["low"].clip(*ends),
-            rows["high"].clip(*ends),
-            color=COLOURS[number],
-        )
-        ax.plot(
-            rows["value"], place, MARKERS[number], color=COLOURS[number], mfc="white", label=label
-        )
-        if number == 0:
-            usual = rows[rows["variant"] == USUAL]["value"]
-            ax.axvline(usual.iloc[0], color="0.7", lw=0.8, zorder=0)
-    ax.set_yticks(range(len(names)), names, fontsize="small")
-    ax.invert_yaxis()
-    ax.set_xlim(*ends)
-    ax.legend(fontsize="x-small", frameon=False)
+    """Give the rows of all sizes, and of their upper half."""
+    sizes = sorted({*line["least"], *line["largest"]})
+    for first in (0, len(sizes) // 2):
+        rows = line[(line["least"] == sizes[first]) & (line["largest"] == sizes[-1])]
+        yield f"{sizes[first]:,} to {sizes[-1]:,} samples", rows
 
 
 def say(tables: Tables) -> str:
