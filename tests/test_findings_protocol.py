@@ -42,7 +42,7 @@ WATCHED = Onset(
     learning_rate=0.01,
     patience=12,
     plateau=4,
-    max_epochs=60,
+    max_epochs=300,
     margin=(0.02, 0.1, 0.4),
 )
 

@@ -230,7 +230,7 @@ def border_of(variant: str, ds: xr.Dataset) -> Iterator[dict[str, Any]]:
     phases = (Phase(name="begins"), Phase(name="amentia"))
     for at, one in _each(ds, ("plateau", "n_train", "margin")):
         for patience in PATIENCES:
-            seen = outlasted(one, patience)
+            seen = outlasted(one, patience).dropna("p_train", how="all")
             rules = (
                 Rule(phase="begins", quantity="begins", of="each", above=0.5),
                 Rule(phase="amentia", quantity="begins", of="each", below=0.5),
