@@ -39,6 +39,7 @@ PATIENCES = (5, 10, 20, 50)
 DOCUMENTED = 10  # the default patience
 HALVING = 5  # the default plateau
 MARGIN = 0.1  # of the loss, as `Criteria.loss_margin`
+SHOWN = (0.4, 1.0)  # of p_train
 SURE = 0.05  # probability of a false claim among all variants
 NOT_PROTOCOL = {"dataset", "n_train", "n_validation", "passes", "p_train", "p_eval", "margin"}
 Case = tuple[str, "xr.Dataset"]
@@ -356,7 +357,7 @@ def draw(tables: Tables) -> Figure:
     """Draw the border by patience and by variant, the line by the least size and by variant."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 8.4), layout="constrained")
+    figure = Figure(figsize=(11, 9.6), layout="constrained")
     (first, second), (third, fourth) = figure.subplots(2, 2)
     _draw_patience(first, tables["border"])
     _draw_border(second, tables["border"])
@@ -367,20 +368,13 @@ def draw(tables: Tables) -> Figure:
     return figure
 
 
-def _errors(rows: pd.DataFrame, low: float, high: float) -> Array:
-    """Lengths of the bars of 95 % intervals [2, rows]; what is open ends at the frame."""
-    ends = rows["low"].clip(lower=low), rows["high"].clip(upper=high)
-    lengths = np.array([rows["value"] - ends[0], ends[1] - rows["value"]])
-    inside: Array = np.nan_to_num(np.maximum(lengths, 0))
-    return inside
-
-
 def _draw_patience(ax: Axes, border: pd.DataFrame) -> None:
     """p_train* against patience, of the sizes and with the rate halved or not."""
     from criticality.figures.parts import COLOURS, MARKERS
+    from criticality.papers.parts import bars, legend_below
 
     rows = border[(border["variant"] == USUAL) & (border["margin"] == MARGIN)]
-    shift = 1.0
+    shift = 0.94
     for number, (size, one) in enumerate(rows.groupby("n_train")):
         for plateau, part in one.groupby("plateau"):
             halved = plateau == one["plateau"].min()
@@ -389,7 +383,7 @@ def _draw_patience(ax: Axes, border: pd.DataFrame) -> None:
             ax.errorbar(
                 seen["patience"] * shift,
                 seen["value"],
-                _errors(seen, 0.0, 1.0),
+                bars(seen),
                 fmt=f"-{MARKERS[number]}" if halved else f"--{MARKERS[number]}",
                 mfc=None if halved else "white",
                 color=COLOURS[number],
@@ -399,14 +393,15 @@ def _draw_patience(ax: Axes, border: pd.DataFrame) -> None:
     ax.set_xscale("log")
     ax.set_xticks(PATIENCES, [str(n) for n in PATIENCES])
     ax.minorticks_off()
+    ax.set_ylim(*SHOWN)
     ax.set_xlabel("patience (epochs)")
     ax.set_ylabel(r"border of amentia $p^*_\mathrm{train}$")
-    ax.legend(fontsize="x-small", frameon=False)
+    legend_below(ax)
 
 
 def _draw_border(ax: Axes, border: pd.DataFrame) -> None:
     """p_train* by variant at the documented patience."""
-    from criticality.papers.forest import forest
+    from criticality.papers.parts import forest, legend_below
 
     rows = border[(border["margin"] == MARGIN) & (border["patience"] == DOCUMENTED)]
     sizes = rows[rows["variant"] != USUAL]["n_train"]
@@ -415,14 +410,15 @@ def _draw_border(ax: Axes, border: pd.DataFrame) -> None:
         "rate halved after 5 epochs": rows[rows["plateau"] == HALVING],
         "constant rate": rows[rows["plateau"] != HALVING],
     }
-    forest(ax, groups, (0.0, 1.0), USUAL)
-    ax.legend(fontsize="x-small", frameon=False)
+    forest(ax, groups, SHOWN, USUAL)
+    legend_below(ax)
     ax.set_xlabel(r"border of amentia $p^*_\mathrm{train}$")
 
 
 def _draw_drift(ax: Axes, line: pd.DataFrame) -> None:
     """p_eval* against the least size."""
     from criticality.figures.parts import COLOURS, MARKERS, STYLES
+    from criticality.papers.parts import bars, legend_below
 
     rows = line[line["largest"] == line["largest"].max()]
     for number, (variant, part) in enumerate(rows.groupby("variant", sort=False)):
@@ -430,7 +426,7 @@ def _draw_drift(ax: Axes, line: pd.DataFrame) -> None:
         ax.errorbar(
             seen["least"] * 1.03**number,
             seen["value"],
-            _errors(seen, 0.0, 1.0),
+            bars(seen),
             marker=MARKERS[number],
             ms=4,
             ls=STYLES[number % len(STYLES)],
@@ -442,15 +438,15 @@ def _draw_drift(ax: Axes, line: pd.DataFrame) -> None:
     ax.set_xscale("log")
     ax.set_xlabel(f"least number of samples, to {rows['largest'].max():,}")
     ax.set_ylabel(r"line $p^*_\mathrm{eval}$ at $p_\mathrm{train} = 0$")
-    ax.legend(fontsize="x-small", frameon=False)
+    legend_below(ax)
 
 
 def _draw_line(ax: Axes, line: pd.DataFrame) -> None:
     """p_eval* by variant, of all sizes and of their upper half."""
-    from criticality.papers.forest import forest
+    from criticality.papers.parts import forest, legend_below
 
     forest(ax, dict(_windows(line)), (0.2, 1.0), USUAL)
-    ax.legend(fontsize="x-small", frameon=False)
+    legend_below(ax)
     ax.set_xlabel(r"line $p^*_\mathrm{eval}$ at $p_\mathrm{train} = 0$")
 
 
@@ -467,6 +463,10 @@ def say(tables: Tables) -> str:
     return "\n".join((*_said_border(tables), "", *_said_line(tables)))
 
 
+def _rate(plateau: int) -> str:
+    return f"rate halved after {plateau}" if plateau == HALVING else "constant rate"
+
+
 def _said(row: pd.Series) -> str:
     """Value and interval in words."""
     if math.isnan(row["value"]):
@@ -479,21 +479,19 @@ def _said_border(tables: Tables) -> Iterator[str]:
     yield "Border of amentia p_train*: half of the networks begin to learn (95 % intervals)"
     usual = border[(border["variant"] == USUAL) & (border["margin"] == MARGIN)]
     for (plateau, size), part in usual.groupby(["plateau", "n_train"]):
-        rate = f"rate halved after {plateau}" if plateau == HALVING else "constant rate"
         told = ", ".join(f"{row['patience']}: {_said(row)}" for _, row in part.iterrows())
-        yield f"  {size:,} samples, {rate}; by patience: {told}"
+        yield f"  {size:,} samples, {_rate(plateau)}; by patience: {told}"
     for _, row in later[(later["variant"] == USUAL) & (later["patience"] == 20)].iterrows():
-        rate = f"rate halved after {row['plateau']}" if row["plateau"] == HALVING else "constant"
         yield (
-            f"  {row['n_train']:,} samples, {rate}: of {row['stopped']} networks that patience 20 "
+            f"  {row['n_train']:,} samples, {_rate(row['plateau'])}: of {row['stopped']} networks that patience 20 "
             f"stops, {row['begin_later']} begin with 50 [{row['low']:.3f}, {row['high']:.3f}]"
         )
     yield f"Against the protocol as documented, patience {DOCUMENTED}:"
     for _, row in moved.iterrows():
         yield (
-            f"  {row['variant']} ({row['n_train']:,} samples, plateau {row['plateau']}): "
+            f"  {row['variant']} ({row['n_train']:,} samples, {_rate(row['plateau'])}): "
             f"{row['difference']:+.3f} +- {row['error']:.3f}, "
-            f"{'moved' if row['moved'] else 'undecided'}"
+            f"{'moved' if row['moved'] else 'not seen to move'}"
         )
 
 
@@ -509,5 +507,5 @@ def _said_line(tables: Tables) -> Iterator[str]:
         yield (
             f"  {row['variant']} ({row['least']:,} to {row['largest']:,}): {row['difference']:+.3f}"
             f" +- {row['error']:.3f}, p = {row['adjusted']:.2g} among all, "
-            f"{'moved' if row['moved'] else 'undecided'}"
+            f"{'moved' if row['moved'] else 'not seen to move'}"
         )

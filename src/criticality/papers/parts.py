@@ -1,4 +1,4 @@
-"""Estimates below each other, with their intervals."""
+"""What figures of findings share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,25 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from criticality.analysis.stats import Array
 from criticality.figures.parts import COLOURS, MARKERS
 
 APART = 0.25  # of a row, between groups
+
+
+def bars(rows: pd.DataFrame) -> Array:
+    """Lengths of error bars [2, rows] of rates with intervals; what is open goes to 0 or 1."""
+    ends = rows["low"].clip(lower=0.0), rows["high"].clip(upper=1.0)
+    lengths = np.array([rows["value"] - ends[0], ends[1] - rows["value"]])
+    inside: Array = np.nan_to_num(np.maximum(lengths, 0))
+    return inside
+
+
+def legend_below(ax: Axes) -> None:
+    """Put a legend below the axes, where it covers nothing."""
+    ax.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize="small", frameon=False, ncols=2
+    )
 
 
 def forest(
