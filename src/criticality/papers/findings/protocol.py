@@ -64,7 +64,6 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     ]
     border = pd.DataFrame([row for case in borders for row in border_of(*case)])
     return {
-        "curves": pd.DataFrame([row for case in lines for row in _curves(*case)]),
         "line": pd.DataFrame([row for case in lines for row in line_of(*case)]),
         "line_moved": line_moved(lines),
         "border": border,
@@ -105,23 +104,6 @@ def variants(ds: xr.Dataset, usual: Any, axes: Sequence[str]) -> Iterator[Case]:
 
 
 # --- the line ---
-
-
-def _curves(variant: str, ds: xr.Dataset) -> Iterator[dict[str, Any]]:
-    """Mean loss with its error."""
-    from criticality.analysis.classify import values
-
-    found = values(ds, "loss").to_dataframe().reset_index()
-    count = ds["loss"].isel(p_eval=0).notnull().all("pass").sum("realization")
-    for row in found.itertuples():
-        yield {
-            "variant": variant,
-            "n_train": row.n_train,
-            "p_eval": row.p_eval,
-            "networks": int(count.sel(n_train=row.n_train)),
-            "loss": row.loss,
-            "error": row.loss_error,
-        }
 
 
 def _exponents(ds: xr.Dataset) -> xr.Dataset:
@@ -483,8 +465,8 @@ def _said_border(tables: Tables) -> Iterator[str]:
         yield f"  {size:,} samples, {_rate(plateau)}; by patience: {told}"
     for _, row in later[(later["variant"] == USUAL) & (later["patience"] == 20)].iterrows():
         yield (
-            f"  {row['n_train']:,} samples, {_rate(row['plateau'])}: of {row['stopped']} networks that patience 20 "
-            f"stops, {row['begin_later']} begin with 50 [{row['low']:.3f}, {row['high']:.3f}]"
+            f"  {row['n_train']:,} samples, {_rate(row['plateau'])}: of {row['stopped']} networks "
+            f"that patience 20 stops, {row['begin_later']} begin with 50 [{row['low']:.3f}, {row['high']:.3f}]"
         )
     yield f"Against the protocol as documented, patience {DOCUMENTED}:"
     for _, row in moved.iterrows():
