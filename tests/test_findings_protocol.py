@@ -121,7 +121,7 @@ def test_units_alive_and_signal_are_those_of_the_network_without_dropout(seen):
         if number < WATCHED.depth:
             h = np.maximum(h, 0)
             alive.append((h > 0).any(axis=0).mean())
-    np.testing.assert_allclose(found["alive"], alive, rtol=1e-6)
+    np.testing.assert_allclose(found["alive"], np.mean(alive), rtol=1e-6)
     np.testing.assert_allclose(found["signal"], h.std(axis=0).mean(), rtol=1e-4)
 
 
@@ -238,7 +238,7 @@ def onsets(rng, middle, rates=(0.5, 0.6, 0.7, 0.8, 0.9), networks=10, dead=0.0, 
         {"p_train": list(rates), "margin": [0.1]},
         start=(dims, start[..., None]),
         stall=(dims, stalls[..., None]),
-        alive=((*dims[:2], "layer"), np.where(begins, 0.9, 0.3)[..., None]),
+        alive=(dims[:2], np.where(begins, 0.9, 0.3)),
         signal=(dims[:2], np.where(begins, 1.0, 1e-3)),
     )
 

@@ -316,7 +316,7 @@ def waiting(variant: str, ds: xr.Dataset) -> Iterator[dict[str, Any]]:
             "networks": int(there.sum()),
             "began": int((there & began).sum()),
             "start": _median(one["start"].values[(there & began).values]),
-            **_mean("alive", one["alive"].mean("layer").values[idle]),
+            **_mean("alive", one["alive"].values[idle]),
             **_mean("signal", one["signal"].values[idle]),
         }
 
@@ -466,7 +466,8 @@ def _said_border(tables: Tables) -> Iterator[str]:
     for _, row in later[(later["variant"] == USUAL) & (later["patience"] == 20)].iterrows():
         yield (
             f"  {row['n_train']:,} samples, {_rate(row['plateau'])}: of {row['stopped']} networks "
-            f"that patience 20 stops, {row['begin_later']} begin with 50 [{row['low']:.3f}, {row['high']:.3f}]"
+            f"that patience 20 stops, {row['begin_later']} begin with 50 "
+            f"[{row['low']:.3f}, {row['high']:.3f}]"
         )
     yield f"Against the protocol as documented, patience {DOCUMENTED}:"
     for _, row in moved.iterrows():

@@ -47,8 +47,7 @@ class Onset(Supervised):
             Observable(name="validation_loss", unit="nat", doc="lowest validation cross-entropy"),
             Observable(
                 name="alive",
-                dims=("layer",),
-                doc="share of the hidden units that are positive for any validation sample, at the "
+                doc="share of all hidden units that are positive for any validation sample, at the "
                 "end and without dropout",
             ),
             Observable(
@@ -94,10 +93,6 @@ class Onset(Supervised):
     def validate(self) -> None:
         """Raise `InputError` for more samples than there are."""
         check_samples(self)
-
-    def inner(self) -> dict[str, tuple[float, ...]]:
-        """Coordinates of the inner dimensions `margin` and `layer`."""
-        return {"margin": self.margin, "layer": tuple(range(1, self.depth + 1))}
 
     def requires(self) -> str:
         """Source of the data set."""

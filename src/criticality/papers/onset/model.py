@@ -80,6 +80,6 @@ def observe(system: Onset, state: State, data: Any) -> dict[str, jax.Array]:
         "stall": state.stall,
         "epochs": fit.epoch,
         "validation_loss": fit.best_loss,
-        "alive": jnp.stack(alive),
+        "alive": jnp.stack(alive).mean(),
         "signal": logits.std(axis=1).mean(),
     }
