@@ -211,13 +211,15 @@ def border_of(variant: str, ds: xr.Dataset) -> Iterator[dict[str, Any]]:
     from criticality.base import Phase, Rule
 
     phases = (Phase(name="begins"), Phase(name="amentia"))
+    rules = (
+        Rule(phase="begins", quantity="begins", of="each", above=0.5),
+        Rule(phase="amentia", quantity="begins", of="each", below=0.5),
+    )
     for at, one in _each(ds, ("plateau", "n_train", "margin")):
         for patience in PATIENCES:
             seen = outlasted(one, patience).dropna("p_train", how="all")
-            rules = (
-                Rule(phase="begins", quantity="begins", of="each", above=0.5),
-                Rule(phase="amentia", quantity="begins", of="each", below=0.5),
-            )
+            if not seen.sizes["p_train"]:  # still to come
+                continue
             found = by_shares(seen, phases, rules, ("p_train",))
             border = [b for b in found.boundaries if b.along == "p_train"]
             many = found.cells["realizations"]
@@ -463,19 +465,31 @@ def _said_border(tables: Tables) -> Iterator[str]:
     for (plateau, size), part in usual.groupby(["plateau", "n_train"]):
         told = ", ".join(f"{row['patience']}: {_said(row)}" for _, row in part.iterrows())
         yield f"  {size:,} samples, {_rate(plateau)}; by patience: {told}"
-    for _, row in later[(later["variant"] == USUAL) & (later["patience"] == 20)].iterrows():
+    for _, row in later[(later["variant"] == USUAL) & (later["patience"] == DOCUMENTED)].iterrows():
         yield (
             f"  {row['n_train']:,} samples, {_rate(row['plateau'])}: of {row['stopped']} networks "
-            f"that patience 20 stops, {row['begin_later']} begin with 50 "
+            f"that patience {DOCUMENTED} stops, {row['begin_later']} begin with {PATIENCES[-1]} "
             f"[{row['low']:.3f}, {row['high']:.3f}]"
         )
-    yield f"Against the protocol as documented, patience {DOCUMENTED}:"
-    for _, row in moved.iterrows():
-        yield (
-            f"  {row['variant']} ({row['n_train']:,} samples, {_rate(row['plateau'])}): "
-            f"{row['difference']:+.3f} +- {row['error']:.3f}, "
-            f"{'moved' if row['moved'] else 'not seen to move'}"
-        )
+    yield f"By variant at {_few(moved['n_train'])} samples and patience {DOCUMENTED}:"
+    chosen = border[(border["margin"] == MARGIN) & (border["patience"] == DOCUMENTED)]
+    for _, row in chosen[chosen["n_train"].isin(moved["n_train"])].iterrows():
+        name = f"{row['variant']}, {_rate(row['plateau'])}"
+        yield f"  {name}: {_said(row)}, {row['networks']} networks a point"
+    names = moved["variant"] + ", " + moved["plateau"].map(_rate)
+    yield _verdict(moved.assign(variant=names))
+
+
+def _few(values: pd.Series) -> str:
+    return ", ".join(f"{value:,}" for value in sorted(set(values)))
+
+
+def _verdict(moved: pd.DataFrame) -> str:
+    """Say what moved and what was not seen to."""
+    yes, no = (
+        "; ".join(moved["variant"][moved["moved"] == claim]) or "nothing" for claim in (True, False)
+    )
+    return f"Moved by: {yes}.  Not seen to be moved by: {no}."
 
 
 def _said_line(tables: Tables) -> Iterator[str]:
@@ -485,10 +499,11 @@ def _said_line(tables: Tables) -> Iterator[str]:
         yield f"  {name}:"
         for _, row in rows.iterrows():
             yield f"    {row['variant']}: {_said(row)}, {row['networks']} networks"
-    yield "Exponent where that of the documented protocol is zero:"
-    for _, row in moved.iterrows():
-        yield (
-            f"  {row['variant']} ({row['least']:,} to {row['largest']:,}): {row['difference']:+.3f}"
-            f" +- {row['error']:.3f}, p = {row['adjusted']:.2g} among all, "
-            f"{'moved' if row['moved'] else 'not seen to move'}"
-        )
+    for (least, largest), part in moved.groupby(["least", "largest"]):
+        yield f"Exponent where that as documented is zero, {least:,} to {largest:,} samples:"
+        for _, row in part.iterrows():
+            yield (
+                f"  {row['variant']}: {row['difference']:+.3f} +- {row['error']:.3f}, "
+                f"p = {row['adjusted']:.2g} among all"
+            )
+        yield _verdict(part)
