@@ -404,7 +404,7 @@ def _draw_drift(ax: Axes, line: pd.DataFrame) -> None:
     from criticality.figures.parts import COLOURS, MARKERS, STYLES
     from criticality.papers.parts import bars, legend_below
 
-    rows = line[line["largest"] == line["largest"].max()]
+    rows = _to_the_largest(line)
     for number, (variant, part) in enumerate(rows.groupby("variant", sort=False)):
         seen = part[part["value"].notnull()]
         ax.errorbar(
@@ -435,11 +435,18 @@ def _draw_line(ax: Axes, line: pd.DataFrame) -> None:
 
 
 def _windows(line: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Give the rows of all sizes, and of their upper half."""
+    """Give the rows of all sizes, and of their upper half; of each variant as far as it goes."""
     sizes = sorted({*line["least"], *line["largest"]})
+    rows = _to_the_largest(line)
     for first in (0, len(sizes) // 2):
-        rows = line[(line["least"] == sizes[first]) & (line["largest"] == sizes[-1])]
-        yield f"{sizes[first]:,} to {sizes[-1]:,} samples", rows
+        inside = rows[rows["least"] >= sizes[first]]
+        name = f"{sizes[first]:,} to {sizes[-1]:,} samples"
+        yield name, inside.loc[inside.groupby("variant", sort=False)["least"].idxmin()]
+
+
+def _to_the_largest(line: pd.DataFrame) -> pd.DataFrame:
+    """Give the ranges that end at the largest size of the variant."""
+    return line[line["largest"] == line.groupby("variant")["largest"].transform("max")]
 
 
 def say(tables: Tables) -> str:
