@@ -420,6 +420,9 @@ def _draw_drift(ax: Axes, line: pd.DataFrame) -> None:
             label=str(variant),
         )
     ax.set_xscale("log")
+    sizes = sorted(set(rows["least"]))
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize="small")
+    ax.minorticks_off()
     ax.set_xlabel(f"least number of samples, to {rows['largest'].max():,}")
     ax.set_ylabel(r"line $p^*_\mathrm{eval}$ at $p_\mathrm{train} = 0$")
     legend_below(ax)
@@ -429,7 +432,7 @@ def _draw_line(ax: Axes, line: pd.DataFrame) -> None:
     """p_eval* by variant, of all sizes and of their upper half."""
     from criticality.papers.parts import forest, legend_below
 
-    forest(ax, dict(_windows(line)), (0.2, 1.0), USUAL)
+    forest(ax, dict(_windows(line)), (0.0, 1.0), USUAL)
     legend_below(ax)
     ax.set_xlabel(r"line $p^*_\mathrm{eval}$ at $p_\mathrm{train} = 0$")
 
@@ -470,9 +473,10 @@ def _said_border(tables: Tables) -> Iterator[str]:
     yield "Border of amentia p_train*: half of the networks begin to learn (95 % intervals)"
     usual = border[(border["variant"] == USUAL) & (border["margin"] == MARGIN)]
     for (plateau, size), part in usual.groupby(["plateau", "n_train"]):
-        told = ", ".join(f"{row['patience']}: {_said(row)}" for _, row in part.iterrows())
-        yield f"  {size:,} samples, {_rate(plateau)}; by patience: {told}"
-    for _, row in later[(later["variant"] == USUAL) & (later["patience"] == DOCUMENTED)].iterrows():
+        each = ", ".join(f"{row['patience']}: {_said(row)}" for _, row in part.iterrows())
+        yield f"  {size:,} samples, {_rate(plateau)}; by patience: {each}"
+    told = later[(later["variant"] == USUAL) & (later["patience"] == DOCUMENTED)]
+    for _, row in told[told["stopped"] > 0].iterrows():
         yield (
             f"  {row['n_train']:,} samples, {_rate(row['plateau'])}: of {row['stopped']} networks "
             f"that patience {DOCUMENTED} stops, {row['begin_later']} begin with {PATIENCES[-1]} "
