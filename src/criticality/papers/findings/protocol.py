@@ -361,7 +361,7 @@ def _draw_patience(ax: Axes, border: pd.DataFrame) -> None:
     shift = 0.94
     for number, (size, one) in enumerate(rows.groupby("n_train")):
         for plateau, part in one.groupby("plateau"):
-            halved = plateau == one["plateau"].min()
+            halved = plateau == HALVING
             shift *= 1.02
             seen = part[part["value"].notnull()]
             ax.errorbar(
