@@ -55,6 +55,7 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
         for stem in (BASE, *LINES)
         for case in variants(stores[stem].open(), DropoutNetwork(), ("n_train",))
     ]
+    base = [row for name, ds in lines if name == USUAL for row in line_of(name, ds)]
     sizes = sorted({n for name, ds in lines if name != USUAL for n in ds["n_train"].values})
     lines = [(name, ds.sel(n_train=ds["n_train"].isin(sizes))) for name, ds in lines]
     borders = [
@@ -66,6 +67,7 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     return {
         "line": pd.DataFrame([row for case in lines for row in line_of(*case)]),
         "line_moved": line_moved(lines),
+        "drift": pd.DataFrame(base),
         "border": border,
         "border_moved": border_moved(border),
         "late": pd.DataFrame([row for case in borders for row in late(*case)]),
