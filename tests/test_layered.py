@@ -103,7 +103,10 @@ def test_wide_layers_do_as_branching_processes():
     exact = [outputs_reached(p, units) @ np.arange(11) / 10 for p in density]
     np.testing.assert_allclose(share_reached(density, units), exact, atol=0.01)
     narrow = (784, 8, 8, 8, 10)
-    lost = share_reached(np.array([0.1]), narrow)[0] - outputs_reached(0.1, narrow) @ np.arange(11) / 10
+    lost = (
+        share_reached(np.array([0.1]), narrow)[0]
+        - outputs_reached(0.1, narrow) @ np.arange(11) / 10
+    )
     assert lost > 0.01  # fluctuations of few units cost outputs
 
 

@@ -363,7 +363,7 @@ def locate(order: OrderParameter, control: Array, values: Array) -> Location:
 
 
 def at_shares(order: OrderParameter, shares: Sequence[float]) -> Array:
-    """Controls at which every realization has these shares of its plateau left.
+    """Find the controls at which every realization has these shares of its plateau left.
 
     Parameters
     ----------

@@ -81,9 +81,7 @@ def _alive(last: Steps, steps: int) -> Steps:
     return last.size - np.cumsum(gone)[: steps + 1]
 
 
-def removed_at_random(
-    counts: Steps, units: Sequence[int], rng: np.random.Generator
-) -> list[Steps]:
+def removed_at_random(counts: Steps, units: Sequence[int], rng: np.random.Generator) -> list[Steps]:
     """Last steps of edges that are removed at random, in each layer as many as `counts` says.
 
     Parameters

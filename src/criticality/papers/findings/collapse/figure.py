@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from criticality.figures.parts import COLOURS, MARKERS, plain, reference, shades
+from criticality.figures.parts import COLOURS, MARKERS, plain, shades
 from criticality.figures.sizes import size_axis
 from criticality.papers.findings.collapse.measured import DATA, NULL, PROTOCOLS
 
@@ -29,7 +29,7 @@ def draw(tables: Tables) -> Figure:
     _curves(axes[0, 1], curves, "magnitude", "edges")
     _curves(axes[0, 2], curves, "random", "edges", null=True)
     axes[0, 0].legend(title="width $W$", fontsize="small", title_fontsize="small", frameon=False)
-    _places(axes[1, 0], sizes, tables["theory"])
+    _places(axes[1, 0], sizes, curves, tables["theory"])
     _drops(axes[1, 1], sizes, tables["theory"])
     _scatters(axes[1, 2], sizes)
     handles, labels = axes[1, 1].get_legend_handles_labels()
@@ -87,17 +87,15 @@ def _against_width(ax: Axes, sizes: pd.DataFrame, quantity: str) -> None:
     ax.set_xlabel("width $W$")
 
 
-def _places(ax: Axes, sizes: pd.DataFrame, theory: pd.DataFrame) -> None:
+def _places(ax: Axes, sizes: pd.DataFrame, curves: pd.DataFrame, theory: pd.DataFrame) -> None:
     _against_width(ax, sizes, "edges")
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     wide = ax.get_xlim()
-    x = np.array([w for w in sorted(sizes["width"].unique())], float)
-    dense = 784 * x + 2 * x**2 + 10 * x
-    ax.plot(x, dense * low * 1.3 / dense[0], color="0.4", lw=0.9, ls=":",
-            label="at one density of edges")  # fmt: skip
+    places = (curves["edges"] / curves["density"]).groupby(curves["width"]).mean()
+    ax.plot(places.index, places * low * 1.3 / places.iloc[0], color="0.4", lw=0.9, ls=":")
     near = theory[(theory["width"] >= wide[0]) & (theory["width"] <= wide[1])]
-    ax.plot(near["width"], near["edges"], color="black", lw=0.9, label="percolation, exact limit")
+    ax.plot(near["width"], near["edges"], color="black", lw=0.9)
     ax.set(ylim=(low, high), ylabel="edges left at half-way")
     plain(ax.yaxis)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from criticality.systems.pruning.breakdown import order_parameter, outer_points
 
 if TYPE_CHECKING:
     import xarray as xr
+
     from criticality.study import Store
 
 PROTOCOLS = {
@@ -77,7 +79,7 @@ class Curves:
     @cached_property
     def places(self) -> int:
         """Edges of the dense network."""
-        return sum(a * b for a, b in zip(self.units, self.units[1:], strict=False))
+        return sum(a * b for a, b in itertools.pairwise(self.units))
 
     def at(self, values: Array, density: Array) -> Array:
         """Values [realizations, steps+1] at a density of each realization, [realizations]."""
@@ -261,7 +263,7 @@ def _power(
 
 
 def _structure(every: Mapping[Key, Curves], half: pd.DataFrame) -> Rows:
-    """What is left where the mean accuracy is half-way."""
+    """Say what is left where networks have half of their accuracy."""
     accuracy = half[half["order"] == "accuracy"]
     for (protocol, source, width), curves in every.items():
         if source == NULL:
@@ -308,7 +310,7 @@ CONTROLS = ("density", "edges_per_unit", "edges")
 
 
 def scaling_data(curves: Iterable[Curves]) -> dict[str, ScalingData]:
-    """The same points, of the share of the plateau of accuracy that is left, on three controls."""
+    """Put the share of accuracy that is left on three controls, at the same points."""
     columns: list[tuple[Curves, Array, Array]] = []
     for one in curves:
         order = one.orders["accuracy"]
@@ -379,7 +381,7 @@ def theory(inputs: int, outputs: int) -> Rows:
     density = np.geomspace(1e-6, 0.5, 4000)
     for width in THEORY:
         units = (inputs, width, width, width, outputs)
-        places = sum(a * b for a, b in zip(units, units[1:], strict=False))
+        places = sum(a * b for a, b in itertools.pairwise(units))
         share = layered.share_reached(density, units)
         low, half, high = np.exp(np.interp(SHARES, share, np.log(density)))
         yield {
