@@ -59,7 +59,7 @@ def _curves(
     labels = {"density": "edges left (% of the dense network)", "edges": "edges left"}
     ax.set(xlabel=labels[control], ylim=(0, 1.04), ylabel="accuracy above chance")
     if null:
-        ax.set_ylabel("accuracy above chance; outputs reached (dashed)")
+        ax.set_ylabel("accuracy above chance\ndashed: outputs reached by random graphs")
     text = "random removal" if protocol == "random" else PROTOCOLS[protocol]
     ax.annotate(text, (0.97, 0.05), xycoords="axes fraction", ha="right")
 
