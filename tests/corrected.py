@@ -98,3 +98,15 @@ def drifting(rng: np.random.Generator, **options: float) -> ScalingData:
         return curve(t - 0.06 * np.log10(size / 5000), t)
 
     return measured(mean, rng, **options)
+
+
+def smooth_exponent(rng: np.random.Generator, **options: float) -> ScalingData:
+    """A power of the size whose exponent goes smoothly through zero (y a logarithm): no transition.
+
+    All curves cross at P_C, and nearly collapse with a BKT form.
+    """
+
+    def mean(size: int, t: np.ndarray) -> np.ndarray:
+        return 3 + 5 * t + (1.2 * t + 0.6 * t**2) * np.log(size / 5000)
+
+    return measured(mean, rng, **options)

@@ -15,10 +15,10 @@ from criticality.analysis.scaling.ansatz import (
     Algebraic,
     Ansatz,
     Crossover,
+    Drift,
     Fixable,
     Free,
     NoTransition,
-    SmoothExponent,
 )
 from criticality.analysis.scaling.checks import positive, whole
 from criticality.analysis.scaling.data import ScalingData
@@ -85,8 +85,8 @@ def compare(
 
     Priors, the same for all forms: p_c uniform over the measured range; nu (for BKT forms nu_eff)
     log-uniform in `ansatz.NU`; amplitude and correlation length of the master curve log-normal
-    (`gaussian.WIDTH`).  No transition, a smooth crossover, a power of the size that varies
-    smoothly with the control, and free curves are always among the compared.
+    (`gaussian.WIDTH`).  No transition, a smooth crossover, a smooth drift with the size
+    and free curves are always among the compared.
 
     A transition is claimed if a scaling form beats all of those, and a kind of transition if it
     also beats the other kind, each by `decisive` in ln Z; otherwise the verdict is "undecided".
@@ -123,7 +123,7 @@ def compare(
 def with_rivals(ansatze: Sequence[Ansatz]) -> list[Ansatz]:
     """Forms that are asked for, and what they have to beat."""
     families = {ansatz.family for ansatz in ansatze}
-    rivals = (NoTransition(), Crossover(), SmoothExponent(), Free())
+    rivals = (NoTransition(), Crossover(), Drift(), Free())
     return [*ansatze, *(rival for rival in rivals if rival.family not in families)]
 
 
@@ -167,7 +167,7 @@ def verdict(fits: Sequence[Weighed], decisive: float) -> tuple[str, str]:
     words = {
         "no transition": "one curve for all sizes",
         "crossover": "a smooth crossover",
-        "smooth exponent": "a power of the size that varies smoothly",
+        "drift": "a smooth drift with the size",
     }
     smooth = max(words, key=evidence)
     null, free = evidence(smooth), evidence("free")

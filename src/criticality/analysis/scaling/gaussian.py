@@ -15,7 +15,7 @@ import numpy as np
 from scipy import linalg, optimize
 from scipy.stats import chi2, norm, qmc
 
-from criticality.analysis.scaling.ansatz import Ansatz, Free, Parameter, SmoothExponent
+from criticality.analysis.scaling.ansatz import Ansatz, Drift, Free, Parameter
 from criticality.analysis.stats import Array
 
 CENTRES = ("p_c", "p_0")  # of the scaling variable
@@ -85,9 +85,8 @@ class Model:
         priors = {"ln s": (spread, WIDTH), "ln l": (span / 2, WIDTH)}
         if isinstance(ansatz, Free):
             priors["ln l_2"] = (1.0, WIDTH)
-        self.drift = isinstance(ansatz, SmoothExponent)
-        self.decades = np.log10(size) - np.log10(np.unique(size)).mean()
-        if self.drift:
+        self.drift = ansatz if isinstance(ansatz, Drift) else None
+        if self.drift is not None:
             priors["ln s_2"] = (spread, WIDTH)  # a decade
         if corrections:
             priors |= {"ln s_1": (CORRECTION[0] * spread, CORRECTION[1]), "ln omega": OMEGA}
@@ -170,9 +169,10 @@ class Model:
         if self.corrections:
             e = np.exp(-self._hyper(theta, "ln omega")[..., 0] * self.relative)
             amplitude += self._hyper(theta, "ln s_1") ** 2 * e[..., :, None] * e[..., None, :]
-        if self.drift:
-            slope = self._hyper(theta, "ln s_2")
-            amplitude += slope**2 * np.outer(self.decades, self.decades)
+        if self.drift is not None:
+            grown = self.drift.growth(np.asarray(self.values(theta)["theta"]), self.size)[0]
+            square = self._hyper(theta, "ln s_2") ** 2
+            amplitude = amplitude + square * grown[..., :, None] * grown[..., None, :]
         if self.regular:
             amplitude = amplitude * self._tilt(theta, self.control, self.control)
         kernel = (1 + r + r**2 / 3) * decay
@@ -250,10 +250,14 @@ class Model:
                     slope[number] -= np.sum(tilted @ t) / self.span
         slope[count + self.hyper.index("ln s")] = np.sum(weighted * first)
         third = np.zeros_like(amplitude)
-        if self.drift:
+        if self.drift is not None:
             square = math.exp(2 * theta[count + self.hyper.index("ln s_2")])
-            third = square * np.outer(self.decades, self.decades)
+            grown, by_theta = self.drift.growth(np.asarray(values["theta"]), self.size)
+            third = square * np.outer(grown, grown)
             slope[count + self.hyper.index("ln s_2")] = np.sum(weighted * third)
+            for number, parameter in enumerate(self.free):
+                if parameter.name == "theta":
+                    slope[number] += square * (by_theta @ weighted @ grown)
         if self.corrections:
             second = weighted * (amplitude - first - third)
             log_e = -math.exp(theta[count + self.hyper.index("ln omega")]) * self.relative

@@ -25,6 +25,7 @@ GRID = {
     "L0": 3,
     "p_0": 25,
     "L_x": 25,
+    "theta": 9,
 }  # of the coarse landscape
 USUAL = {"nu": (0.2, 30.0), "beta": (-2.0, 2.0)}  # where it looks; nu_eff for sigma
 STARTS = 3  # distinct minima of the coarse landscape that are polished
