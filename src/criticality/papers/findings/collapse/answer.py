@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from criticality.analysis.scaling.evidence import DECISIVE
+from criticality.analysis.sizes import LEAST
 from criticality.base import with_error
-from criticality.papers.findings.collapse.measured import COMPARED, DATA, NULL, PROTOCOLS
+from criticality.papers.findings.collapse.measured import DATA, NULL, PROTOCOLS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,10 +63,14 @@ def verdict(tables: Tables, protocol: str) -> str:
 def say(tables: Tables) -> str:
     """Say it, a paragraph for each protocol."""
     lines = []
+    widths = tables["half"].groupby("protocol")["width"].nunique()
     for protocol, words in PROTOCOLS.items():
+        if widths.get(protocol, 0) < LEAST:
+            lines.append(f"{words}: too few widths")
+            continue
         lines += [f"{words}: {verdict(tables, protocol)}", f"  {_place(tables, protocol)}"]
         lines.append(f"  {_sharpness(tables, protocol)}")
-        if protocol in COMPARED:
+        if protocol in set(tables["evidence"]["protocol"]):
             lines.append(f"  {_evidence(tables['evidence'], protocol)}")
     lines.append("random graphs with as many edges in each layer as networks pruned by magnitude:")
     lines.append(f"  {_place(tables, 'magnitude', NULL)}")

@@ -14,7 +14,7 @@ import pandas as pd
 from criticality.analysis import layered
 from criticality.analysis.breakdown import CENTRAL, OrderParameter, Spread, at_shares
 from criticality.analysis.scaling import BKT, Algebraic, Comparison, ScalingData, compare, crossings
-from criticality.analysis.sizes import Samples, scatter, scatter_law, size_law
+from criticality.analysis.sizes import LEAST, Samples, scatter, scatter_law, size_law
 from criticality.analysis.stats import Array
 from criticality.base import Estimate, Flag, InputError
 from criticality.systems.pruning.breakdown import order_parameter, outer_points
@@ -157,9 +157,8 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
             found = networks(one)
             every[protocol, DATA, found.width] = found
             every[protocol, NULL, found.width] = graphs(found, GRAPHS)
+    compared = [name for name in COMPARED if len(_of(name, every)) >= LEAST]
     half = pd.DataFrame(row for at, curves in every.items() for row in _halves(at, curves))
-    compared = [row for protocol in COMPARED for row in _scaling(protocol, every)]
-    crossed = [row for protocol in COMPARED for row in _crossings(protocol, every)]
     units = {curves.units for curves in every.values()}
     return {
         "half": half[half["source"] == DATA].drop(columns="source"),
@@ -167,8 +166,8 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
         "powers": pd.DataFrame(_powers(half)),
         "structure": pd.DataFrame(_structure(every, half)),
         "curves": pd.DataFrame(row for at, curves in every.items() for row in _drawn(at, curves)),
-        "evidence": pd.DataFrame(compared),
-        "crossings": pd.DataFrame(crossed),
+        "evidence": pd.DataFrame(row for name in compared for row in _scaling(name, every)),
+        "crossings": pd.DataFrame(row for name in compared for row in _crossings(name, every)),
         "theory": pd.DataFrame(theory(next(iter(units))[0], next(iter(units))[-1])),
     }
 
@@ -237,7 +236,7 @@ def _powers(half: pd.DataFrame) -> Rows:
                         name, law.exponent, law.statistical, law.systematic,
                         max(cut.p_value for cut in law.cuts), law.flags,
                     )  # fmt: skip
-            except InputError:  # too few networks reach half-way
+            except InputError:  # too few widths or networks reach half-way
                 yield named | _power(name, Estimate(value=np.nan))
 
 
@@ -314,8 +313,6 @@ def scaling_data(curves: Iterable[Curves]) -> dict[str, ScalingData]:
     columns: list[tuple[Curves, Array, Array]] = []
     for one in curves:
         order = one.orders["accuracy"]
-        if len(order.values) < 2:
-            continue
         share = order.values[:, ::-1] / order.values[:, -1:]
         mean = share.mean(axis=0)
         inside = np.flatnonzero((mean > RANGE[0]) & (mean < RANGE[1]) & (one.density < 1))
@@ -342,8 +339,8 @@ def comparisons(data: Mapping[str, ScalingData]) -> dict[str, Comparison]:
 
 
 def _of(protocol: str, every: Mapping[Key, Curves]) -> list[Curves]:
-    return [c for (name, source, _), c in sorted(every.items(), key=lambda item: item[0][2])
-            if (name, source) == (protocol, DATA)]  # fmt: skip
+    found = [c for (name, source, _), c in every.items() if (name, source) == (protocol, DATA)]
+    return [c for c in sorted(found, key=lambda c: c.width) if len(c.edges) > 1]
 
 
 def _scaling(protocol: str, every: Mapping[Key, Curves]) -> Rows:
