@@ -10,7 +10,9 @@ from criticality.analysis.layered import (
     NEVER,
     conduction,
     outputs_reached,
-    removed_at_random,
+    remaining,
+    removed_anywhere,
+    removed_in_layers,
     share_reached,
 )
 from criticality.base import InputError
@@ -38,11 +40,12 @@ def test_what_conducts_is_what_lies_on_a_chain_at_every_step(seed):
     steps = 12
     shares = np.linspace(0.9, 0, steps + 1) ** np.array([1, 2, 0.7, 1])[:, None]
     counts = np.floor(PLACES * shares.T).astype(int)
-    last = removed_at_random(counts, UNITS, np.random.default_rng(seed))
+    last = removed_in_layers(counts, UNITS, np.random.default_rng(seed))
     found = conduction(last, steps)
     for step in range(steps + 1):
         masks = [layer >= step for layer in last]
         assert [mask.sum() for mask in masks] == counts[step].tolist()
+        assert remaining(last, steps)[step].tolist() == counts[step].tolist()
         edges, units = on_paths(masks)
         assert found.edges[step].tolist() == edges
         assert found.units[step].tolist() == units
@@ -59,7 +62,7 @@ def test_edges_that_are_there_from_never_to_ever():
 def test_every_edge_is_as_likely_to_stay():
     rng = np.random.default_rng(0)
     counts = np.array([[12, 6], [5, 2]])
-    draws = [removed_at_random(counts, (4, 3, 2), rng) for _ in range(1500)]
+    draws = [removed_in_layers(counts, (4, 3, 2), rng) for _ in range(1500)]
     for layer, left in ((0, 5), (1, 2)):
         stayed = np.sum([draw[layer] >= 1 for draw in draws], axis=0).ravel()
         share = left / counts[0, layer]
@@ -67,6 +70,27 @@ def test_every_edge_is_as_likely_to_stay():
         variance = 1500 * share * (1 - share) * len(stayed) / (len(stayed) - 1)
         chi2 = np.sum((stayed - 1500 * share) ** 2) / variance
         assert 0.001 < stats.chi2.sf(chi2, len(stayed) - 1) < 0.999
+
+
+def test_removal_anywhere_is_blind_to_layers():
+    rng = np.random.default_rng(2)
+    units, totals = (6, 5, 4), np.array([50, 30, 10, 0])
+    draws = [removed_anywhere(totals, units, rng) for _ in range(400)]
+    counts = np.array(
+        [[[(layer >= t).sum() for layer in draw] for t in range(4)] for draw in draws]
+    )
+    assert (counts.sum(axis=2) == totals).all()
+    # hypergeometric: 10 of 50 edges, 30 of them in the first layer
+    first = counts[:, 2, 0]
+    exact = 400 * stats.hypergeom.pmf(np.arange(11), 50, 30, 10)
+    some = exact > 5
+    found = np.bincount(first, minlength=11)
+    assert (
+        stats.chisquare(
+            [*found[some], found[~some].sum()], [*exact[some], exact[~some].sum()]
+        ).pvalue
+        > 0.001
+    )
 
 
 def test_exact_probabilities_are_those_of_all_graphs():
@@ -128,8 +152,8 @@ def test_bad_graphs_are_told():
         conduction([np.zeros((3, 2), int), np.zeros((1, 4), int)], 2)
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="do not grow"):
-        removed_at_random(np.array([[1, 1], [2, 0]]), (2, 2, 1), rng)
+        removed_in_layers(np.array([[1, 1], [2, 0]]), (2, 2, 1), rng)
     with pytest.raises(InputError, match="places"):
-        removed_at_random(np.array([[5, 1]]), (2, 2, 1), rng)
+        removed_in_layers(np.array([[5, 1]]), (2, 2, 1), rng)
     with pytest.raises(InputError, match="density"):
         outputs_reached(1.5, (2, 2))

@@ -75,13 +75,18 @@ def conduction(last: Sequence[Steps], steps: int) -> Conduction:
     return Conduction(edges=np.stack(edges, 1), units=np.stack(units, 1))
 
 
+def remaining(last: Sequence[Steps], steps: int) -> Steps:
+    """Count the edges of each layer that are there at steps 0, 1, ..., int64 [steps+1, layers]."""
+    return np.stack([_alive(layer, steps) for layer in last], axis=1)
+
+
 def _alive(last: Steps, steps: int) -> Steps:
     """How many are there at each step, [steps+1]."""
     gone = np.bincount(np.minimum(last, steps).ravel() + 1, minlength=steps + 2)
     return last.size - np.cumsum(gone)[: steps + 1]
 
 
-def removed_at_random(counts: Steps, units: Sequence[int], rng: np.random.Generator) -> list[Steps]:
+def removed_in_layers(counts: Steps, units: Sequence[int], rng: np.random.Generator) -> list[Steps]:
     """Last steps of edges that are removed at random, in each layer as many as `counts` says.
 
     Parameters
@@ -98,18 +103,50 @@ def removed_at_random(counts: Steps, units: Sequence[int], rng: np.random.Genera
     InputError
         For counts that grow, or more edges than there are places.
     """
-    shapes = [(after, before) for before, after in itertools.pairwise(units)]
-    if counts.shape[1] != len(shapes) or (np.diff(counts, axis=0) > 0).any():
-        raise InputError(f"counts: expected {len(shapes)} columns of numbers that do not grow.")
-    if (counts[0] > [math.prod(shape) for shape in shapes]).any():
+    shapes = _shapes(units)
+    _check(counts, [math.prod(shape) for shape in shapes])
+    return [
+        _last(left, rng.permutation(math.prod(shape))).reshape(shape)
+        for left, shape in zip(counts.T, shapes, strict=True)
+    ]
+
+
+def removed_anywhere(totals: Steps, units: Sequence[int], rng: np.random.Generator) -> list[Steps]:
+    """Last steps of edges that are removed at random from the whole graph.
+
+    Parameters
+    ----------
+    totals
+        [steps+1]: edges that are left, not increasing.
+    units, rng
+        As of `removed_in_layers`.
+
+    Raises
+    ------
+    InputError
+        As `removed_in_layers`.
+    """
+    shapes = _shapes(units)
+    places = [math.prod(shape) for shape in shapes]
+    _check(totals[:, None], [sum(places)])
+    last = np.split(_last(totals, rng.permutation(sum(places))), np.cumsum(places)[:-1])
+    return [part.reshape(shape) for part, shape in zip(last, shapes, strict=True)]
+
+
+def _shapes(units: Sequence[int]) -> list[tuple[int, int]]:
+    return [(after, before) for before, after in itertools.pairwise(units)]
+
+
+def _check(counts: Steps, places: Sequence[int]) -> None:
+    if counts.shape[1] != len(places) or (np.diff(counts, axis=0) > 0).any():
+        raise InputError(f"counts: expected {len(places)} columns of numbers that do not grow.")
+    if (counts[0] > places).any():
         raise InputError(f"counts: {counts[0].tolist()} edges are more than there are places.")
-    found = []
-    for left, shape in zip(counts.T, shapes, strict=True):
-        rank = rng.permutation(math.prod(shape))
-        # an edge of rank r is there while more than r are left
-        steps = np.searchsorted(-left, -rank, side="left") + NEVER
-        found.append(steps.reshape(shape))
-    return found
+
+
+def _last(left: Steps, rank: Steps) -> Steps:
+    """Last step of edges by their rank: one of rank r is there while more than r are left."""
+    return np.searchsorted(-left, -rank, side="left") + NEVER
 
 
 def outputs_reached(density: float, units: Sequence[int]) -> Array:

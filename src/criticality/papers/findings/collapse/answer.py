@@ -45,14 +45,15 @@ def verdict(tables: Tables, protocol: str) -> str:
 
     It is one if the range of the collapse shrinks as a power of W, one measure of what is left
     converges, and finite-size scaling in that measure is preferred to smooth forms.  It is none if
-    the range shrinks no faster than W^-0.1, or not at all.  Each at 95 %.
+    the range shrinks no faster than W^-0.1, or not at all, or if in the measure that converges
+    smooth forms are decisively preferred.  Intervals are of 95 %.
     """
     drop, places = power(tables, protocol, "drop"), converging(tables, protocol)
-    if drop["low"] > -SLOW:
+    evidence = tables["evidence"]
+    mine = evidence[(evidence["protocol"] == protocol) & evidence["control"].isin(places)]
+    if drop["low"] > -SLOW or (len(places) == 1 and NONE in set(mine["verdict"])):
         return NONE
     if drop["high"] < 0 and len(places) == 1:
-        evidence = tables["evidence"]
-        mine = evidence[(evidence["protocol"] == protocol) & (evidence["control"] == places[0])]
         scaling = mine["family"].isin(KINDS)
         best = mine["log_evidence"].where(scaling).max()
         if best > mine["log_evidence"].where(~scaling).max() + DECISIVE:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from criticality.papers.tables import Tables
 
+NULLS = (
+    (0, "magnitude", "edges in layers as magnitude"),
+    (2, "random", "edges removed anywhere"),
+)
 APART = 1.025  # factor between markers at one width, so that their bars do not hide each other
 
 
@@ -59,7 +63,7 @@ def _curves(
     labels = {"density": "edges left (% of the dense network)", "edges": "edges left"}
     ax.set(xlabel=labels[control], ylim=(0, 1.04), ylabel="accuracy above chance")
     if null:
-        ax.set_ylabel("accuracy above chance\ndashed: outputs reached by random graphs")
+        ax.set_ylabel("accuracy above chance\n(dashed: outputs reached)")
     text = "random removal" if protocol == "random" else PROTOCOLS[protocol]
     ax.annotate(text, (0.97, 0.05), xycoords="axes fraction", ha="right")
 
@@ -77,12 +81,12 @@ def _against_width(ax: Axes, sizes: pd.DataFrame, quantity: str) -> None:
         x = data["width"] * APART ** (number - 2)
         errors = data[["below", "above"]].T
         ax.errorbar(x, data["value"], errors, capsize=2, label=words, **_style(number))
-    for number, protocol in ((0, "magnitude"), (2, "random")):
+    for number, protocol, words in NULLS:
         null = mine[(mine["protocol"] == protocol) & (mine["source"] == NULL)]
         null = null[null["order"] == "outputs"]
         errors = null[["below", "above"]].T
         ax.errorbar(null["width"], null["value"], errors, mfc="white", ls="--",
-                    label=f"random graphs, edges as {protocol}", **_style(number))  # fmt: skip
+                    label=f"random graphs, {words}", **_style(number))  # fmt: skip
     size_axis(ax, np.unique(sizes["width"].to_numpy(float)))
     ax.set_xlabel("width $W$")
 

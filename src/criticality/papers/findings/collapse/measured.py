@@ -40,6 +40,7 @@ RANGE = (0.1, 0.9)  # shares of the plateau between which curves are compared
 POINTS = 12  # of a curve that is compared
 SHOWN = 60  # points of a curve that is drawn
 GRAPHS = 48  # random ones of each size
+ANYWHERE = "random"  # protocol whose null loses its edges anywhere
 NULL, DATA = "graphs", "networks"
 COMPARED = ("magnitude", "saliency", "random")  # protocols whose curves are scaled
 MEASURES = ("density", "edges", "edges_per_unit", "conducting")  # of what is left at half-way
@@ -110,20 +111,24 @@ def networks(ds: xr.Dataset) -> Curves:
                   orders | _structural(density, edges, conducting, live))  # fmt: skip
 
 
-def graphs(like: Curves, number: int, seed: int = 0) -> Curves:
-    """Random graphs that lose their edges layer by layer as networks do on average."""
+def graphs(like: Curves, number: int, anywhere: bool = False, seed: int = 0) -> Curves:
+    """Random graphs that lose edges as networks do: as many in each layer, or in all of them."""
     rng = np.random.default_rng([seed, like.width])
-    counts = np.minimum.accumulate(np.rint(like.edges.mean(axis=0)).astype(np.int64))
-    steps = len(counts) - 1
-    found = [
-        layered.conduction(layered.removed_at_random(counts, like.units, rng), steps)
-        for _ in range(number)
-    ]
-    edges = np.broadcast_to(counts.astype(float), (number, *counts.shape))
-    conducting = np.array([one.edges for one in found], float)
-    live = np.array([one.units for one in found], float)
-    orders = _structural(like.density, edges, conducting, live)
-    return Curves(like.units, like.density, edges, conducting, live, orders)
+    counts = np.minimum.accumulate(like.edges.astype(np.int64), axis=1)
+    steps = counts.shape[1] - 1
+    edges, conducting, live = [], [], []
+    for one in itertools.islice(itertools.cycle(counts), number):
+        if anywhere:
+            last = layered.removed_anywhere(one.sum(axis=1), like.units, rng)
+        else:
+            last = layered.removed_in_layers(one, like.units, rng)
+        found = layered.conduction(last, steps)
+        conducting.append(found.edges)
+        live.append(found.units)
+        edges.append(layered.remaining(last, steps))
+    arrays = [np.array(each, float) for each in (edges, conducting, live)]
+    orders = _structural(like.density, *arrays)
+    return Curves(like.units, like.density, *arrays, orders)
 
 
 def _structural(
@@ -156,7 +161,7 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
         for _, one in outer_points(ds):
             found = networks(one)
             every[protocol, DATA, found.width] = found
-            every[protocol, NULL, found.width] = graphs(found, GRAPHS)
+            every[protocol, NULL, found.width] = graphs(found, GRAPHS, protocol == ANYWHERE)
     compared = [name for name in COMPARED if len(_of(name, every)) >= LEAST]
     half = pd.DataFrame(row for at, curves in every.items() for row in _halves(at, curves))
     units = {curves.units for curves in every.values()}
