@@ -163,6 +163,15 @@ def test_it_is_drawn_and_said_from_the_tables(found):
     assert "saliency: undecided" in text
     assert "random: no transition" in text
     assert len(draw(found).axes) == 6
+    few = {
+        name: table[(table["protocol"] != "equal") | (table["width"] < 20)]
+        if {"protocol", "width"} <= set(table)
+        else table
+        for name, table in found.items()
+    }
+    few["sizes"] = few["sizes"][few["sizes"]["protocol"] != "tuned"]
+    assert "equal steps: too few networks" in say(few)
+    assert len(draw(few).axes) == 6
 
 
 @pytest.mark.slow

@@ -64,10 +64,10 @@ def verdict(tables: Tables, protocol: str) -> str:
 def say(tables: Tables) -> str:
     """Say it, a paragraph for each protocol."""
     lines = []
-    widths = tables["half"].groupby("protocol")["width"].nunique()
+    numbers = tables["half"].groupby(["protocol", "order", "width"])["realization"].nunique()
     for protocol, words in PROTOCOLS.items():
-        if widths.get(protocol, 0) < LEAST:
-            lines.append(f"{words}: too few widths")
+        if (numbers[protocol, "accuracy"] > 1).sum() < LEAST:
+            lines.append(f"{words}: too few networks")
             continue
         lines += [f"{words}: {verdict(tables, protocol)}", f"  {_place(tables, protocol)}"]
         lines.append(f"  {_sharpness(tables, protocol)}")

@@ -75,18 +75,20 @@ def _style(number: int) -> dict[str, Any]:
 def _against_width(ax: Axes, sizes: pd.DataFrame, quantity: str) -> None:
     """Points of every protocol, accuracy half-way; open ones of random graphs, outputs half-way."""
     mine = sizes[(sizes["quantity"] == quantity) & (sizes["n"] > 1)]
+
+    def points(protocol: str, source: str, order: str, number: int, **style: Any) -> None:
+        at = (mine["protocol"] == protocol) & (mine["source"] == source) & (mine["order"] == order)
+        one = mine[at].to_dict("list")
+        if one["value"]:
+            x = np.array(one["width"]) * (1.0 if source == NULL else APART ** (number - 2))
+            errors = one["below"], one["above"]
+            ax.errorbar(x, one["value"], errors, capsize=2, **_style(number), **style)
+
     for number, (protocol, words) in enumerate(PROTOCOLS.items()):
-        data = mine[(mine["protocol"] == protocol) & (mine["source"] == DATA)]
-        data = data[data["order"] == "accuracy"]
-        x = data["width"] * APART ** (number - 2)
-        errors = data[["below", "above"]].T
-        ax.errorbar(x, data["value"], errors, capsize=2, label=words, **_style(number))
+        points(protocol, DATA, "accuracy", number, label=words)
     for number, protocol, words in NULLS:
-        null = mine[(mine["protocol"] == protocol) & (mine["source"] == NULL)]
-        null = null[null["order"] == "outputs"]
-        errors = null[["below", "above"]].T
-        ax.errorbar(null["width"], null["value"], errors, mfc="white", ls="--",
-                    label=f"random graphs, {words}", **_style(number))  # fmt: skip
+        points(protocol, NULL, "outputs", number, label=f"random graphs, {words}",
+               mfc="white", ls="--")  # fmt: skip
     size_axis(ax, np.unique(sizes["width"].to_numpy(float)))
     ax.set_xlabel("width $W$")
 

@@ -38,7 +38,8 @@ OBSERVABLES = (
 SHARES = (0.25, 0.5, 0.75)  # of the plateau
 RANGE = (0.1, 0.9)  # shares of the plateau between which curves are compared
 POINTS = 12  # of a curve that is compared
-SHOWN = 60  # points of a curve that is drawn
+SHOWN = 48  # points of a curve that is drawn
+DRAWN = ("magnitude", "random")  # protocols of these curves
 GRAPHS = 48  # random ones of each size
 ANYWHERE = "random"  # protocol whose null loses its edges anywhere
 NULL, DATA = "graphs", "networks"
@@ -170,7 +171,9 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
         "sizes": pd.DataFrame(_sizes(half)),
         "powers": pd.DataFrame(_powers(half)),
         "structure": pd.DataFrame(_structure(every, half)),
-        "curves": pd.DataFrame(row for at, curves in every.items() for row in _drawn(at, curves)),
+        "curves": pd.DataFrame(
+            row for at, curves in every.items() if at[0] in DRAWN for row in _drawn(at, curves)
+        ),
         "evidence": pd.DataFrame(row for name in compared for row in _scaling(name, every)),
         "crossings": pd.DataFrame(row for name in compared for row in _crossings(name, every)),
         "theory": pd.DataFrame(theory(next(iter(units))[0], next(iter(units))[-1])),
@@ -294,8 +297,8 @@ def _drawn(at: Key, curves: Curves) -> Rows:
     log = np.log(np.maximum(total, 1))
     wanted = np.linspace(log[shown].min(), log[shown].max(), SHOWN)
     steps = np.unique(np.abs(log[:, None] - wanted).argmin(axis=0))
-    for name, order in curves.orders.items():
-        values = order.values[:, ::-1]  # sorted from the disordered end
+    for name in ("accuracy",) if at[1] == DATA else ("outputs",):
+        values = curves.orders[name].values[:, ::-1]  # sorted from the disordered end
         mean = values.mean(axis=0)
         error = values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0 * mean
         for step in steps:
