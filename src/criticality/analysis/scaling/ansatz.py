@@ -339,6 +339,30 @@ class Free(NoTransition):
         return [control, np.log10(size / largest)], np.zeros_like(control)
 
 
+@dataclass(frozen=True)
+class SmoothExponent(NoTransition):
+    """y = a(p) + b(p) ln L, smooth a and b: a power law at every p, if y is a logarithm.
+
+    Its exponent b may go through zero, where curves of all sizes then cross with no singularity
+    anywhere; near there y depends on (p - p_c) ln L, which is a BKT form with sigma = 1, L0 = 1.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in reports."""
+        return "smooth exponent"
+
+    @property
+    def family(self) -> str:
+        """What a verdict is about."""
+        return "smooth exponent"
+
+    def parameters(self, control: Array, size: Array) -> tuple[Parameter, ...]:
+        """None."""
+        _least(size)
+        return ()
+
+
 def _least(size: Array) -> float:
     """Smallest size, which must have a logarithm."""
     least = float(size.min())

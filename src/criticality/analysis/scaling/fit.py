@@ -59,6 +59,8 @@ class Fit:
         solution"; "size-independent" (curves of different sizes hardly differ); "rough
         posterior"; "no errors"; "few realizations"; "few sizes"; "independent points" (taken to
         be, for want of samples); "unsettled window".
+    sample, weights
+        Draws of each free parameter behind the errors, and their weights (None: equal).
     """
 
     ansatz: Ansatz
@@ -75,6 +77,8 @@ class Fit:
     log_evidence_error: float
     draws: int
     flags: tuple[Flag, ...]
+    sample: dict[str, Array] = field(repr=False)
+    weights: Array | None = field(repr=False)
     model: Model = field(repr=False)
     theta: Array = field(repr=False)
 
@@ -162,6 +166,7 @@ def collapse(
     control_range: tuple[float, float] | None = None,
     size_min: float | None = None,
     corrections: bool = False,
+    regular: bool = False,
     draws: int = 0,
     level: float = 0.95,
     seed: int = 0,
@@ -187,7 +192,10 @@ def collapse(
     control_range, size_min
         Keep points in this range of the control, and sizes from this one on.
     corrections
-        With corrections to scaling ("gp" only).
+        With corrections to scaling, that vanish as L^-omega ("gp" only).
+    regular
+        With a regular dependence on the control beside that on the scaling variable, as of an
+        amplitude that changes over the range ("gp" only).
     draws
         Errors by so many resamplings of whole realizations; deviations of their means are added to
         the fitted curve (for the older objectives to the data) and refitted.  0: errors of the
@@ -213,14 +221,14 @@ def collapse(
         raise InputError(f"draws = {draws}: expected 0, or {LEAST_DRAWS} or more resamplings.")
     level, seed = probability("level", level), whole("seed", seed)
     window = None if window is None else between("window", window)
-    if corrections and objective != "gp":
+    if (corrections or regular) and objective != "gp":
         raise InputError(f"corrections to scaling need the objective gp, not {objective}.")
     kept = data.restrict(control_range, size_min)
     if np.ptp(kept.mean) == 0:
         raise InputError(f"{data.names[2]} is the same at all points; there is nothing to scale.")
     flags: list[Flag] = []
     try:
-        search = Search(kept, form, objective, corrections, start or {})
+        search = Search(kept, form, objective, corrections, start or {}, regular)
         theta = search.best()
         if window is not None:
             kept, search, theta, settled = _windowed(kept, search, theta, window)
@@ -233,6 +241,21 @@ def collapse(
             "the covariance of these points is singular in 64 bits: the errors are too small "
             "beside the values; subtract a constant, or give larger errors."
         ) from error
+
+
+def refit(
+    data: ScalingData,
+    ansatz: Ansatz,
+    corrections: bool,
+    regular: bool,
+    near: Sequence[Fit],
+    level: float,
+    seed: int,
+) -> Fit:
+    """Fit by "gp" from where other fits of nearly the same data ended; with fewer draws."""
+    others = [(fit.model, fit.theta) for fit in near]
+    search = Search(data, ansatz, "gp", corrections, {}, regular, others)
+    return _finish(data, search, search.best(), [], 0, level, seed, most=DRAWS)
 
 
 def scan(
@@ -304,8 +327,9 @@ def _finish(
     draws: int,
     level: float,
     seed: int,
+    most: int = 8 * DRAWS,
 ) -> Fit:
-    """Errors, quality and flags of a fit."""
+    """Errors, quality and flags of a fit, from `most` draws of the posterior at most."""
     model, n = search.model, len(search.model.free)
     gp = search.objective == "gp"
     evidence = (math.nan, math.nan)
@@ -313,7 +337,7 @@ def _finish(
     weights: Array | None = None
     if gp:
         spread = model.curvature(theta)
-        count = DRAWS * 2 ** min(max(len(theta) - 4, 0), 3)
+        count = min(DRAWS * 2 ** min(max(len(theta) - 4, 0), 3), most)
         points, weights, *measured = model.posterior(theta, spread, count, seed)
         evidence = (measured[0], measured[1])
         if 1 / np.sum(weights**2) < 20:
@@ -351,6 +375,8 @@ def _finish(
         log_evidence_error=evidence[1],
         draws=draws if n else 0,
         flags=tuple(flags),
+        sample=sample,
+        weights=weights,
         model=model,
         theta=theta,
     )

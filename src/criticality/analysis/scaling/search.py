@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import optimize
@@ -29,6 +29,7 @@ GRID = {
 USUAL = {"nu": (0.2, 30.0), "beta": (-2.0, 2.0)}  # where it looks; nu_eff for sigma
 STARTS = 3  # distinct minima of the coarse landscape that are polished
 CANDIDATES = 48  # points of it that are ranked by the objective itself
+ROUGH, WIDE = 1e-7, 4.0  # exactness and first box of polishes that start near their end
 SAME = 0.05  # steps of the optimiser (`Model.unit`): maxima closer than that are one
 BLURS = (
     0.1,
@@ -48,10 +49,12 @@ class Search:
         objective: str,
         corrections: bool,
         start: Mapping[str, float],
+        regular: bool = False,
+        near: Sequence[tuple[Model, Array]] = (),
     ) -> None:
-        self.data, self.objective, self.start = data, objective, start
+        self.data, self.objective, self.start, self.near = data, objective, start, near
         columns = (data.control, data.size, data.mean, data.covariance)
-        self.model = Model(ansatz, *columns, corrections=corrections)
+        self.model = Model(ansatz, *columns, corrections, regular)
         names = [parameter.name for parameter in self.model.free]
         for name in start:
             if name not in names:
@@ -65,7 +68,8 @@ class Search:
     def again(self, data: ScalingData) -> Search:
         """Give the same search on other points."""
         model = self.model
-        return Search(data, model.ansatz, self.objective, model.corrections, self.start)
+        kind = (model.ansatz, self.objective, model.corrections, self.start, model.regular)
+        return Search(data, *kind)
 
     def classic(self, theta: Array, mean: Array | None = None, name: str = "") -> Array:
         """Value of a classic objective at the form's free parameters [B, n] -> [B]."""
@@ -131,23 +135,35 @@ class Search:
         return [self.model.start({**middle, **self.start})[: len(self.model.free)]]
 
     def best(self) -> Array:
-        """Best point, hyperparameters included for "gp"."""
+        """Best point, hyperparameters included for "gp".
+
+        From everywhere, or only from `near`: best points of other models of nearly the same data.
+        """
         model = self.model
         if self.objective != "gp":
             if not model.free:
                 return np.array([])
             return self.descend([*self.minima(STARTS + 2), *self.given()])
+        if self.near:
+            starts = [model.adopted(*other) for other in self.near]
+            # where the hyperparameters went astray, from usual ones
+            usual = np.arange(len(model.lower)) >= len(model.free)
+            starts.append(np.where(usual, [*np.zeros(len(model.free)), *model.centre], starts[0]))
+            found = [model.polish(theta, exact=ROUGH, size=WIDE) for theta in starts]
+            return self.likeliest(found)
         firsts = [*self.likely(), *self.given()] if model.free else []
         # without parameters of the form, a long and a short correlation length
         hypers = [model.centre, model.centre - (np.array(model.hyper) == "ln l")]
         starts = (
             [np.concatenate([first, model.centre]) for first in firsts] if model.free else hypers
         )
-        if model.corrections:
+        if model.corrections or model.regular:
             plain = Search(self.data, model.ansatz, self.objective, False, self.start).best()
-            starts.append(np.concatenate([plain, model.centre[-2:]]))
-        # by the integral over each maximum: a high needle is not a likely place
-        found = self.approach(starts)
+            starts.append(np.concatenate([plain, model.centre[len(plain) - len(model.free) :]]))
+        return self.likeliest(self.approach(starts))
+
+    def likeliest(self, found: list[tuple[Array, float]]) -> Array:
+        """Of several maxima that of the largest integral: a high needle is not a likely place."""
         ranked = sorted(((t, self.mass(t, value)) for t, value in found), key=lambda pair: -pair[1])
         self.others = [(t, mass - ranked[0][1]) for t, mass in ranked[1:]]
         return ranked[0][0]
