@@ -34,7 +34,7 @@ class Network(Protocol):
     def places(self) -> int: ...  # noqa: D102
 
     def clean(self, params: dense.Params, pixels: jax.Array) -> jax.Array:
-        """What no dropout touches, [..., samples], from samples [samples, D].
+        """Give what no dropout touches, [..., samples], from samples [samples, D].
 
         It serves all rates and passes of an evaluation.
         """

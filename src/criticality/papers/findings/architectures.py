@@ -1,0 +1,264 @@
+"""Whether the three phases of dropout persist beyond fully-connected networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from criticality.analysis.classify import PhaseDiagram
+    from criticality.papers.tables import Tables
+    from criticality.study import Store
+
+TITLE = "Do the three phases of dropout persist beyond fully-connected networks?"
+STUDIES = ("networks_dense", "networks_cnn", "networks_transformer", "networks_parts")
+_TRANSFORMER = "criticality.papers.architectures.transformer:Transformer"
+OWN = {
+    "networks_cnn": "criticality.papers.architectures.cnn:CNN",
+    "networks_transformer": _TRANSFORMER,
+    "networks_parts": _TRANSFORMER,
+}
+NAMES = {
+    "networks_dense": "fully-connected",
+    "networks_cnn": "CNN",
+    "networks_transformer": "transformer",
+}
+PARTS = {"residual": "transformer, no residuals", "norm": "transformer, no LayerNorm"}
+PHASES = ("eumentia", "dementia", "amentia")
+FALSE = 0.05  # probability that any cell of a map is given a phase that it does not have
+SIZES_LEFT = 3  # at least, for an exponent
+LEARNED = 0.2  # accuracy, as amentia is defined for ten classes
+
+
+def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
+    """Exponents and phases, which phases there are for certain, lines, losses."""
+    found: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("cells", "phases", "lines", "losses")
+    }
+    for network, ds in networks(stores):
+        label = {"network": network}
+        found["cells"] += [label | row for row in _cells(ds)]
+        found["losses"] += [label | row for row in _losses(ds)]
+        sizes = ds["n_train"].values
+        for first in range(max(len(sizes) - SIZES_LEFT, 0) + 1):
+            part = ds.isel(n_train=slice(first, None))
+            label["least"] = sizes[first]
+            diagram = _diagram(part, 2.0)
+            found["phases"] += [label | row for row in _phases(part, diagram)]
+            found["lines"] += [label | row for row in _lines(diagram)]
+    return {name: pd.DataFrame(rows) for name, rows in found.items()}
+
+
+def networks(stores: Mapping[str, Store]) -> Iterator[tuple[str, xr.Dataset]]:
+    """Give each network by name, and its results."""
+    for stem, store in stores.items():
+        ds = store.open(observables=["loss", "accuracy"])
+        if stem in NAMES:
+            yield NAMES[stem], ds
+            continue
+        for left_out, name in PARTS.items():
+            there = {part: part != left_out for part in PARTS}
+            yield name, ds.sel(there)
+
+
+def _diagram(ds: xr.Dataset, sigmas: float) -> PhaseDiagram:
+    from criticality import phase_diagram
+    from criticality.systems import DropoutNetwork
+
+    return phase_diagram(ds, DropoutNetwork, sigmas=sigmas)
+
+
+def _cells(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
+    names = ("p_train", "p_eval", "alpha", "alpha_error", "fit_probability", "phase")
+    for row in _diagram(ds, 2.0).to_dict()["cells"]:
+        yield {name: row[name] for name in names}
+
+
+def _losses(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """Means over networks, of the passes' means, with standard errors."""
+    for name, array in ds.data_vars.items():
+        each = array.mean("pass")
+        number = each.notnull().sum("realization")
+        table = {"mean": each.mean("realization"), "error": each.std("realization", ddof=1)}
+        table["error"] = table["error"] / np.sqrt(number)
+        table["networks"] = number
+        rows = table["mean"].to_dataset(name="mean").assign(table).to_dataframe().reset_index()
+        rows = rows[["p_train", "n_train", "p_eval", *table]].dropna()
+        yield from rows.assign(observable=name).to_dict("records")
+
+
+def _phases(ds: xr.Dataset, diagram: PhaseDiagram) -> Iterator[dict[str, Any]]:
+    """How many cells each phase has, and whether it is there for certain.
+
+    Of a map's many cells some pass two standard errors by chance.  A phase is certain if it has a
+    cell beyond so many that any would with probability `FALSE` (Bonferroni, both signs).
+    """
+    from scipy.stats import norm
+
+    cells = diagram.cells["phase"].size
+    sure = _diagram(ds, float(norm.isf(FALSE / 2 / cells)))
+    for phase in PHASES:
+        counts = [
+            int((one.cells["phase"] == 1 + [p.name for p in one.phases].index(phase)).sum())
+            for one in (diagram, sure)
+        ]
+        yield {"phase": phase, "cells": counts[0], "certain": counts[1], "of": cells}
+
+
+def _lines(diagram: PhaseDiagram) -> Iterator[dict[str, Any]]:
+    for border in diagram.boundaries:
+        numbers = {n: getattr(border.estimate, n) for n in ("value", "error", "low", "high")}
+        flags = "; ".join(flag.name for flag in border.flags)
+        yield (
+            {"along": border.along, "p_train": border.at.get("p_train", math.nan)}
+            | numbers
+            | {"flags": flags}
+        )
+
+
+def verdict(tables: Tables, network: str) -> dict[str, str]:
+    """For each phase "yes", "no cell", "undecided", or "small sizes only".
+
+    "yes" if it is certain with all sizes and with the smallest ones left out; "small sizes only"
+    if with all but not with the largest alone; "undecided" if some cells have it, none for certain.
+    """
+    rows = tables["phases"]
+    rows = rows[rows["network"] == network]
+    found = {}
+    for phase in PHASES:
+        of = rows[rows["phase"] == phase].sort_values("least")
+        everywhere, largest = of.iloc[0], of.iloc[-1]
+        if everywhere["certain"] and largest["certain"]:
+            found[phase] = "yes"
+        elif everywhere["certain"]:
+            found[phase] = "small sizes only" if not largest["cells"] else "undecided"
+        else:
+            found[phase] = "undecided" if everywhere["cells"] or largest["cells"] else "no cell"
+    return found
+
+
+def say(tables: Tables) -> str:
+    """Say for each network which phases there are, and where the line is without dropout."""
+    said = []
+    for network in tables["cells"]["network"].unique():
+        answer = verdict(tables, network)
+        said.append(f"{network}: " + ", ".join(f"{phase} {answer[phase]}" for phase in PHASES))
+        lines = tables["lines"]
+        lines = lines[(lines["network"] == network) & (lines["p_train"] == 0)]
+        for _, row in lines.sort_values("least").iterrows():
+            at = f"  p_train = 0, from {row['least']:g} samples: p_eval* = "
+            said.append(at + _interval(row))
+        border = tables["lines"]
+        border = border[(border["network"] == network) & (border["along"] == "p_train")]
+        for _, row in border.sort_values("least").head(1).iterrows():
+            said.append(f"  networks learn up to p_train* = {_interval(row)}")
+    return "\n".join(said)
+
+
+def _interval(row: Any) -> str:
+    between = f"[{row['low']:.3f}, {row['high']:.3f}]"
+    flags = row["flags"] if isinstance(row["flags"], str) else ""  # empty ones are NaN in a CSV
+    if math.isfinite(row["value"]):
+        return f"{row['value']:.3f} {between}" + (f" ({flags})" if flags else "")
+    return f"none{f', {between}' if not math.isnan(row['low']) else ''} ({flags})"
+
+
+def draw(tables: Tables) -> Figure:
+    """Exponents, losses relative to their mean over sizes, accuracy where dropout is strongest."""
+    from matplotlib.figure import Figure
+
+    names = list(tables["cells"]["network"].unique())
+    figure = Figure(figsize=(2.9 * len(names), 8.2), layout="constrained")
+    panels = figure.subplots(3, len(names), sharey="row", squeeze=False)
+    for (top, middle, bottom), network in zip(panels.T, names, strict=True):
+        of = {k: t[t["network"] == network] for k, t in tables.items()}
+        top.set_title(network)
+        _exponents(of["cells"], top)
+        _crossing(of["losses"], of["lines"], middle)
+        _learning(of["losses"], bottom)
+    panels[0, 0].set_ylabel(r"exponent $\alpha$ of the test loss")
+    panels[1, 0].set_ylabel("loss / geometric mean over sizes\n" r"$p_\mathrm{train}=0$")
+    panels[2, 0].set_ylabel("accuracy without\nevaluation dropout")
+    return figure
+
+
+def _exponents(cells: pd.DataFrame, ax: Axes) -> None:
+    from criticality.figures.parts import MARKERS, shades
+
+    rates = sorted(cells["p_train"].unique())
+    for number, rate in enumerate(rates):
+        at = cells[cells["p_train"] == rate].sort_values("p_eval")
+        dead = (at["phase"] == "amentia").all()
+        ax.errorbar(
+            at["p_eval"],
+            at["alpha"],
+            at["alpha_error"],
+            color="#999999" if dead else shades(len(rates))[number],
+            marker=MARKERS[number],
+            linestyle=":" if dead else "-",
+            markersize=4,
+            linewidth=1,
+            label=f"{rate:g}" + (" (amentia)" if dead else ""),
+        )
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_xlabel(r"evaluation dropout $p_\mathrm{eval}$")
+    ax.legend(title=r"$p_\mathrm{train}$", fontsize=7, title_fontsize=8)
+
+
+def _crossing(losses: pd.DataFrame, lines: pd.DataFrame, ax: Axes) -> None:
+    from criticality.figures.parts import MARKERS, plain, shades
+
+    at = losses[(losses["observable"] == "loss") & (losses["p_train"] == 0)]
+    centre = np.log(at["mean"]).groupby(at["p_eval"]).mean()
+    sizes = sorted(at["n_train"].unique())
+    for number, size in enumerate(sizes):
+        one = at[at["n_train"] == size].sort_values("p_eval").set_index("p_eval")
+        scale = np.exp(centre)
+        ax.errorbar(
+            one.index,
+            one["mean"] / scale,
+            one["error"] / scale,
+            color=shades(len(sizes))[number],
+            marker=MARKERS[number],
+            markersize=4,
+            linewidth=1,
+            label=f"{size:g}",
+        )
+    line = lines[(lines["p_train"] == 0) & (lines["least"] == lines["least"].min())]
+    for _, row in line.iterrows():
+        if math.isfinite(row["value"]):
+            ax.axvspan(max(row["low"], 0), min(row["high"], 1), color="#d55e00", alpha=0.2)
+    ax.axhline(1, color="black", linewidth=0.8)
+    ax.set_yscale("log")
+    plain(ax.yaxis)
+    ax.set_xlabel(r"evaluation dropout $p_\mathrm{eval}$")
+    ax.legend(title=r"$N_\mathrm{train}$", fontsize=7, title_fontsize=8)
+
+
+def _learning(losses: pd.DataFrame, ax: Axes) -> None:
+    from criticality.figures.parts import MARKERS, shades
+
+    at = losses[(losses["observable"] == "accuracy") & (losses["p_eval"] == 0)]
+    sizes = sorted(at["n_train"].unique())
+    for number, size in enumerate(sizes):
+        one = at[at["n_train"] == size].sort_values("p_train")
+        ax.errorbar(
+            one["p_train"],
+            one["mean"],
+            one["error"],
+            color=shades(len(sizes))[number],
+            marker=MARKERS[number],
+            markersize=4,
+            linewidth=1,
+        )
+    ax.axhline(LEARNED, color="black", linewidth=0.8, linestyle="--")
+    ax.set_ylim(0, 1)
+    ax.set_xlabel(r"training dropout $p_\mathrm{train}$")
