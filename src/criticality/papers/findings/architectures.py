@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from criticality.base import with_error
+
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
@@ -146,21 +148,49 @@ def verdict(tables: Tables, network: str) -> dict[str, str]:
 
 
 def say(tables: Tables) -> str:
-    """Say for each network which phases there are, and where the line is without dropout."""
+    """Say for each network which phases there are, where the line is, and how loud dropout is."""
     said = []
     for network in tables["cells"]["network"].unique():
+        of = {name: table[table["network"] == network] for name, table in tables.items()}
         answer = verdict(tables, network)
-        said.append(f"{network}: " + ", ".join(f"{phase} {answer[phase]}" for phase in PHASES))
-        lines = tables["lines"]
-        lines = lines[(lines["network"] == network) & (lines["p_train"] == 0)]
-        for _, row in lines.sort_values("least").iterrows():
+        few = int(of["losses"]["networks"].min())
+        words = ", ".join(f"{phase} {answer[phase]}" for phase in PHASES)
+        said.append(f"{network}: {words} (at least {few} networks a point)")
+        rows = of["phases"][of["phases"]["least"] == of["phases"]["least"].min()]
+        counts = (f"{r['certain']} of {r['cells']} {r['phase']}" for _, r in rows.iterrows())
+        said.append(f"  cells, of which certain: {', '.join(counts)}; {rows['of'].iloc[0]} in all")
+        said += [f"  {_extreme(of['cells'], sign)}" for sign in (-1, 1)]
+        lines = of["lines"].sort_values("least")
+        for _, row in lines[lines["p_train"] == 0].iterrows():
             at = f"  p_train = 0, from {row['least']:g} samples: p_eval* = "
             said.append(at + _interval(row))
-        border = tables["lines"]
-        border = border[(border["network"] == network) & (border["along"] == "p_train")]
-        for _, row in border.sort_values("least").head(1).iterrows():
+        for _, row in lines[lines["along"] == "p_train"].head(1).iterrows():
             said.append(f"  networks learn up to p_train* = {_interval(row)}")
+        said.append(f"  {_loudest(of['losses'])}")
     return "\n".join(said)
+
+
+def _extreme(cells: pd.DataFrame, sign: int) -> str:
+    """Say where alpha has this sign most significantly."""
+    alive = cells[(cells["phase"] != "amentia") & (cells["alpha"] * sign > 0)]
+    if alive.empty:
+        return f"alpha is nowhere {'positive' if sign > 0 else 'negative'}"
+    row = alive.loc[(alive["alpha"].abs() / alive["alpha_error"]).idxmax()]
+    alpha = with_error(row["alpha"], row["alpha_error"])
+    return f"alpha = {alpha} at p_train = {row['p_train']:g}, p_eval = {row['p_eval']:g}"
+
+
+def _loudest(losses: pd.DataFrame) -> str:
+    """Say how large the loss gets under evaluation dropout, trained without."""
+    at = losses[(losses["observable"] == "loss") & (losses["p_train"] == 0)]
+    at = at[at["p_eval"] == at["p_eval"].max()].sort_values("n_train")
+    first, last = (
+        f"{with_error(row['mean'], row['error'])} at {row['n_train']:g} samples"
+        for _, row in at.iloc[[0, -1]].iterrows()
+    )
+    return (
+        f"loss at p_train = 0, p_eval = {at['p_eval'].iloc[0]:g}: {first}, {last} (ln 10 = 2.303)"
+    )
 
 
 def _interval(row: Any) -> str:
