@@ -157,7 +157,8 @@ def test_the_figure_shows_every_network_from_the_tables_alone(tmp_path):
     figure = architectures.draw(back)
     top = figure.axes[:2]
     assert [ax.get_title() for ax in top] == ["fully-connected", "CNN"]
-    assert all(len(ax.containers) == len(RATES) for ax in top)
+    assert all(len(ax.containers) == len(RATES) - 1 for ax in top)  # error bars of what learns
+    assert all(len(ax.containers) == len(SIZES) for ax in figure.axes[2:6])
     assert architectures.say(back) == architectures.say(measured(rising, flat))
 
 

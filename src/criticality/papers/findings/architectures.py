@@ -202,93 +202,101 @@ def _interval(row: Any) -> str:
 
 
 def draw(tables: Tables) -> Figure:
-    """Exponents, losses relative to their mean over sizes, accuracy where dropout is strongest."""
+    """Exponents; losses relative to their mean over sizes, where they cross; what is learned."""
     from matplotlib.figure import Figure
 
     names = list(tables["cells"]["network"].unique())
-    figure = Figure(figsize=(2.9 * len(names), 8.2), layout="constrained")
-    panels = figure.subplots(3, len(names), sharey="row", squeeze=False)
+    figure = Figure(figsize=(2.6 * len(names) + 1.2, 7.8), layout="constrained")
+    panels = figure.subplots(3, len(names), sharey="row", sharex=True, squeeze=False)
+    rates, sizes = (sorted(tables["losses"][name].unique()) for name in ("p_train", "n_train"))
     for (top, middle, bottom), network in zip(panels.T, names, strict=True):
-        of = {k: t[t["network"] == network] for k, t in tables.items()}
+        of = {name: table[table["network"] == network] for name, table in tables.items()}
         top.set_title(network)
-        _exponents(of["cells"], top)
-        _crossing(of["losses"], of["lines"], middle)
-        _learning(of["losses"], bottom)
-    panels[0, 0].set_ylabel(r"exponent $\alpha$ of the test loss")
-    panels[1, 0].set_ylabel("loss / geometric mean over sizes\n" r"$p_\mathrm{train}=0$")
-    panels[2, 0].set_ylabel("accuracy without\nevaluation dropout")
+        _exponents(of["cells"], rates, top)
+        _crossing(of["losses"], of["lines"], sizes, middle)
+        _learning(of["losses"], sizes, bottom)
+    alive = tables["cells"][tables["cells"]["phase"] != "amentia"]
+    top, middle, bottom = panels[:, 0]
+    top.set_ylim(alive["alpha"].min() - 0.06, alive["alpha"].max() + 0.06)
+    bottom.set_xlim(-0.04, 1.0)
+    top.set_ylabel(r"exponent $\alpha$ of the test loss")
+    middle.set_ylabel("loss / geometric mean over sizes\n" r"$p_\mathrm{train}=0$")
+    bottom.set_ylabel("accuracy without\nevaluation dropout")
+    titles = (r"$p_\mathrm{train}$", r"$N_\mathrm{train}$", r"$N_\mathrm{train}$")
+    for row, title, values in zip(panels, titles, (rates, sizes, sizes), strict=True):
+        shown = {h.get_label(): h for ax in row for h in ax.get_legend_handles_labels()[0]}
+        order = [f"{value:g}" for value in values if f"{value:g}" in shown]
+        order += [label for label in shown if label not in order]
+        row[-1].legend(
+            [shown[label] for label in order],
+            order,
+            title=title,
+            loc="upper left",
+            bbox_to_anchor=(1.02, 1.0),
+            fontsize="small",
+            frameon=False,
+        )
     return figure
 
 
-def _exponents(cells: pd.DataFrame, ax: Axes) -> None:
+def _curve(
+    rows: pd.DataFrame, names: tuple[str, str, str], value: float, values: list[float], ax: Axes
+) -> None:
+    """Draw columns (x, y, error of y), in the shade of a value among all values."""
     from criticality.figures.parts import MARKERS, shades
 
-    rates = sorted(cells["p_train"].unique())
-    for number, rate in enumerate(rates):
-        at = cells[cells["p_train"] == rate].sort_values("p_eval")
-        dead = (at["phase"] == "amentia").all()
-        ax.errorbar(
-            at["p_eval"],
-            at["alpha"],
-            at["alpha_error"],
-            color="#999999" if dead else shades(len(rates))[number],
-            marker=MARKERS[number],
-            linestyle=":" if dead else "-",
-            markersize=4,
-            linewidth=1,
-            label=f"{rate:g}" + (" (amentia)" if dead else ""),
-        )
+    x, y, error = names
+    rows = rows.sort_values(x)
+    number = values.index(value)
+    style = {"markersize": 4, "linewidth": 1, "marker": MARKERS[number]}
+    ax.errorbar(
+        rows[x],
+        rows[y],
+        rows[error],
+        color=shades(len(values))[number],
+        label=f"{value:g}",
+        **style,
+    )
+
+
+def _exponents(cells: pd.DataFrame, rates: list[float], ax: Axes) -> None:
+    dead = cells[cells["phase"] == "amentia"]
+    for rate, rows in dead.groupby("p_train"):
+        ax.plot(rows["p_eval"], rows["alpha"], ":", color="#888888", label=f"{rate:g}: amentia")
+    for rate, rows in cells[cells["phase"] != "amentia"].groupby("p_train"):
+        _curve(rows, ("p_eval", "alpha", "alpha_error"), rate, rates, ax)
     ax.axhline(0, color="black", linewidth=0.8)
-    ax.set_xlabel(r"evaluation dropout $p_\mathrm{eval}$")
-    ax.legend(title=r"$p_\mathrm{train}$", fontsize=7, title_fontsize=8)
+    _shared(ax, r"evaluation dropout $p_\mathrm{eval}$")
 
 
-def _crossing(losses: pd.DataFrame, lines: pd.DataFrame, ax: Axes) -> None:
-    from criticality.figures.parts import MARKERS, plain, shades
+def _crossing(losses: pd.DataFrame, lines: pd.DataFrame, sizes: list[float], ax: Axes) -> None:
+    from criticality.figures.parts import plain
 
     at = losses[(losses["observable"] == "loss") & (losses["p_train"] == 0)]
-    centre = np.log(at["mean"]).groupby(at["p_eval"]).mean()
-    sizes = sorted(at["n_train"].unique())
-    for number, size in enumerate(sizes):
-        one = at[at["n_train"] == size].sort_values("p_eval").set_index("p_eval")
-        scale = np.exp(centre)
-        ax.errorbar(
-            one.index,
-            one["mean"] / scale,
-            one["error"] / scale,
-            color=shades(len(sizes))[number],
-            marker=MARKERS[number],
-            markersize=4,
-            linewidth=1,
-            label=f"{size:g}",
-        )
+    centre = np.exp(np.log(at["mean"]).groupby(at["p_eval"]).transform("mean"))
+    at = at.assign(mean=at["mean"] / centre, error=at["error"] / centre)
+    for size, rows in at.groupby("n_train"):
+        _curve(rows, ("p_eval", "mean", "error"), size, sizes, ax)
     line = lines[(lines["p_train"] == 0) & (lines["least"] == lines["least"].min())]
     for _, row in line.iterrows():
         if math.isfinite(row["value"]):
-            ax.axvspan(max(row["low"], 0), min(row["high"], 1), color="#d55e00", alpha=0.2)
+            ax.axvspan(max(row["low"], 0), min(row["high"], 1), color="#d55e00", alpha=0.2, lw=0)
     ax.axhline(1, color="black", linewidth=0.8)
     ax.set_yscale("log")
     plain(ax.yaxis)
-    ax.set_xlabel(r"evaluation dropout $p_\mathrm{eval}$")
-    ax.legend(title=r"$N_\mathrm{train}$", fontsize=7, title_fontsize=8)
+    _shared(ax, r"evaluation dropout $p_\mathrm{eval}$")
 
 
-def _learning(losses: pd.DataFrame, ax: Axes) -> None:
-    from criticality.figures.parts import MARKERS, shades
-
+def _learning(losses: pd.DataFrame, sizes: list[float], ax: Axes) -> None:
     at = losses[(losses["observable"] == "accuracy") & (losses["p_eval"] == 0)]
-    sizes = sorted(at["n_train"].unique())
-    for number, size in enumerate(sizes):
-        one = at[at["n_train"] == size].sort_values("p_train")
-        ax.errorbar(
-            one["p_train"],
-            one["mean"],
-            one["error"],
-            color=shades(len(sizes))[number],
-            marker=MARKERS[number],
-            markersize=4,
-            linewidth=1,
-        )
+    for size, rows in at.groupby("n_train"):
+        _curve(rows, ("p_train", "mean", "error"), size, sizes, ax)
     ax.axhline(LEARNED, color="black", linewidth=0.8, linestyle="--")
     ax.set_ylim(0, 1)
-    ax.set_xlabel(r"training dropout $p_\mathrm{train}$")
+    _shared(ax, r"training dropout $p_\mathrm{train}$")
+
+
+def _shared(ax: Axes, name: str) -> None:
+    """Name an x axis that is shared by all, and show its numbers everywhere."""
+    ax.set_xlabel(name)
+    ax.tick_params(labelbottom=True)
