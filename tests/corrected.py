@@ -41,8 +41,9 @@ def measured(
         table = y * (1 + known.network_noise(shape, noise, correlation, rng))
         number = np.arange(realizations)[:, None] + np.zeros(shape)
         columns.append(
-            np.stack([CONTROL + np.zeros(shape), size + np.zeros(shape), number, table])
-            .reshape(4, -1)
+            np.stack([CONTROL + np.zeros(shape), size + np.zeros(shape), number, table]).reshape(
+                4, -1
+            )
         )
     return ScalingData.from_samples(*np.concatenate(columns, axis=1))
 
@@ -52,16 +53,16 @@ def transition(
     exponent: float,
     rng: np.random.Generator,
     *,
-    correction: float = 0.05,
-    omega: float = 0.5,
     rise: float = RISE,
     sizes: Sequence[int] = SIZES,
     **options: float,
 ) -> ScalingData:
     """A transition at P_C: `curve` of a scaling field t + t^2, with a correction L^-omega.
 
-    `correction` is its share of y at the smallest size.
+    The correction is 2 to 8 % of y at the smallest size, of either sign; omega is 0.5 to 1.5.
     """
+    correction = rng.choice([-1, 1]) * np.exp(rng.uniform(np.log(0.02), np.log(0.08)))
+    omega = np.exp(rng.uniform(np.log(0.5), np.log(1.5)))
     largest = known.growth(kind, exponent, max(sizes))
 
     def mean(size: int, t: np.ndarray) -> np.ndarray:
@@ -95,5 +96,30 @@ def drifting(rng: np.random.Generator, **options: float) -> ScalingData:
 
     def mean(size: int, t: np.ndarray) -> np.ndarray:
         return curve(t - 0.06 * np.log10(size / 5000), t)
+
+    return measured(mean, rng, **options)
+
+
+def smooth_exponent(rng: np.random.Generator, **options: float) -> ScalingData:
+    """A power of the size whose exponent goes smoothly through zero (y a logarithm): no transition.
+
+    All curves cross at P_C, and nearly collapse with a BKT form.
+    """
+
+    def mean(size: int, t: np.ndarray) -> np.ndarray:
+        return 3 + 5 * t + (1.2 * t + 0.6 * t**2) * np.log(size / 5000)
+
+    return measured(mean, rng, **options)
+
+
+def learning_curves(rng: np.random.Generator, **options: float) -> ScalingData:
+    """ln(a + b L^alpha) with a, b and alpha smooth in p, and alpha = 0 at P_C: no transition.
+
+    The same as a BKT form with sigma = 1 and a regular part: nothing tells them apart.
+    """
+
+    def mean(size: int, t: np.ndarray) -> np.ndarray:
+        power = (size / 5000) ** (1.2 * t + 0.6 * t**2)
+        return 1.5 + np.log(0.3 * np.exp(2 * t) + np.exp(3 * t) * power)
 
     return measured(mean, rng, **options)

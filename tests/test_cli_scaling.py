@@ -242,3 +242,43 @@ def test_a_store_whose_card_names_no_curves_says_what_there_is(command):
     assert (code, out) == (2, "")
     for word in ("--control", "--size", "topology", "epoch"):
         assert word in err
+
+
+CHOICES = ("--half-width", 0.2, "--least-size", 2000, "--least-size", 500)
+
+
+def test_choices_are_integrated_out_by_the_commands(command, csv, tmp_path):
+    figure, table = tmp_path / "choices.png", tmp_path / "choices.csv"
+    words = (csv / "table.csv", *TABLE, "--marginal", *CHOICES, "--figure", figure)
+    code, out, _ = command("collapse", *words, "--ansatz", "bkt", "--table", table)
+    assert code == 0
+    assert "systematic" in out
+    assert len(table.read_text().splitlines()) == 3  # one range, two least sizes
+    assert figure.stat().st_size > 10_000
+    code, out, _ = command("compare", *words, "--L0", 1, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["verdict"] in ("bkt", "undecided")
+    models = {model["name"]: model for model in found["models"]}
+    assert {"algebraic", "bkt (L0 = 1)", "smooth crossover", "free curves"} < set(models)
+    p_c = models["bkt (L0 = 1)"]["params"]["p_c"]
+    assert p_c["low"] < 0.5 < p_c["high"]
+    assert [c["size_min"] for c in models["algebraic"]["choices"]] == [2000, 500]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--half-width", 0.1), "--half-width 0.1: is one of the choices of --marginal"),
+        (("--centre", 0.5), "--centre 0.5"),
+        (("--least-size", 500), "--least-size 500"),
+        (("--marginal", "--half-width", -1), "half_widths = -1"),
+        (("--marginal", "--half-width", 0.001), "choose wider ones"),
+        (("--marginal", "--corrections"), "leave out"),
+    ],
+)
+@pytest.mark.parametrize("name", ["collapse", "compare"])
+def test_choices_that_make_no_sense_exit_2(command, csv, name, words, expected):
+    code, _, error = command(name, csv / "table.csv", *TABLE, *words)
+    assert code == 2
+    assert expected in " ".join(error.split())

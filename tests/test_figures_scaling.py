@@ -7,9 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from criticality import Algebraic, ScalingData, collapse, crossings, figures
+from criticality.analysis.scaling import choices, marginal
 from criticality.figures.parts import plain
 from tests import known_systems as known
 
@@ -80,3 +82,18 @@ def test_only_clean_crossings_are_marked(stored):
     marked = [line.get_xdata()[0] for line in ax.lines if str(line.get_markerfacecolor()) == "w"]
     assert marked == pytest.approx(clean)
     assert len(clean) > 0
+
+
+def test_choices_are_drawn_with_their_share(stored):
+    points = ScalingData.from_dataset(stored, "T", "L", "m")
+    made = choices(points, half_widths=(0.2, 0.1), size_min=(500,))
+    found = marginal(points, made=made)
+    ax = figures.choices(found, "p_c", Figure().subplots())
+    _, size, _ = points.labels
+    assert size in ax.get_xlabel()
+    drawn = [part for part in ax.collections if isinstance(part, PathCollection)]
+    shown = sorted((float(part.get_offsets()[0, 1]), part.get_sizes()[0]) for part in drawn)
+    fits = zip(found.fits, found.weights, strict=True)
+    expected = sorted((fit.values["p_c"], 15 + 150 * weight) for fit, weight in fits)
+    np.testing.assert_allclose(shown, expected)
+    assert len(ax.get_legend().get_texts()) == len({c.control_range for c in made})

@@ -21,7 +21,7 @@ from criticality import (
     required_sizes,
 )
 from criticality.analysis.scaling import classic, landscape, noise, scan
-from criticality.analysis.scaling.ansatz import Crossover, Free, SmoothExponent, nu_eff
+from criticality.analysis.scaling.ansatz import Crossover, Drift, Free, nu_eff
 from criticality.analysis.scaling.gaussian import Model
 from criticality.analysis.stats import one_thread
 from criticality.base import flagged
@@ -366,7 +366,7 @@ def test_the_evidence_is_the_integral_over_the_parameters():
         BKT(L0="marginal"),
         NoTransition(),
         Crossover(),
-        SmoothExponent(),
+        Drift(),
         Free(),
     ],
 )
@@ -376,7 +376,16 @@ def test_gradients_are_derivatives(ansatz, corrections, regular):
     points = data()
     columns = (points.control, points.size, points.mean, points.covariance)
     model = Model(ansatz, *columns, corrections, regular)
-    near = {"p_c": 0.48, "nu": 1.5, "beta": 0.2, "sigma": 0.6, "L0": 3.0, "p_0": 0.48, "L_x": 700.0}
+    near = {
+        "p_c": 0.48,
+        "nu": 1.5,
+        "beta": 0.2,
+        "sigma": 0.6,
+        "L0": 3.0,
+        "p_0": 0.48,
+        "L_x": 700.0,
+        "theta": 0.3,
+    }
     theta = model.start({p.name: near[p.name] for p in model.free})
     value, slope = model.gradient(theta)
     assert model.log_posterior(theta[None])[0] == pytest.approx(value)
@@ -399,6 +408,29 @@ def test_more_realizations_and_sizes_decide():
     assert by[5, 40].delta < by[7, 40].delta
     assert by[7, 320].delta - by[7, 320].spread > 5
     assert designs[0].work == min(d.work for d in designs if d.delta - d.spread > 5)
+
+
+def test_what_is_expected_where_nothing_was_measured_is_the_curve():
+    sizes, control = known.STANDARD["sizes"], known.STANDARD["control"]
+    points = data(noise=0.01, correlation=0.0).restrict(
+        keep=[np.full(20, size < 8000) for size in sizes]
+    )
+    larger = data(noise=1e-6, correlation=0.0)
+    for how in ({}, {"corrections": True}, {"regular": True}):
+        fit = collapse(points, **how)
+        at = fit.model.expected(fit.theta, points.control, points.size)
+        np.testing.assert_allclose(at, fit.model.curve(fit.theta), atol=1e-8)
+        inside = slice(6, 14)  # what the smaller sizes cover of the scaling variable
+        last = np.full(20, 8000.0)
+        beyond = fit.model.expected(fit.theta, control, last)[inside]
+        np.testing.assert_allclose(beyond, larger.curves[-1].mean[inside], atol=0.03)
+
+
+def test_a_decision_that_allows_for_a_regular_part_costs_more():
+    points = data("bkt", 0.5, noise=0.03, correlation=0.0, seed=1)
+    (plain,) = required_sizes(points, extra=(0,), more=(1,))
+    (careful,) = required_sizes(points, extra=(0,), more=(1,), regular=True)
+    assert careful.delta < 0.7 * plain.delta
 
 
 # --- known systems ---

@@ -9,11 +9,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from scipy.special import logsumexp
 
 from criticality.analysis import stats
 from criticality.analysis.scaling.ansatz import Algebraic, Ansatz, nu_eff
 from criticality.analysis.scaling.checks import between, probability, whole
 from criticality.analysis.scaling.data import ScalingData
+from criticality.analysis.scaling.doubts import APART, doubts
 from criticality.analysis.scaling.estimates import Fitted, given, weighted
 from criticality.analysis.scaling.gaussian import Model
 from criticality.analysis.scaling.search import Search
@@ -23,12 +25,9 @@ from criticality.base import Estimate, Flag, InputError, unknown
 Objective = Literal["gp", "local-linear", "houdayer-hartmann"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 DRAWS = 256  # importance samples of the posterior; twice as many for each dimension above 4
-FEW = 10  # realizations
-POOR = 0.01  # a fit that chance makes worse with less than this probability is flagged
 WINDOW_ROUNDS = 8
-LARGE_NU = 30.0  # curves of different sizes then hardly differ
 LEAST_DRAWS = 20
-EDGE = 0.02  # of the measured range: an interval of p_c that comes so near its end is cut by it
+NEARLY = -5.0  # of ln Z, below the best maximum
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -248,14 +247,15 @@ def refit(
     ansatz: Ansatz,
     corrections: bool,
     regular: bool,
+    inner: float,
     near: Sequence[Fit],
     level: float,
     seed: int,
 ) -> Fit:
     """Fit by "gp" from where other fits of nearly the same data ended; with fewer draws."""
     others = [(fit.model, fit.theta) for fit in near]
-    search = Search(data, ansatz, "gp", corrections, {}, regular, others)
-    return _finish(data, search, search.best(), [], 0, level, seed, most=DRAWS)
+    search = Search(data, ansatz, "gp", corrections, {}, regular, others, inner)
+    return _finish(data, search, search.best(), [], 0, level, seed, quick=True)
 
 
 def scan(
@@ -327,19 +327,22 @@ def _finish(
     draws: int,
     level: float,
     seed: int,
-    most: int = 8 * DRAWS,
+    quick: bool = False,
 ) -> Fit:
-    """Errors, quality and flags of a fit, from `most` draws of the posterior at most."""
+    """Errors, quality and flags of a fit.
+
+    Where it is `quick`, with fewer draws of the posterior, and of all maxima that are nearly as
+    likely.
+    """
     model, n = search.model, len(search.model.free)
     gp = search.objective == "gp"
-    evidence = (math.nan, math.nan)
+    evidence = [math.nan, math.nan]
     points: Array | None = None
     weights: Array | None = None
     if gp:
-        spread = model.curvature(theta)
-        count = min(DRAWS * 2 ** min(max(len(theta) - 4, 0), 3), most)
-        points, weights, *measured = model.posterior(theta, spread, count, seed)
-        evidence = (measured[0], measured[1])
+        count = DRAWS * (1 if quick else 2 ** min(max(len(theta) - 4, 0), 3))
+        drawn = model.posterior(theta, model.curvature(theta), count, seed)
+        points, weights, *evidence = _joined(search, drawn, seed) if quick else drawn
         if 1 / np.sum(weights**2) < 20:
             text = "the posterior is far from a Gaussian: errors and evidence are rough"
             flags.append(Flag("rough posterior", text=text))
@@ -357,7 +360,7 @@ def _finish(
     sample, covariance = _sample(model, points, weights)
     params = _estimates(model, theta, sample, weights, how)
     effective = _effective(data, params, sample, weights, how)
-    flags += _doubts(data, search, theta, params, effective, p_value)
+    flags += doubts(data, search, theta, params, effective, p_value)
     if n and not gp and not draws:
         flags.append(Flag("no errors", text="no errors: this objective has none without bootstrap"))
     return Fit(
@@ -380,6 +383,27 @@ def _finish(
         model=model,
         theta=theta,
     )
+
+
+Posterior = tuple[Array, Array, float, float]  # as `Model.posterior` gives it
+
+
+def _joined(search: Search, first: Posterior, seed: int) -> Posterior:
+    """Posterior about the best maximum, and about others that are nearly as likely."""
+    model, parts = search.model, [first]
+    centre, width = first[1] @ first[0], np.sqrt(first[1] @ (first[0] - first[1] @ first[0]) ** 2)
+    n = max(len(model.free), 1)
+    for other, behind in search.others:
+        if behind > NEARLY and np.any(np.abs(other - centre)[:n] > APART * width[:n]):
+            parts.append(model.posterior(other, model.curvature(other), DRAWS, seed))
+    evidences = np.array([part[2] for part in parts])
+    total = float(logsumexp(evidences))
+    if len(parts) == 1 or not math.isfinite(total):
+        return first
+    shares = np.exp(evidences - total)
+    points = np.concatenate([part[0] for part in parts])
+    weights = np.concatenate([share * part[1] for share, part in zip(shares, parts, strict=True)])
+    return points, weights, total, first[3]
 
 
 def _method(data: ScalingData, gp: bool, draws: int) -> str:
@@ -455,55 +479,3 @@ def _effective(
             sample.get("sigma", sigma.value), data.sizes, sample.get("L0", reference.value)
         )
     return weighted(value, drawn, weights, **how)
-
-
-def _doubts(
-    data: ScalingData,
-    search: Search,
-    theta: Array,
-    params: dict[str, Fitted],
-    effective: Estimate | None,
-    p_value: float,
-) -> list[Flag]:
-    """Say what a reader must know."""
-    model, flags = search.model, []
-    for number, parameter in enumerate(model.free):
-        name, low, high = parameter.name, model.lower[number], model.upper[number]
-        if min(theta[number] - low, high - theta[number]) < 1e-3 * (high - low):
-            flags.append(Flag("at bound", name, f"{name} is at the limit of its range"))
-            continue
-        fitted, edge = params[name], EDGE * (high - low)
-        ends = np.array([fitted.low, fitted.high])
-        left, right = np.log(ends) if parameter.log else ends
-        if left < low + edge or right > high - edge:
-            where = "measured range" if name == "p_c" else "range of its prior"
-            text = f"the interval of {name} reaches the end of the {where}"
-            flags.append(Flag("interval at bound", name, text))
-    if search.objective == "gp":
-        place = len(model.free) + model.hyper.index("ln l")
-        if theta[place] < model.lower[place] + 0.05:
-            text = "f changes within the distance of two points: the transition is not resolved"
-            flags.append(Flag("unresolved", text=text))
-        if not p_value >= POOR:
-            flags.append(Flag("poor fit", text=f"the curves do not collapse: p = {p_value:.2g}"))
-    nu = effective or params.get("nu")
-    if nu is not None and nu.value > LARGE_NU:
-        text = f"nu = {nu.value:.0f}: curves of different sizes hardly differ"
-        flags.append(Flag("size-independent", "nu" if effective is None else "sigma", text))
-    if 0 < data.realizations < FEW:
-        text = f"only {data.realizations} realizations: errors are rough"
-        flags.append(Flag("few realizations", text=text))
-    if not data.realizations and data.given is None:
-        flags.append(
-            Flag("independent points", text="means only: points are taken to be independent")
-        )
-    if len(data.curves) < 3:
-        flags.append(Flag("few sizes", text="only 2 sizes: corrections to scaling cannot be seen"))
-    for other, behind in search.others:
-        difference = np.abs(other - theta)[: len(model.free)]
-        errors = np.array([params[p.name].error for p in model.free])
-        scale = np.array([params[p.name].value if p.log else 1.0 for p in model.free])
-        if behind > -3 and np.any(difference * scale > 3 * errors):
-            flags.append(Flag("another solution", text="another solution is nearly as likely"))
-            break
-    return flags

@@ -7,16 +7,19 @@ inside the covariance, so that shrinking all data onto nothing wins nothing.
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import linalg, optimize
 from scipy.stats import chi2, norm, qmc
 
-from criticality.analysis.scaling.ansatz import Ansatz, Free, SmoothExponent
+from criticality.analysis.scaling.ansatz import Ansatz, Drift, Free, Parameter
 from criticality.analysis.stats import Array
 
+CENTRES = ("p_c", "p_0")  # of the scaling variable
 CHUNK = 32  # covariance matrices at a time: what stays in cache
 CONSTANT = 3.0  # prior deviation of the constant in f, in units of the largest |y|
 WIDTH = 1.5  # prior deviation of ln s and ln l: a factor of 4.5 either way
@@ -54,6 +57,8 @@ class Model:
         beside that on the scaling variable, as of amplitudes and of a nonlinear scaling field.
         The terms of the series in t are independent processes.  Without effect on forms that have
         no centre.
+    inner
+        Share of the range, in its middle, in which the centre (p_c, p_0) lies.
     """
 
     def __init__(
@@ -65,13 +70,14 @@ class Model:
         noise: Array,
         corrections: bool = False,
         regular: bool = False,
+        inner: float = 1.0,
     ) -> None:
-        self.ansatz, self.corrections = ansatz, corrections
+        self.ansatz, self.corrections, self.inner = ansatz, corrections, inner
         self.control, self.size, self.mean, self.noise = control, size, mean, noise
-        parameters = ansatz.parameters(control, size)
+        parameters = [self._limited(p) for p in ansatz.parameters(control, size)]
         self.free = [p for p in parameters if p.fixed is None]
         self.fixed = {p.name: p.fixed for p in parameters if p.fixed is not None}
-        self.centred = next((p.name for p in parameters if p.name in ("p_c", "p_0")), "")
+        self.centred = next((p.name for p in parameters if p.name in CENTRES), "")
         self.regular = regular and self.centred != ""
         spread, span = float(mean.std()), float(np.ptp(control))
         self.span = span
@@ -80,9 +86,8 @@ class Model:
         priors = {"ln s": (spread, WIDTH), "ln l": (span / 2, WIDTH)}
         if isinstance(ansatz, Free):
             priors["ln l_2"] = (1.0, WIDTH)
-        self.drift = isinstance(ansatz, SmoothExponent)
-        self.decades = np.log10(size) - np.log10(np.unique(size)).mean()
-        if self.drift:
+        self.drift = ansatz if isinstance(ansatz, Drift) else None
+        if self.drift is not None:
             priors["ln s_2"] = (spread, WIDTH)  # a decade
         if corrections:
             priors |= {"ln s_1": (CORRECTION[0] * spread, CORRECTION[1]), "ln omega": OMEGA}
@@ -100,7 +105,7 @@ class Model:
         spreads = {length: float(mean[size == length].std()) for length in np.unique(size)}
         self.spread = np.maximum([spreads[length] for length in size], 1e-3 * spread)
         # what is a small step in each direction, for the optimiser
-        small = [0.02 * (p.high - p.low) if p.name in ("p_c", "p_0") else 0.1 for p in self.free]
+        small = [0.02 * (p.high - p.low) if p.name in CENTRES else 0.1 for p in self.free]
         self.unit = np.array([*small, *(0.5 for _ in self.hyper)])
         # without a prefactor a constant may be subtracted; a large one would drown the noise
         prefactor = any(p.name == "beta" and p.fixed != 0 for p in parameters)
@@ -113,11 +118,19 @@ class Model:
             np.sum(np.log(self.width) + 0.5 * math.log(2 * math.pi))
         )
 
+    def _limited(self, parameter: Parameter) -> Parameter:
+        """Centre within the middle of the range; other parameters as they are."""
+        if parameter.name not in CENTRES:
+            return parameter
+        middle = (parameter.low + parameter.high) / 2
+        reach = self.inner * (parameter.high - parameter.low) / 2
+        return replace(parameter, low=middle - reach, high=middle + reach)
+
     def blurred(self, share: float) -> Model:
         """Give the same model with errors of this share of each curve's spread added."""
         noise = self.noise + np.diag((share * self.spread) ** 2)
         columns = (self.control, self.size, self.mean, noise)
-        return Model(self.ansatz, *columns, self.corrections, self.regular)
+        return Model(self.ansatz, *columns, self.corrections, self.regular, self.inner)
 
     def values(self, theta: Array) -> dict[str, Any]:
         """Parameters of the form at theta [..., k], each [..., 1], or a number if fixed."""
@@ -157,9 +170,10 @@ class Model:
         if self.corrections:
             e = np.exp(-self._hyper(theta, "ln omega")[..., 0] * self.relative)
             amplitude += self._hyper(theta, "ln s_1") ** 2 * e[..., :, None] * e[..., None, :]
-        if self.drift:
-            slope = self._hyper(theta, "ln s_2")
-            amplitude += slope**2 * np.outer(self.decades, self.decades)
+        if self.drift is not None:
+            grown = self.drift.growth(np.asarray(self.values(theta)["theta"]), self.size)[0]
+            square = self._hyper(theta, "ln s_2") ** 2
+            amplitude = amplitude + square * grown[..., :, None] * grown[..., None, :]
         if self.regular:
             amplitude = amplitude * self._tilt(theta, self.control, self.control)
         kernel = (1 + r + r**2 / 3) * decay
@@ -237,10 +251,14 @@ class Model:
                     slope[number] -= np.sum(tilted @ t) / self.span
         slope[count + self.hyper.index("ln s")] = np.sum(weighted * first)
         third = np.zeros_like(amplitude)
-        if self.drift:
+        if self.drift is not None:
             square = math.exp(2 * theta[count + self.hyper.index("ln s_2")])
-            third = square * np.outer(self.decades, self.decades)
+            grown, by_theta = self.drift.growth(np.asarray(values["theta"]), self.size)
+            third = square * np.outer(grown, grown)
             slope[count + self.hyper.index("ln s_2")] = np.sum(weighted * third)
+            for number, parameter in enumerate(self.free):
+                if parameter.name == "theta":
+                    slope[number] += square * (by_theta @ weighted @ grown)
         if self.corrections:
             second = weighted * (amplitude - first - third)
             log_e = -math.exp(theta[count + self.hyper.index("ln omega")]) * self.relative
@@ -304,7 +322,8 @@ class Model:
         known = dict(zip(theirs, theta, strict=True))
         usual = np.concatenate([(self.lower + self.upper)[: len(self.free)] / 2, self.centre])
         chosen = [known.get(name, value) for name, value in zip(names, usual, strict=True)]
-        return np.clip(np.array(chosen), self.lower, self.upper)
+        point: Array = np.clip(np.array(chosen), self.lower, self.upper)
+        return point
 
     def curvature(self, theta: Array) -> Array:
         """Inverse of the Hessian of -log_posterior at a maximum: a covariance [k, k]."""
@@ -400,6 +419,19 @@ class Model:
         signal = self._signal(theta)[0]
         fitted: Array = signal @ linalg.solve(signal + self.noise, y, assume_a="pos")
         return self.shift + fitted
+
+    def expected(self, theta: Array, control: Array, size: Array) -> Array:
+        """Fitted means [M] at points that were not measured, of sizes that may be new."""
+        both = copy.copy(self)
+        both.control = np.concatenate([control, self.control])
+        both.size = np.concatenate([size, self.size])
+        both.relative = np.log(both.size / self.size.min()) * float(self.corrections)
+        signal, new = both._signal(theta)[0], len(control)
+        weights = linalg.solve(
+            signal[new:, new:] + self.noise, self.mean - self.shift, assume_a="pos"
+        )
+        mean: Array = self.shift + signal[:new, new:] @ weights
+        return mean
 
     def master(self, theta: Array, x: Array) -> tuple[Array, Array]:
         """Master curve f(x) and its standard deviation at x [M], in units of the largest size.

@@ -25,11 +25,13 @@ GRID = {
     "L0": 3,
     "p_0": 25,
     "L_x": 25,
+    "theta": 9,
 }  # of the coarse landscape
 USUAL = {"nu": (0.2, 30.0), "beta": (-2.0, 2.0)}  # where it looks; nu_eff for sigma
 STARTS = 3  # distinct minima of the coarse landscape that are polished
 CANDIDATES = 48  # points of it that are ranked by the objective itself
 ROUGH, WIDE = 1e-7, 4.0  # exactness and first box of polishes that start near their end
+STRONGER = 3.0  # factor by which an exponent may be too large without a regular dependence
 SAME = 0.05  # steps of the optimiser (`Model.unit`): maxima closer than that are one
 BLURS = (
     0.1,
@@ -51,10 +53,11 @@ class Search:
         start: Mapping[str, float],
         regular: bool = False,
         near: Sequence[tuple[Model, Array]] = (),
+        inner: float = 1.0,
     ) -> None:
         self.data, self.objective, self.start, self.near = data, objective, start, near
         columns = (data.control, data.size, data.mean, data.covariance)
-        self.model = Model(ansatz, *columns, corrections, regular)
+        self.model = Model(ansatz, *columns, corrections, regular, inner)
         names = [parameter.name for parameter in self.model.free]
         for name in start:
             if name not in names:
@@ -145,12 +148,10 @@ class Search:
                 return np.array([])
             return self.descend([*self.minima(STARTS + 2), *self.given()])
         if self.near:
-            starts = [model.adopted(*other) for other in self.near]
-            # where the hyperparameters went astray, from usual ones
-            usual = np.arange(len(model.lower)) >= len(model.free)
-            starts.append(np.where(usual, [*np.zeros(len(model.free)), *model.centre], starts[0]))
-            found = [model.polish(theta, exact=ROUGH, size=WIDE) for theta in starts]
-            return self.likeliest(found)
+            starts = self.beside([model.adopted(*other) for other in self.near])
+            return self.likeliest(
+                self.distinct([model.polish(t, exact=ROUGH, size=WIDE) for t in starts], model)
+            )
         firsts = [*self.likely(), *self.given()] if model.free else []
         # without parameters of the form, a long and a short correlation length
         hypers = [model.centre, model.centre - (np.array(model.hyper) == "ln l")]
@@ -161,6 +162,34 @@ class Search:
             plain = Search(self.data, model.ansatz, self.objective, False, self.start).best()
             starts.append(np.concatenate([plain, model.centre[len(plain) - len(model.free) :]]))
         return self.likeliest(self.approach(starts))
+
+    def beside(self, starts: list[Array]) -> list[Array]:
+        """Add to starts what they may have missed.
+
+        Usual hyperparameters, where those went astray; and a stronger dependence on the size, that
+        is weakened by a regular one on the control.
+        """
+        model, first = self.model, starts[0]
+        usual = first.copy()
+        usual[len(model.free) :] = model.centre
+        added = [usual]
+        if model.regular:
+            strong = first.copy()
+            for number, parameter in enumerate(model.free):
+                if parameter.name in ("nu", "sigma"):
+                    strong[number] -= math.log(STRONGER)
+            strong[len(model.free) + model.hyper.index("ln r")] = math.log(STRONGER / 2)
+            added.append(strong)
+        return [*starts, *added]
+
+    def distinct(self, found: list[tuple[Array, float]], model: Model) -> list[tuple[Array, float]]:
+        """Maxima, the highest first, without those that were reached twice."""
+        reached: list[tuple[Array, float]] = []
+        for theta, value in sorted(found, key=lambda pair: -pair[1]):
+            away = [np.abs((theta - other) / model.unit).max() for other, _ in reached]
+            if all(distance > SAME for distance in away):
+                reached.append((theta, value))
+        return reached
 
     def likeliest(self, found: list[tuple[Array, float]]) -> Array:
         """Of several maxima that of the largest integral: a high needle is not a likely place."""
@@ -182,11 +211,7 @@ class Search:
         reached: list[tuple[Array, float]] = []
         for blur in (*(blur for blur in BLURS if blur > noise), 0.0):
             model = self.model.blurred(blur) if blur else self.model
-            reached = []
-            for theta, value in sorted(map(model.polish, starts), key=lambda pair: -pair[1]):
-                away = [np.abs((theta - other) / model.unit).max() for other, _ in reached]
-                if all(distance > SAME for distance in away):
-                    reached.append((theta, value))
+            reached = self.distinct([model.polish(start) for start in starts], model)
             starts = [theta for theta, _ in reached]
         return reached
 
