@@ -88,11 +88,11 @@ def test_phases_and_the_line_that_were_put_in_are_found():
 def test_losses_are_means_of_networks_with_their_standard_errors():
     found = measured(rising)["losses"]
     ds = MadeUp(rising).ds["loss"].mean("pass")
-    one = found[(found["observable"] == "loss") & (found["p_train"] == 0.3)]
+    one = found[found["p_train"] == 0.3]
     one = one[(one["n_train"] == 500) & (one["p_eval"] == 0.6)].iloc[0]
     values = ds.sel(p_train=0.3, n_train=500, p_eval=0.6).values
-    assert one["mean"] == pytest.approx(values.mean())
-    assert one["error"] == pytest.approx(values.std(ddof=1) / 2)
+    assert one["loss"] == pytest.approx(values.mean())
+    assert one["loss_error"] == pytest.approx(values.std(ddof=1) / 2)
     assert one["networks"] == 4
 
 
@@ -175,11 +175,11 @@ def test_the_quick_version_learns_and_knows_what_does_not(command, tmp_path):
     }
     wanted = {*architectures.NAMES.values(), *architectures.PARTS.values()}
     assert set(found["cells"]["network"]) == wanted
-    losses = found["losses"].set_index(["network", "observable", "p_train", "n_train", "p_eval"])
+    losses = found["losses"].set_index(["network", "p_train", "n_train", "p_eval"])
     for network in architectures.NAMES.values():
-        accuracy = losses.loc[network, "accuracy", 0.0]["mean"]
+        accuracy = losses.loc[network, 0.0]["accuracy"]
         assert accuracy.loc[400, 0.0] > accuracy.loc[400, 0.9] + 0.1  # evaluation dropout hurts
-        loss = losses.loc[network, "loss", 0.0]["mean"]
+        loss = losses.loc[network, 0.0]["loss"]
         assert loss.loc[400, 0.0] < loss.loc[100, 0.0]  # more data help
         assert architectures.verdict(found, network)["eumentia"] != "no cell"
     assert architectures.verdict(found, "fully-connected")["amentia"] == "yes"

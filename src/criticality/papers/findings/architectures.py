@@ -84,24 +84,26 @@ def _cells(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
         yield {name: row[name] for name in names}
 
 
-def _losses(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
+def _losses(ds: xr.Dataset) -> list[dict[str, Any]]:
     """Means over networks, of the passes' means, with standard errors."""
-    for name, array in ds.data_vars.items():
-        each = array.mean("pass")
-        number = each.notnull().sum("realization")
-        table = {"mean": each.mean("realization"), "error": each.std("realization", ddof=1)}
-        table["error"] = table["error"] / np.sqrt(number)
-        table["networks"] = number
-        rows = table["mean"].to_dataset(name="mean").assign(table).to_dataframe().reset_index()
-        rows = rows[["p_train", "n_train", "p_eval", *table]].dropna()
-        yield from rows.assign(observable=name).to_dict("records")
+    each = ds[["loss", "accuracy"]].mean("pass")
+    number = each["loss"].notnull().sum("realization")
+    found = each.mean("realization").assign(networks=number)
+    error = each.std("realization", ddof=1) / np.sqrt(number)
+    found = found.assign({f"{name}_error": error[name] for name in each})
+    columns = ["p_train", "n_train", "p_eval", *found.data_vars]
+    rows: list[dict[str, Any]] = (
+        found.to_dataframe().reset_index()[columns].dropna().to_dict("records")
+    )
+    return rows
 
 
 def _phases(ds: xr.Dataset, diagram: PhaseDiagram) -> Iterator[dict[str, Any]]:
     """How many cells each phase has, and whether it is there for certain.
 
     Of a map's many cells some pass two standard errors by chance.  A phase is certain if it has a
-    cell beyond so many that any would with probability `FALSE` (Bonferroni, both signs).
+    cell beyond so many that any would with probability `FALSE` (Bonferroni, both signs).  Amentia
+    is no matter of standard errors: all its cells count.
     """
     from scipy.stats import norm
 
@@ -182,10 +184,10 @@ def _extreme(cells: pd.DataFrame, sign: int) -> str:
 
 def _loudest(losses: pd.DataFrame) -> str:
     """Say how large the loss gets under evaluation dropout, trained without."""
-    at = losses[(losses["observable"] == "loss") & (losses["p_train"] == 0)]
+    at = losses[losses["p_train"] == 0]
     at = at[at["p_eval"] == at["p_eval"].max()].sort_values("n_train")
     first, last = (
-        f"{with_error(row['mean'], row['error'])} at {row['n_train']:g} samples"
+        f"{with_error(row['loss'], row['loss_error'])} at {row['n_train']:g} samples"
         for _, row in at.iloc[[0, -1]].iterrows()
     )
     return (
@@ -248,14 +250,15 @@ def _curve(
     x, y, error = names
     rows = rows.sort_values(x)
     number = values.index(value)
-    style = {"markersize": 4, "linewidth": 1, "marker": MARKERS[number]}
     ax.errorbar(
         rows[x],
         rows[y],
         rows[error],
         color=shades(len(values))[number],
         label=f"{value:g}",
-        **style,
+        marker=MARKERS[number],
+        markersize=4,
+        linewidth=1,
     )
 
 
@@ -272,11 +275,11 @@ def _exponents(cells: pd.DataFrame, rates: list[float], ax: Axes) -> None:
 def _crossing(losses: pd.DataFrame, lines: pd.DataFrame, sizes: list[float], ax: Axes) -> None:
     from criticality.figures.parts import plain
 
-    at = losses[(losses["observable"] == "loss") & (losses["p_train"] == 0)]
-    centre = np.exp(np.log(at["mean"]).groupby(at["p_eval"]).transform("mean"))
-    at = at.assign(mean=at["mean"] / centre, error=at["error"] / centre)
+    at = losses[losses["p_train"] == 0]
+    centre = np.exp(np.log(at["loss"]).groupby(at["p_eval"]).transform("mean"))
+    at = at.assign(ratio=at["loss"] / centre, error=at["loss_error"] / centre)
     for size, rows in at.groupby("n_train"):
-        _curve(rows, ("p_eval", "mean", "error"), size, sizes, ax)
+        _curve(rows, ("p_eval", "ratio", "error"), size, sizes, ax)
     line = lines[(lines["p_train"] == 0) & (lines["least"] == lines["least"].min())]
     for _, row in line.iterrows():
         if math.isfinite(row["value"]):
@@ -288,9 +291,9 @@ def _crossing(losses: pd.DataFrame, lines: pd.DataFrame, sizes: list[float], ax:
 
 
 def _learning(losses: pd.DataFrame, sizes: list[float], ax: Axes) -> None:
-    at = losses[(losses["observable"] == "accuracy") & (losses["p_eval"] == 0)]
+    at = losses[losses["p_eval"] == 0]
     for size, rows in at.groupby("n_train"):
-        _curve(rows, ("p_train", "mean", "error"), size, sizes, ax)
+        _curve(rows, ("p_train", "accuracy", "accuracy_error"), size, sizes, ax)
     ax.axhline(LEARNED, color="black", linewidth=0.8, linestyle="--")
     ax.set_ylim(0, 1)
     _shared(ax, r"training dropout $p_\mathrm{train}$")
