@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,15 +89,20 @@ def on_plane(
 ) -> xr.Dataset:
     """Bring data to the axes of a plane, a size and realizations.
 
-    An axis of the plane of which one value was selected is an axis of one value.
+    An axis of the plane that the study fixes, or of which one value was selected, is an axis of one
+    value.
 
     Raises
     ------
     InputError
         If an axis is missing, or one is left over; it says which, and what to do.
     """
-    for name in (n for n in plane if n not in ds.dims and n in ds.coords):
-        ds = ds.expand_dims(name)
+    fixed = json.loads(ds.attrs.get("controls", "{}"))
+    for name in (n for n in plane if n not in ds.dims):
+        if name in ds.coords:
+            ds = ds.expand_dims(name)
+        elif name in fixed:
+            ds = ds.expand_dims({name: [fixed[name]]})
     if REALIZATION not in ds.dims:
         ds = ds.drop_vars(REALIZATION, errors="ignore").expand_dims(REALIZATION)
     wanted = [*plane, *([size] if size else []), REALIZATION]

@@ -14,12 +14,14 @@ from criticality.cli import threshold  # isort: skip
 from criticality.cli import search  # isort: skip
 from criticality.cli import figures  # isort: skip
 from criticality.cli import scaling  # isort: skip
+from criticality.cli import paper  # isort: skip
 from criticality.cli.app import main
 
 __all__ = [
     "cluster",
     "figures",
     "main",
+    "paper",
     "phases",
     "scaling",
     "search",

@@ -1,0 +1,9 @@
+"""Figures of papers and answers to questions: each is studies, what is measured of them, a figure.
+
+An entry `findings/line` is the module `criticality.papers.findings.line`; its study files are in
+`papers/studies`, and what its full studies gave is kept in `papers/numbers`.
+"""
+
+from criticality.papers.entry import Entry, entry, names
+
+__all__ = ["Entry", "entry", "names"]

@@ -1,0 +1,1 @@
+"""Questions that the papers leave open, answered as far as data go."""
