@@ -16,7 +16,7 @@ from criticality.analysis.stats import Array
 from criticality.base import Estimate, InputError
 
 METHOD = "difference of means; Welch's degrees of freedom"
-SHARES = np.linspace(-10, 10, 8_001)  # in which ends of an interval are looked for
+SHARES = np.linspace(-5, 5, 2_001)  # in which ends of an interval are looked for
 Pair = tuple[Array, Array]
 
 

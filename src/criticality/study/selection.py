@@ -43,9 +43,7 @@ def fitting(results: Mapping[str, Result], plan: Mapping[str, Any]) -> Iterator[
             continue
         place = []
         for name, values in swept.items():
-            value = (
-                point[name] if name in point else head.controls.get(name, before.get(name))
-            )
+            value = point[name] if name in point else head.controls.get(name, before.get(name))
             if type(value) is list or value not in values:
                 break
             place.append(value)

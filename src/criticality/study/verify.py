@@ -59,7 +59,9 @@ def verify(store: Store) -> Verified:
     for _, result, arrays in store.numbers(every, lambda result: tuple(result.head.observables)):
         found.results += 1
         where = f"{result.path.name}, task {result.key[:32]}"
-        found.problems += [f"{where}: {problem}" for problem in _problems(result, names, declared, arrays)]
+        found.problems += [
+            f"{where}: {problem}" for problem in _problems(result, names, declared, arrays)
+        ]
         if result.key not in ours and copies[result.key] == 1:
             found.problems.append(f"{where}: not of the study of this store")
         if copies[result.key] > 1 and not result.own.get("not_finite"):  # tried again

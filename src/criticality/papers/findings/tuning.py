@@ -154,7 +154,9 @@ def arms(stem: str, ds: xr.Dataset) -> Iterator[tuple[str, str, xr.Dataset]]:
     name = stem.removeprefix("tuning-")
     most = ds["updates"].max().item() if "updates" in ds.dims else math.inf
     for at, one in outer_points(ds):
-        own = [f"{v:g}" if isinstance(v, float) else str(v) for n, v in at.items() if n != "updates"]
+        own = [
+            f"{v:g}" if isinstance(v, float) else str(v) for n, v in at.items() if n != "updates"
+        ]
         yield " ".join([name, *own]), "many" if at.get("updates") == most else "few", one
 
 
@@ -235,7 +237,9 @@ def effects(networks: pd.DataFrame) -> pd.DataFrame:
         if len(few) and len(many):
             found = difference(many.to_numpy(), few.to_numpy())
             low, ratio, high = np.exp([found.low, found.value, found.high])
-            rows.append({"variant": variant, "n": found.n, "ratio": ratio, "low": low, "high": high})
+            rows.append(
+                {"variant": variant, "n": found.n, "ratio": ratio, "low": low, "high": high}
+            )
     return pd.DataFrame(rows)
 
 
@@ -401,9 +405,7 @@ def _draw_predictions(table: pd.DataFrame, ax: Axes) -> None:
     ax.set_yticks(range(len(table)), list(table["name"]))
     ax.set(xlim=SHOWN, ylim=(len(table) - 0.4, -0.6))
     ax.set_xlabel("share of the effect that is left\n(grey: predicted)")
-    ax.legend(
-        frameon=False, fontsize="small", ncols=3, loc="lower center", bbox_to_anchor=(0.4, 1)
-    )
+    ax.legend(frameon=False, fontsize="small", ncols=3, loc="lower center", bbox_to_anchor=(0.4, 1))
 
 
 def say(tables: Tables) -> str:
@@ -428,4 +430,6 @@ def say(tables: Tables) -> str:
     answer = "not refuted" if not counts.get("refuted", 0) else "refuted as it stands"
     if effect["low"] <= 1:
         answer = "not tested: there is no effect to explain"
-    return "\n".join([*lines, "", f"Of {len(table)} predictions: {told}. The explanation is {answer}."])
+    return "\n".join(
+        [*lines, "", f"Of {len(table)} predictions: {told}. The explanation is {answer}."]
+    )
