@@ -24,11 +24,12 @@ def _finite(values: Array, name: str) -> Array:
     array = np.asarray(values, float)
     if array.ndim != 1:
         raise InputError(f"{name}: expected one number a realization, got shape {array.shape}.")
-    return array[np.isfinite(array)]
+    kept: Array = array[np.isfinite(array)]
+    return kept
 
 
 def _welch(mean: Array, squares: list[Array], dof: list[int], level: float) -> tuple[Array, Array]:
-    """Standard error, and half the interval, from the squared errors of both means."""
+    """Give the standard error, and half the interval, from the squared errors of both means."""
     total = squares[0] + squares[1]
     with np.errstate(invalid="ignore", divide="ignore"):
         degrees = total**2 / sum(s**2 / d for s, d in zip(squares, dof, strict=True))

@@ -266,7 +266,7 @@ def _coerce(axis: Axis, kind: type, value: Any, bits: int) -> Any:
 
 
 def stated(values: Mapping[str, Any], declared: Mapping[str, Axis]) -> dict[str, Any]:
-    """Controls that name a result: all but those that came later and do what was done before."""
+    """Leave out of the controls those that came later and do what was done before."""
     earlier = {name: axis.before for name, axis in declared.items() if axis.before is not None}
     return {n: v for n, v in values.items() if n not in earlier or v != earlier[n]}
 

@@ -10,11 +10,9 @@ import pandas as pd
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.figure import Figure
 
     from criticality.analysis.scaling import ScalingData
     from criticality.base import Estimate
-    from criticality.papers.tables import Tables
     from criticality.study import Store
 
 TITLE = "Is the line between eumentia and dementia a BKT-like transition?"

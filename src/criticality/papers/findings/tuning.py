@@ -186,20 +186,22 @@ def _step(one: xr.Dataset, density: float) -> int:
 
 def _growth(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
     """Rms of the remaining weights of each layer, at the densities whose weights were kept."""
+    from criticality.analysis.breakdown import Spread
+
     whole = ds.isel(realization=np.isfinite(ds["accuracy"].values).all(axis=1))
     sizes = whole["edges"].isel(step=0, realization=0).values.astype(int)
     ends = np.cumsum(sizes)[:-1]
     for density in whole["snapshot"].values:
         weights = whole["weights"].sel(snapshot=density)
         for layer, part in enumerate(np.split(weights.values, ends, axis=1), start=1):
-            left = np.maximum((part != 0).sum(axis=1), 1)
-            rms = np.sqrt((part**2).sum(axis=1) / left)
+            squares = [row[row != 0] ** 2 for row in part]
+            rms = Spread(np.array([math.sqrt(s.mean()) if s.size else math.nan for s in squares]))
             yield {
                 "density": density,
                 "layer": layer,
-                "n": len(rms),
-                "rms": rms.mean(),
-                "error": rms.std(ddof=1) / math.sqrt(len(rms)) if len(rms) > 1 else math.nan,
+                "n": rms.n,
+                "rms": rms.mean,
+                "error": rms.error,
             }
 
 
@@ -250,7 +252,7 @@ def _logs(networks: pd.DataFrame, group: tuple[str, str]) -> pd.Series[float]:
 
 
 def judged(networks: pd.DataFrame) -> pd.DataFrame:
-    """What share of the effect a treatment leaves, and whether the prediction survives that.
+    """Judge predictions: what share of the effect a treatment leaves, and what that says.
 
     The effect is the logarithm of the ratio of half-way densities, many updates to few.
     """
