@@ -1,4 +1,4 @@
-"""Why more fine-tuning collapses earlier: what is measured of made-up networks, and the quick run."""
+"""Why more fine-tuning collapses earlier: made-up networks with known answers, and a quick run."""
 
 from __future__ import annotations
 
