@@ -144,7 +144,7 @@ def test_a_schedule_pauses_where_it_is_told_to_and_is_else_as_it_was(kind, steps
 
 
 def test_while_the_schedule_pauses_weights_move_and_none_is_removed():
-    network = replace(TINY, steps=10, hold=4, hold_density=0.5)
+    network = replace(TINY, steps=10, hold=4, hold_after=0.5)
     states = path(network)
     counts = [sum(int(mask.sum()) for mask in state.now.masks) for state in states]
     assert counts == network.totals().tolist()
@@ -228,8 +228,8 @@ def test_a_factor_on_the_first_layer_is_a_factor_in_ranking_alone(criterion):
     ("changes", "what"),
     [
         ({"hold": 12}, "hold < steps"),
-        ({"hold_density": 0.05}, "below final_density"),
-        ({"schedule": "focused", "focus": 0.5, "hold": 11}, "2 steps or more"),
+        ({"hold_after": 0.95}, "final_density = 0.1 is reached"),
+        ({"schedule": "focused", "focus": 0.5, "hold": 11}, "2 or more"),
         ({"weight_decay": -1.0}, "weight_decay"),
         ({"rate_decay": -1.0}, "rate_decay"),
         ({"first_layer": 0.0}, "first_layer"),

@@ -107,14 +107,14 @@ PREDICTIONS = (
     Prediction(
         "many while dense",
         "growth before pruning is enough: quick pruning then collapses early",
-        ("hold 1", "few"),
+        ("hold 0", "few"),
         (BASE, "few"),
         False,
     ),
     Prediction(
         "many at 5 %",
         "growth comes from the dense part of the path, where the training set is fitted",
-        ("hold 0.05", "few"),
+        ("hold 0.95", "few"),
         (BASE, "few"),
         True,
     ),

@@ -124,20 +124,20 @@ class PruningNetwork(Masked):
         0,
         symbol="$T_h$",
         unit="step",
-        doc="of the steps, so many remove nothing: fine-tuning alone, at hold_density",
+        doc="of the steps, so many remove nothing: fine-tuning alone",
         interval="[0, 100000)",
         static=True,
         shared=True,
         before=0,
     )
-    hold_density: float = control(
-        1.0,
-        symbol=r"$\rho_h$",
-        doc="density at which the schedule pauses for `hold` steps, once it is reached",
-        interval="(0, 1]",
+    hold_after: float = control(
+        0.0,
+        symbol="$r_h$",
+        doc="share of the edges that are gone when the schedule pauses for `hold` steps",
+        interval="[0, 1)",
         static=True,
         shared=True,
-        before=1.0,
+        before=0.0,
     )
     snapshots: tuple[float, ...] = control(
         tuple(float(f"{x:.3g}") for x in np.geomspace(0.001, 1, 31)),
@@ -179,15 +179,15 @@ class PruningNetwork(Masked):
                 f"hold = {self.hold} of steps = {self.steps}: none is left that removes weights; "
                 f"expected hold < steps."
             )
-        if self.hold_density < self.final_density:
+        if 1 - self.hold_after < self.final_density:
             raise InputError(
-                f"hold_density = {self.hold_density}: below final_density = {self.final_density}, "
-                f"where the schedule ends."
+                f"hold_after = {self.hold_after}: final_density = {self.final_density} is reached "
+                f"before so many edges are gone."
             )
         if self.schedule == "focused" and self.steps - self.hold < 2:
             raise InputError(
                 f"steps = {self.steps}, hold = {self.hold}: a focused schedule has two parts; "
-                f"expected 2 steps or more that remove weights."
+                f"expected 2 or more that remove weights."
             )
         if self.schedule == "focused" and self.final_density >= self.focus:
             raise InputError(
@@ -204,7 +204,7 @@ class PruningNetwork(Masked):
         """Weights that remain in all, int64 [steps+1]."""
         edges, steps = sum(network(self).edges), self.steps - self.hold
         moving = schedules.remaining(self.schedule, edges, steps, self.final_density, self.focus)
-        return schedules.paused(moving, self.hold, edges * self.hold_density)
+        return schedules.paused(moving, self.hold, edges * (1 - self.hold_after))
 
     def counts(self) -> schedules.Counts:
         """Weights that remain in each layer if scope fixes them, int64 [steps+1, layers]."""
