@@ -36,6 +36,7 @@ def networks(rng, left, *, n=6, effect=EFFECT, by_share=1.0, noise=0.08):
                     "realization": realization,
                     "half": 0.003 * math.exp(mean + away),
                     "first": first,
+                    "first_sparse": first,
                     "conducting": 0.8,
                     "dense_accuracy": 0.95,
                 }
@@ -49,7 +50,7 @@ def networks(rng, left, *, n=6, effect=EFFECT, by_share=1.0, noise=0.08):
             add(f"first {factor:g}", arm, shift + moved, FIRST[arm] + away)
     for prediction in tuning.PREDICTIONS:
         variant, arm = prediction.one
-        if variant.startswith(("few as", "many as")) or variant == tuning.BASE:
+        if variant.endswith("as other"):
             continue
         share = left(prediction)
         if prediction.other == (tuning.BASE, "few"):
@@ -95,16 +96,17 @@ def test_without_an_effect_nothing_is_decided():
 def test_what_is_left_at_equal_shares_is_what_does_not_go_by_them(by_share):
     made = networks(np.random.default_rng(3), lambda p: 0.0, by_share=by_share, noise=1e-4)
     found = tuning.judged(made).set_index("name")["left"]
-    assert found["many, layers as with few"] == pytest.approx(1 - by_share, abs=0.01)
-    assert found["few, layers as with many"] == pytest.approx(by_share, abs=0.01)
+    for density in ("(at 2 %)", "(at 1 %)"):
+        assert found[f"many, first layer as few {density}"] == pytest.approx(1 - by_share, abs=0.01)
+        assert found[f"few, first layer as many {density}"] == pytest.approx(by_share, abs=0.01)
 
 
 def test_a_share_that_was_not_reached_is_not_extrapolated():
     made = networks(np.random.default_rng(4), lambda p: 0.0)
     near = made[~made["variant"].str.startswith("first ")]
-    assert tuning.at_equal_share(near, "few").isna().all()
+    assert tuning.at_equal_share(near, "few", "first").isna().all()
     found = tuning.judged(near).set_index("name")
-    assert found["verdict"]["few, layers as with many"] == "undecided"
+    assert found["verdict"]["few, first layer as many (at 2 %)"] == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_half_way_densities_and_growth_are_those_of_the_networks():
     assert (variant, arm) == ("fresh", "many")
     found = pd.DataFrame(tuning._networks(one))
     np.testing.assert_allclose(found["half"], 0.01 + 0.03 / 4, rtol=0.03)
-    at = int(np.argmax(ds["density"].values[0, 0] <= tuning.SHARES_AT * (1 + 1e-6)))
+    at = int(np.argmax(ds["density"].values[0, 0] <= tuning.SHARES["first"] * (1 + 1e-6)))
     edges = ds["edges"].values[0, :, at]
     np.testing.assert_allclose(found["first"], edges[:, 0] / edges.sum(axis=1))
     growth = pd.DataFrame(tuning._growth(one))

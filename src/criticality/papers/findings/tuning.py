@@ -36,7 +36,7 @@ OBSERVABLES = (
 )  # fmt: skip
 BASE = "criteria magnitude"
 HALF = 0.5  # share of the effect above which it is there, and below which it is gone
-SHARES_AT = 0.02  # density at which layers are compared, before any network has collapsed
+SHARES = {"first": 0.02, "first_sparse": 0.01}  # densities at which layers are compared
 CURVE = np.geomspace(0.0005, 1, 45)
 
 
@@ -66,6 +66,14 @@ def _treated(name: str, text: str, variant: str, gone: bool) -> Prediction:
     return Prediction(name, text, (variant, "many"), (variant, "few"), gone)
 
 
+def _equal(arm: str, column: str) -> Prediction:
+    """Compare an arm, had its first layer the other's share, with few updates as they are."""
+    other, gone = ("few", True) if arm == "many" else ("many", False)
+    text = "with its share given back, the collapse goes back" if gone else "that share alone hurts"
+    name = f"{arm}, first layer as {other} (at {100 * SHARES[column]:g} %)"
+    return Prediction(name, text, (f"{arm}, {column} as other", arm), (BASE, "few"), gone)
+
+
 PREDICTIONS = (
     _treated("shares fixed", "each layer keeps its share: nothing to gain on", "layer", True),
     Prediction(
@@ -85,20 +93,10 @@ PREDICTIONS = (
         True,
     ),
     _treated("random", "nothing looks at weights", "criteria random", True),
-    Prediction(
-        "few, layers as with many",
-        "the share of the first layer alone moves the collapse",
-        ("few as many", "few"),
-        (BASE, "few"),
-        False,
-    ),
-    Prediction(
-        "many, layers as with few",
-        "with that share given back, the collapse goes back",
-        ("many as few", "many"),
-        (BASE, "few"),
-        True,
-    ),
+    _equal("few", "first"),
+    _equal("few", "first_sparse"),
+    _equal("many", "first"),
+    _equal("many", "first_sparse"),
     _treated("rate as 1/t", "weights do not grow", "rate", True),
     _treated("weight decay 1", "weights do not grow", "weight 1", True),
     _treated("weight decay 0.1", "weights grow less", "weight 0.1", True),
@@ -169,11 +167,12 @@ def _networks(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
     halves = breakdown(order_parameter(whole)).spread("half").values
     for realization, half in zip(whole["realization"].values, halves, strict=True):
         one = whole.sel(realization=realization)
-        at, sparse = (one.isel(step=_step(one, rho)) for rho in (SHARES_AT, 0.01))
+        edges = {n: one["edges"].isel(step=_step(one, rho)) for n, rho in SHARES.items()}
+        sparse = one.isel(step=_step(one, 0.01))
         yield {
             "realization": realization,
             "half": half,
-            "first": float(at["edges"][0] / at["edges"].sum()),
+            **{name: float(each[0] / each.sum()) for name, each in edges.items()},
             "conducting": float(sparse["conducting"].sum() / sparse["edges"].sum()),
             "dense_accuracy": float(one["accuracy"][0]),
         }
@@ -222,7 +221,7 @@ def summary(networks: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (variant, arm), group in networks.groupby(["variant", "arm"], sort=False):
         row: dict[str, Any] = {"variant": variant, "arm": arm, "n": len(group)}
-        for name in ("half", "first", "conducting", "dense_accuracy"):
+        for name in ("half", *SHARES, "conducting", "dense_accuracy"):
             spread = Spread(group[name].to_numpy())
             row |= {name: spread.mean, f"{name}_error": spread.error}
         rows.append(row)
@@ -258,8 +257,11 @@ def judged(networks: pd.DataFrame) -> pd.DataFrame:
     """
     groups = {
         **{(v, a): _logs(networks, (v, a)) for v in networks["variant"].unique() for a in ARMS},
-        ("few as many", "few"): at_equal_share(networks, "few"),
-        ("many as few", "many"): at_equal_share(networks, "many"),
+        **{
+            (f"{arm}, {column} as other", arm): at_equal_share(networks, arm, column)
+            for arm in ARMS
+            for column in SHARES
+        },
     }
     rows = []
     for prediction in PREDICTIONS:
@@ -305,23 +307,23 @@ def verdict(left: Estimate, gone: bool) -> str:
     return "undecided"
 
 
-def at_equal_share(networks: pd.DataFrame, arm: str) -> pd.Series[float]:
+def at_equal_share(networks: pd.DataFrame, arm: str, column: str) -> pd.Series[float]:
     """Logarithm of the half-way density of each network of an arm, had it the other's layers.
 
     Networks whose first layer was favoured more and less in ranking have the same random numbers;
     between them the logarithm is interpolated to the share of edges that the first layer has, on
-    average, in the other arm.
+    average, in the other arm; `column` is one of `SHARES`.
     """
-    target = networks[(networks["variant"] == BASE) & (networks["arm"] != arm)]["first"].mean()
+    target = networks[(networks["variant"] == BASE) & (networks["arm"] != arm)][column].mean()
     family = networks[
         (networks["arm"] == arm)
         & ((networks["variant"] == BASE) | networks["variant"].str.startswith("first "))
     ]
     found = {}
     for realization, group in family.groupby("realization"):
-        line = group.sort_values("first")
-        inside = line["first"].iloc[0] <= target <= line["first"].iloc[-1]
-        value = float(np.interp(target, line["first"], np.log(line["half"])))
+        line = group.sort_values(column)
+        inside = line[column].iloc[0] <= target <= line[column].iloc[-1]
+        value = float(np.interp(target, line[column], np.log(line["half"])))
         found[realization] = value if inside else math.nan
     return pd.Series(found, dtype=float)
 
@@ -377,7 +379,7 @@ def _draw_shares(networks: pd.DataFrame, ax: Axes) -> None:
         own = table[base & (table["arm"] == arm)]
         ax.plot(100 * own["first"], 100 * own["half"], marker, color=colour, ms=7)
     ax.set(
-        xlabel=f"share of the first layer at {100 * SHARES_AT:g} % of the edges (%)",
+        xlabel=f"share of the first layer at {100 * SHARES['first']:g} % of the edges (%)",
         ylabel="half-way density (% of edges)",
         yscale="log",
     )
@@ -415,7 +417,7 @@ def say(tables: Tables) -> str:
     effect = tables["effects"].set_index("variant").loc[BASE]
     lines = [
         f"More fine-tuning moves the half-way density by a factor of {effect['ratio']:.2f} "
-        f"[{effect['low']:.2f}, {effect['high']:.2f}] ({effect['n']} networks of each).",
+        f"[{effect['low']:.2f}, {effect['high']:.2f}] ({effect['n']:.0f} networks of each).",
         "",
         "share of the effect that is left, predicted and found:",
     ]
