@@ -335,8 +335,8 @@ def draw(tables: Tables) -> Figure:
     """Draw accuracies, half-way density against the share of the first layer, and what is left."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1))
     _draw_curves(tables["curves"], left)
     _draw_shares(tables["networks"], middle)
     _draw_predictions(tables["predictions"], right)
@@ -347,6 +347,8 @@ LOOKS = {"few": ("#0072b2", "o"), "many": ("#d55e00", "s")}
 
 
 def _draw_curves(curves: pd.DataFrame, ax: Axes) -> None:
+    from criticality.figures.parts import plain
+
     for (variant, arm), group in curves.groupby(["variant", "arm"], sort=False):
         colour, _ = LOOKS[arm]
         style, words = ("-", "") if variant == BASE else (":", ", shares fixed")
@@ -354,11 +356,14 @@ def _draw_curves(curves: pd.DataFrame, ax: Axes) -> None:
         ax.plot(100 * x, mean, style, color=colour, label=f"{arm} updates{words}")
         ax.fill_between(100 * x, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
     ax.set(xscale="log", xlabel="remaining edges (%)", ylabel="test accuracy", ylim=(0, 1))
-    ax.legend(frameon=False, fontsize="small", loc="upper left")
+    plain(ax.xaxis)
+    ax.legend(frameon=False, fontsize="small", loc="lower right")
 
 
 def _draw_shares(networks: pd.DataFrame, ax: Axes) -> None:
     """One symbol an arm, means with standard errors; a line for each number of updates."""
+    from criticality.figures.parts import plain
+
     table = summary(networks)
     base = table["variant"] == BASE
     family = table[base | table["variant"].str.startswith("first ")]
@@ -383,9 +388,10 @@ def _draw_shares(networks: pd.DataFrame, ax: Axes) -> None:
         ylabel="half-way density (% of edges)",
         yscale="log",
     )
-    ax.plot([], [], "o", color="0.4", ms=7, label="as they are")
-    ax.plot([], [], "o", color="0.4", mfc="white", ms=5, label="first layer favoured, or not")
-    ax.legend(frameon=False, fontsize="small")
+    ax.plot([], [], "o", color="0.4", ms=7, label="ranked by magnitude")
+    ax.plot([], [], "o", color="0.4", mfc="white", ms=5, label="first layer times 0.5 to 2")
+    plain(ax.yaxis)
+    ax.legend(frameon=False, fontsize="small", ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
 VERDICTS = {"survived": ("#009e73", "o"), "undecided": ("0.5", "D"), "refuted": ("#d55e00", "X")}
