@@ -75,9 +75,9 @@ def _equal(arm: str, column: str) -> Prediction:
 
 
 PREDICTIONS = (
-    _treated("shares fixed", "each layer keeps its share: nothing to gain on", "layer", True),
+    _treated("layers fixed", "each layer keeps its share: nothing to gain on", "layer", True),
     Prediction(
-        "shares fixed, few",
+        "layers fixed, few",
         "equal shares are what hurts: few updates then collapse as early as many",
         ("layer", "few"),
         (BASE, "few"),
@@ -351,13 +351,13 @@ def _draw_curves(curves: pd.DataFrame, ax: Axes) -> None:
 
     for (variant, arm), group in curves.groupby(["variant", "arm"], sort=False):
         colour, _ = LOOKS[arm]
-        style, words = ("-", "") if variant == BASE else (":", ", shares fixed")
+        style, words = ("-", "") if variant == BASE else (":", ", layers fixed")
         x, mean, error = (group[name].to_numpy() for name in ("density", "accuracy", "error"))
         ax.plot(100 * x, mean, style, color=colour, label=f"{arm} updates{words}")
         ax.fill_between(100 * x, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
     ax.set(xscale="log", xlabel="remaining edges (%)", ylabel="test accuracy", ylim=(0, 1))
     plain(ax.xaxis)
-    ax.legend(frameon=False, fontsize="small", loc="lower right")
+    ax.legend(frameon=False, fontsize="small", ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
 def _draw_shares(networks: pd.DataFrame, ax: Axes) -> None:
