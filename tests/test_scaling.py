@@ -21,7 +21,7 @@ from criticality import (
     required_sizes,
 )
 from criticality.analysis.scaling import classic, landscape, noise, scan
-from criticality.analysis.scaling.ansatz import Crossover, Free, nu_eff
+from criticality.analysis.scaling.ansatz import Crossover, Drift, Free, nu_eff
 from criticality.analysis.scaling.gaussian import Model
 from criticality.analysis.stats import one_thread
 from criticality.base import flagged
@@ -360,14 +360,32 @@ def test_the_evidence_is_the_integral_over_the_parameters():
 
 @pytest.mark.parametrize(
     "ansatz",
-    [Algebraic(beta="free"), BKT(), BKT(L0="marginal"), NoTransition(), Crossover(), Free()],
+    [
+        Algebraic(beta="free"),
+        BKT(),
+        BKT(L0="marginal"),
+        NoTransition(),
+        Crossover(),
+        Drift(),
+        Free(),
+    ],
 )
 @pytest.mark.parametrize("corrections", [False, True])
-def test_gradients_are_derivatives(ansatz, corrections):
+@pytest.mark.parametrize("regular", [False, True])
+def test_gradients_are_derivatives(ansatz, corrections, regular):
     points = data()
     columns = (points.control, points.size, points.mean, points.covariance)
-    model = Model(ansatz, *columns, corrections=corrections)
-    near = {"p_c": 0.48, "nu": 1.5, "beta": 0.2, "sigma": 0.6, "L0": 3.0, "p_0": 0.48, "L_x": 700.0}
+    model = Model(ansatz, *columns, corrections, regular)
+    near = {
+        "p_c": 0.48,
+        "nu": 1.5,
+        "beta": 0.2,
+        "sigma": 0.6,
+        "L0": 3.0,
+        "p_0": 0.48,
+        "L_x": 700.0,
+        "theta": 0.3,
+    }
     theta = model.start({p.name: near[p.name] for p in model.free})
     value, slope = model.gradient(theta)
     assert model.log_posterior(theta[None])[0] == pytest.approx(value)

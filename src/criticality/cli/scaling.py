@@ -13,6 +13,11 @@ from criticality.cli.app import FORMATS, MOST, Draws, Json, Level, Seed, app, wr
 from criticality.cli.curves import DataOptions, with_data
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from criticality.analysis.scaling import Choice, Decision, Marginal, ScalingData
     from criticality.analysis.scaling.ansatz import Ansatz
     from criticality.analysis.scaling.crossings import Crossings
 
@@ -25,6 +30,28 @@ Reference = Annotated[
     str | None, typer.Option("--L0", help='Of the BKT form: a number, or "marginal".')
 ]
 Corrections = Annotated[bool, typer.Option("--corrections", help="Allow corrections to scaling.")]
+Regular = Annotated[
+    bool,
+    typer.Option("--regular", help="Allow a regular dependence on the control besides."),
+]
+Choices = Annotated[
+    bool,
+    typer.Option(
+        "--marginal", help="Integrate out the range, the least size and corrections to scaling."
+    ),
+]
+Centres = Annotated[
+    list[float] | None,
+    typer.Option("--centre", help="Of a range (with --marginal); again for each."),
+]
+Widths = Annotated[
+    list[float] | None,
+    typer.Option("--half-width", help="Of ranges (with --marginal); again for each."),
+]
+Least = Annotated[
+    list[float] | None,
+    typer.Option("--least-size", help="Least size kept (with --marginal); again for each."),
+]
 
 
 @app.command()
@@ -47,11 +74,17 @@ def collapse(
         typer.Option(help="Resamplings of realizations; 0: errors of the posterior.", max=MOST),
     ] = 0,
     corrections: Corrections = False,
+    regular: Regular = False,
+    marginal: Choices = False,
+    centre: Centres = None,
+    half_width: Widths = None,
+    least_size: Least = None,
     level: Level = 0.95,
     seed: Seed = 0,
     figure: FigureFile = None,
     table: Annotated[
-        Path | None, typer.Option(help="Write measured and scaled points into this CSV file.")
+        Path | None,
+        typer.Option(help="Write measured and scaled points, or all choices, into this CSV file."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -61,12 +94,30 @@ def collapse(
     _drawable(figure)
     from criticality.analysis import scaling
 
+    made = _choices(data, marginal, centre, half_width, least_size)
+    if made is not None:
+        if objective != "gp" or window is not None or draws or corrections or regular:
+            raise InputError(
+                "--marginal makes the fits itself: leave out --objective, --window, --draws, "
+                "--corrections and --regular."
+            )
+        found = scaling.marginal(data, form, made, level=level, seed=seed)
+        if figure is not None:
+            _draw_choices([found], figure)
+        if table is not None:
+            _write_table(found.table(), table)
+        if as_json:
+            write_json(found.to_dict())
+        else:
+            _report_marginal(found)
+        return
     fit = scaling.collapse(
         data,
         form,
         objective=objective,  # type: ignore[arg-type]
         window=window,
         corrections=corrections,
+        regular=regular,
         draws=draws,
         level=level,
         seed=seed,
@@ -86,10 +137,7 @@ def collapse(
             draw.objective(scaling.landscape(fit), fit, next(panels))
         _save(page, figure)
     if table is not None:
-        try:
-            fit.table().to_csv(table, index=False)
-        except OSError as error:
-            raise InputError(f"--table {table}: cannot be written ({error}).") from error
+        _write_table(fit.table(), table)
     if as_json:
         write_json(fit.to_dict())
         return
@@ -115,6 +163,11 @@ def compare(
     beta: Annotated[str, typer.Option(help='Of the algebraic form: "free" or a number.')] = "0",
     reference: Reference = None,
     corrections: Corrections = False,
+    regular: Regular = False,
+    marginal: Choices = False,
+    centre: Centres = None,
+    half_width: Widths = None,
+    least_size: Least = None,
     decisive: Annotated[
         float, typer.Option(help="Difference of ln Z that decides; 5 is odds of 150 to 1.")
     ] = 5.0,
@@ -131,11 +184,28 @@ def compare(
     forms = scaling.default_ansatze(data, _number("--beta", beta))
     if reference is not None:
         forms = [forms[0], scaling.BKT(L0=_reference(reference))]
+    made = _choices(data, marginal, centre, half_width, least_size)
+    if made is not None:
+        if corrections or regular:
+            raise InputError("--marginal has corrections: leave out --corrections and --regular.")
+        decision = scaling.decide(
+            data, [forms[0], forms[-1]], made, decisive=decisive, level=level, seed=seed
+        )
+        if figure is not None:
+            _draw_choices([decision["algebraic"], decision["bkt"]], figure, decision)
+        if as_json:
+            write_json(decision.to_dict())
+            return
+        for each in decision.marginals:
+            _report_marginal(each)
+        write(f"verdict: {decision.verdict} ({decision.reason})")
+        return
     found = scaling.compare(
         data,
         forms,
         decisive=decisive,
         corrections=corrections,
+        regular=regular,
         level=level,
         seed=seed,
     )
@@ -189,6 +259,57 @@ def crossings(
         write_json(found.to_dict())
         return
     _report_crossings(found)
+
+
+def _choices(
+    data: ScalingData,
+    marginal: bool,
+    centres: list[float] | None,
+    half_widths: list[float] | None,
+    least: list[float] | None,
+) -> tuple[Choice, ...] | None:
+    """Choices to integrate out, or None without --marginal."""
+    from criticality.analysis import scaling
+
+    given = {"--centre": centres, "--half-width": half_widths, "--least-size": least}
+    if not marginal:
+        for option, values in given.items():
+            if values:
+                raise InputError(f"{option} {values[0]:g}: is one of the choices of --marginal.")
+        return None
+    return scaling.choices(
+        data, centres=centres or None, half_widths=half_widths or None, size_min=least or None
+    )
+
+
+def _report_marginal(found: Marginal) -> None:
+    write(f"{found.log_evidence:10.1f}  {found}")
+    for name, fitted in found.params.items():
+        if not fitted.fixed:
+            percent = f"{100 * fitted.level:g} %"
+            write(f"            {name:<6} {percent} [{fitted.low:.6g}, {fitted.high:.6g}]")
+    for flag in found.flags:
+        write(f"            note: {flag}")
+
+
+def _draw_choices(found: Sequence[Marginal], path: Path, decision: Decision | None = None) -> None:
+    """Draw p_c and the exponent of each form against all choices, and the evidence."""
+    from criticality import figures as draw
+
+    pairs = [(one, name) for one in found for name in ("p_c", "nu", "sigma") if name in one.params]
+    page, panels = _page(len(pairs) + (decision is not None))
+    for (one, name), ax in zip(pairs, panels, strict=False):
+        draw.choices(one, name, ax)
+    if decision is not None:
+        draw.evidence(decision, panels[-1])
+    _save(page, path)
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    try:
+        table.to_csv(path, index=False)
+    except OSError as error:
+        raise InputError(f"--table {path}: cannot be written ({error}).") from error
 
 
 def _report_crossings(found: Crossings) -> None:

@@ -3,6 +3,7 @@
 from criticality.figures.panels import phase_panels
 from criticality.figures.plane import doubted, phase_map, probability_maps, value_map
 from criticality.figures.scaling import (
+    choices,
     collapsed,
     curves,
     evidence,
@@ -15,6 +16,7 @@ from criticality.figures.sizes import against, against_size
 __all__ = [
     "against",
     "against_size",
+    "choices",
     "collapsed",
     "curves",
     "doubted",

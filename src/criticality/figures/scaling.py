@@ -14,8 +14,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import chi2
 
-from criticality.analysis.scaling import Comparison, Fit, Landscape, ScalingData
+from criticality.analysis.scaling import (
+    Comparison,
+    Decision,
+    Fit,
+    Landscape,
+    Marginal,
+    ScalingData,
+)
 from criticality.analysis.scaling.crossings import Crossings
+from criticality.analysis.scaling.marginal import FITS
 from criticality.figures.parts import MARKERS, axes, outside_legend, shades
 
 SYMBOLS = {"nu": r"\nu", "sigma": r"\sigma", "p_c": "p_c"}
@@ -192,10 +200,58 @@ def exponents(
     return ax
 
 
-def evidence(comparison: Comparison, ax: Axes | None = None) -> Axes:
+def choices(marginal: Marginal, name: str = "p_c", ax: Axes | None = None) -> Axes:
+    """Draw a parameter against all choices of an analysis, with what they say together.
+
+    Filled: the curves collapse with this choice; open: they do not.  The area of a symbol goes with
+    the share of the choice.  Band: interval of the whole; dashed: its value.
+    """
+    ax = axes(ax)
+    places = sorted({choice.control_range for choice in marginal.choices}, key=_wide_first)
+    colours = dict(zip(places, shades(len(places)), strict=True))
+    named: set[tuple[float, float]] = set()
+    rows = sorted(
+        zip(marginal.choices, marginal.fits, marginal.weights, strict=True),
+        key=lambda row: (places.index(row[0].control_range), row[0].size_min),
+    )
+    for at, (choice, fit, weight) in enumerate(rows):
+        place, found = choice.control_range, fit.params[name]
+        colour = colours[place]
+        low, high = max(found.value - found.low, 0), max(found.high - found.value, 0)
+        ax.errorbar(at, found.value, [[low], [high]], fmt="none", ecolor=colour, lw=0.9)
+        ax.scatter(
+            at,
+            found.value,
+            s=12 + 300 * weight,
+            marker=MARKERS[places.index(place) % len(MARKERS)],
+            facecolor=colour if fit.p_value >= FITS else "w",
+            edgecolor=colour,
+            zorder=3,
+            label="" if place in named else f"{place[0]:.3g} to {place[1]:.3g}",
+        )
+        named.add(place)
+    whole = marginal.params[name]
+    ax.axhspan(whole.low, whole.high, color="0.88", lw=0, zorder=-2)
+    ax.axhline(whole.value, color="0.4", lw=0.8, ls="--", zorder=-1)
+    ax.set_xticks(range(len(rows)), [f"{choice.size_min:g}" for choice, *_ in rows], rotation=90)
+    ax.tick_params(axis="x", labelsize="small")
+    control, size, _ = _labels(marginal.data)
+    ax.set(xlabel=f"least {size}", ylabel=f"{_math(name)} ({marginal.ansatz.name})")
+    outside_legend(ax, f"range of {control}")
+    return ax
+
+
+def _wide_first(place: tuple[float, float]) -> tuple[float, float]:
+    return (-round(place[1] - place[0], 9), place[0])
+
+
+def evidence(comparison: Comparison | Decision, ax: Axes | None = None) -> Axes:
     """Draw ln Z of every form below the best; the band is what does not decide."""
     ax = axes(ax)
-    fits = comparison.fits[::-1]
+    found: Sequence[Fit | Marginal] = (
+        comparison.fits if isinstance(comparison, Comparison) else comparison.marginals
+    )
+    fits = found[::-1]
     best = max(fit.log_evidence for fit in fits)
     deltas = np.array([best - fit.log_evidence for fit in fits])
     ax.barh(range(len(fits)), deltas, color="#56b4e9", edgecolor="0.2", height=0.6)

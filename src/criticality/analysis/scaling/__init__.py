@@ -1,6 +1,7 @@
 """Finite-size scaling of any observable of any system: collapse, evidence, crossings."""
 
 from criticality.analysis.scaling.ansatz import BKT, Algebraic, Crossover, Free, NoTransition
+from criticality.analysis.scaling.choices import Choice, choices
 from criticality.analysis.scaling.crossings import crossings
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.evidence import (
@@ -11,26 +12,33 @@ from criticality.analysis.scaling.evidence import (
 )
 from criticality.analysis.scaling.fit import Fit, collapse, scan
 from criticality.analysis.scaling.landscape import Landscape, landscape
+from criticality.analysis.scaling.marginal import Decision, Marginal, decide, marginal
 from criticality.analysis.scaling.moments import binder, binder_curves
 from criticality.analysis.scaling.threshold import power_law, window_scan
 
 __all__ = [
     "BKT",
     "Algebraic",
+    "Choice",
     "Comparison",
     "Crossover",
+    "Decision",
     "Fit",
     "Free",
     "Landscape",
+    "Marginal",
     "NoTransition",
     "ScalingData",
     "binder",
     "binder_curves",
+    "choices",
     "collapse",
     "compare",
     "crossings",
+    "decide",
     "default_ansatze",
     "landscape",
+    "marginal",
     "power_law",
     "required_sizes",
     "scan",

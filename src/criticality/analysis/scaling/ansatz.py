@@ -24,6 +24,7 @@ NU = (
 BETA = (-5.0, 5.0)  # uniform prior
 # L_0, if not fixed, lies between these shares of the smallest size: it is a microscopic length.  As
 # L_0 and sigma go to zero together the form becomes a power law, and would be its own rival.
+SMALL = 1e-4  # theta that is zero
 REFERENCE = (1e-3, 0.1)
 FAR = 100.0  # spans of the control that a p_c which is given may lie away
 
@@ -337,6 +338,47 @@ class Free(NoTransition):
     ) -> tuple[list[Array], Array]:
         """Give the control, and the logarithm of the size in units of a decade."""
         return [control, np.log10(size / largest)], np.zeros_like(control)
+
+
+@dataclass(frozen=True)
+class Drift(NoTransition):
+    """y = a(p) + b(p) (L^theta - 1)/theta, smooth a and b: the size acts in one way everywhere.
+
+    At theta = 0 it acts as ln L: a power law at every p, if y is a logarithm.  Where b goes through
+    zero curves of all sizes cross, with no singularity anywhere; near there y depends on
+    (p - p_c) L^theta, or on (p - p_c) ln L, a BKT form with sigma = 1, L0 = 1.  What tells a
+    transition from it is that the whole curve collapses, and not only its slope.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in reports."""
+        return "smooth drift"
+
+    @property
+    def family(self) -> str:
+        """What a verdict is about."""
+        return "drift"
+
+    def parameters(self, control: Array, size: Array) -> tuple[Parameter, ...]:
+        """Theta."""
+        _least(size)
+        return (Parameter(name="theta", low=-1.0, high=1.0),)
+
+    def slopes(
+        self, values: dict[str, float], control: Array, size: Array, largest: float
+    ) -> dict[str, tuple[Array, Array]]:
+        """None: theta does not move the control."""
+        zero = np.zeros_like(control)
+        return {"theta": (zero, zero)}
+
+    def growth(self, theta: Array, size: Array) -> tuple[Array, Array]:
+        """(L^theta - 1)/(theta ln 10), L in units of the geometric mean, and its derivative."""
+        log = np.log(size) - np.log(np.unique(size)).mean()
+        t = np.where(np.abs(theta) < SMALL, SMALL, theta)
+        power = np.exp(t * log)
+        grown = (power - 1) / t
+        return grown / math.log(10), (power * log - grown) / t / math.log(10)
 
 
 def _least(size: Array) -> float:

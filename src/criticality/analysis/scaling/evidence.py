@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import linalg
@@ -15,6 +15,7 @@ from criticality.analysis.scaling.ansatz import (
     Algebraic,
     Ansatz,
     Crossover,
+    Drift,
     Fixable,
     Free,
     NoTransition,
@@ -23,7 +24,7 @@ from criticality.analysis.scaling.checks import positive, whole
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.fit import POOR, Fit, collapse
 from criticality.analysis.stats import Array
-from criticality.base import InputError, flagged
+from criticality.base import Flag, InputError, flagged
 
 DECISIVE = 5.0  # of ln Z: odds of 150 to 1, "decisive" on the scale of Jeffreys
 UNDECIDED = "undecided"
@@ -84,8 +85,8 @@ def compare(
 
     Priors, the same for all forms: p_c uniform over the measured range; nu (for BKT forms nu_eff)
     log-uniform in `ansatz.NU`; amplitude and correlation length of the master curve log-normal
-    (`gaussian.WIDTH`).  No transition, a smooth crossover and free curves are always among the
-    compared.
+    (`gaussian.WIDTH`).  No transition, a smooth crossover, a smooth drift with the size
+    and free curves are always among the compared.
 
     A transition is claimed if a scaling form beats all of those, and a kind of transition if it
     also beats the other kind, each by `decisive` in ln Z; otherwise the verdict is "undecided".
@@ -99,7 +100,7 @@ def compare(
     decisive
         Difference of ln Z that decides; 5 is odds of 150 to 1.
     options
-        `control_range`, `size_min`, `corrections`, `level`, `seed` of `collapse`.
+        `control_range`, `size_min`, `corrections`, `regular`, `level`, `seed` of `collapse`.
 
     Raises
     ------
@@ -112,15 +113,18 @@ def compare(
             "of window, and the objective gp."
         )
     positive("decisive", decisive)
-    asked = list(default_ansatze(data) if ansatze is None else ansatze)
-    families = {ansatz.family for ansatz in asked}
-    asked += [
-        rival for rival in (NoTransition(), Crossover(), Free()) if rival.family not in families
-    ]
+    asked = with_rivals(default_ansatze(data) if ansatze is None else ansatze)
     found = [collapse(data, ansatz, **options) for ansatz in asked]
     fits = tuple(sorted(found, key=lambda fit: -fit.log_evidence))
-    verdict, reason = _verdict(fits, decisive)
-    return Comparison(fits=fits, verdict=verdict, reason=reason, decisive=decisive)
+    said, reason = verdict(fits, decisive)
+    return Comparison(fits=fits, verdict=said, reason=reason, decisive=decisive)
+
+
+def with_rivals(ansatze: Sequence[Ansatz]) -> list[Ansatz]:
+    """Forms that are asked for, and what they have to beat."""
+    families = {ansatz.family for ansatz in ansatze}
+    rivals = (NoTransition(), Crossover(), Drift(), Free())
+    return [*ansatze, *(rival for rival in rivals if rival.family not in families)]
 
 
 def default_ansatze(data: ScalingData, beta: Fixable = 0.0) -> list[Ansatz]:
@@ -129,8 +133,29 @@ def default_ansatze(data: ScalingData, beta: Fixable = 0.0) -> list[Ansatz]:
     return [Algebraic(beta=beta), *fixed, BKT(L0="marginal")]
 
 
-def _verdict(fits: Sequence[Fit], decisive: float) -> tuple[str, str]:
-    best: dict[str, Fit] = {}
+class Weighed(Protocol):
+    """A form with its evidence, as `Fit`."""
+
+    @property
+    def ansatz(self) -> Ansatz:
+        """The form."""
+
+    @property
+    def log_evidence(self) -> float:
+        """Logarithm of its evidence, up to a constant that all have in common."""
+
+    @property
+    def p_value(self) -> float:
+        """Of its fit."""
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """Doubts about its fit."""
+
+
+def verdict(fits: Sequence[Weighed], decisive: float) -> tuple[str, str]:
+    """Verdict and reason for forms by descending evidence; see `compare`."""
+    best: dict[str, Weighed] = {}
     for fit in fits:
         best.setdefault(fit.ansatz.family, fit)
 
@@ -139,9 +164,13 @@ def _verdict(fits: Sequence[Fit], decisive: float) -> tuple[str, str]:
 
     kinds = sorted(("algebraic", "bkt"), key=evidence, reverse=True)
     first, second = (evidence(kind) for kind in kinds)
-    smooth = max(("no transition", "crossover"), key=evidence)
+    words = {
+        "no transition": "one curve for all sizes",
+        "crossover": "a smooth crossover",
+        "drift": "a smooth drift with the size",
+    }
+    smooth = max(words, key=evidence)
     null, free = evidence(smooth), evidence("free")
-    words = {"no transition": "one curve for all sizes", "crossover": "a smooth crossover"}
     if null > first + decisive and null > free - decisive:
         if kinds[0] in best and flagged(best[kinds[0]].flags, "unresolved"):
             return UNDECIDED, (

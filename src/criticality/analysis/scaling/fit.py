@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from scipy.special import logsumexp
 
 from criticality.analysis import stats
 from criticality.analysis.scaling.ansatz import Algebraic, Ansatz, nu_eff
@@ -28,6 +29,8 @@ POOR = 0.01  # a fit that chance makes worse with less than this probability is 
 WINDOW_ROUNDS = 8
 LARGE_NU = 30.0  # curves of different sizes then hardly differ
 LEAST_DRAWS = 20
+NEARLY = -5.0  # of ln Z, below the best maximum
+APART = 3.0  # errors: maxima that are two solutions
 EDGE = 0.02  # of the measured range: an interval of p_c that comes so near its end is cut by it
 
 
@@ -59,6 +62,8 @@ class Fit:
         solution"; "size-independent" (curves of different sizes hardly differ); "rough
         posterior"; "no errors"; "few realizations"; "few sizes"; "independent points" (taken to
         be, for want of samples); "unsettled window".
+    sample, weights
+        Draws of each free parameter behind the errors, and their weights (None: equal).
     """
 
     ansatz: Ansatz
@@ -75,6 +80,8 @@ class Fit:
     log_evidence_error: float
     draws: int
     flags: tuple[Flag, ...]
+    sample: dict[str, Array] = field(repr=False)
+    weights: Array | None = field(repr=False)
     model: Model = field(repr=False)
     theta: Array = field(repr=False)
 
@@ -162,6 +169,7 @@ def collapse(
     control_range: tuple[float, float] | None = None,
     size_min: float | None = None,
     corrections: bool = False,
+    regular: bool = False,
     draws: int = 0,
     level: float = 0.95,
     seed: int = 0,
@@ -187,7 +195,10 @@ def collapse(
     control_range, size_min
         Keep points in this range of the control, and sizes from this one on.
     corrections
-        With corrections to scaling ("gp" only).
+        With corrections to scaling, that vanish as L^-omega ("gp" only).
+    regular
+        With a regular dependence on the control beside that on the scaling variable, as of an
+        amplitude that changes over the range ("gp" only).
     draws
         Errors by so many resamplings of whole realizations; deviations of their means are added to
         the fitted curve (for the older objectives to the data) and refitted.  0: errors of the
@@ -213,14 +224,14 @@ def collapse(
         raise InputError(f"draws = {draws}: expected 0, or {LEAST_DRAWS} or more resamplings.")
     level, seed = probability("level", level), whole("seed", seed)
     window = None if window is None else between("window", window)
-    if corrections and objective != "gp":
+    if (corrections or regular) and objective != "gp":
         raise InputError(f"corrections to scaling need the objective gp, not {objective}.")
     kept = data.restrict(control_range, size_min)
     if np.ptp(kept.mean) == 0:
         raise InputError(f"{data.names[2]} is the same at all points; there is nothing to scale.")
     flags: list[Flag] = []
     try:
-        search = Search(kept, form, objective, corrections, start or {})
+        search = Search(kept, form, objective, corrections, start or {}, regular)
         theta = search.best()
         if window is not None:
             kept, search, theta, settled = _windowed(kept, search, theta, window)
@@ -233,6 +244,22 @@ def collapse(
             "the covariance of these points is singular in 64 bits: the errors are too small "
             "beside the values; subtract a constant, or give larger errors."
         ) from error
+
+
+def refit(
+    data: ScalingData,
+    ansatz: Ansatz,
+    corrections: bool,
+    regular: bool,
+    inner: float,
+    near: Sequence[Fit],
+    level: float,
+    seed: int,
+) -> Fit:
+    """Fit by "gp" from where other fits of nearly the same data ended; with fewer draws."""
+    others = [(fit.model, fit.theta) for fit in near]
+    search = Search(data, ansatz, "gp", corrections, {}, regular, others, inner)
+    return _finish(data, search, search.best(), [], 0, level, seed, quick=True)
 
 
 def scan(
@@ -304,18 +331,22 @@ def _finish(
     draws: int,
     level: float,
     seed: int,
+    quick: bool = False,
 ) -> Fit:
-    """Errors, quality and flags of a fit."""
+    """Errors, quality and flags of a fit.
+
+    Where it is `quick`, with fewer draws of the posterior, and of all maxima that are nearly as
+    likely.
+    """
     model, n = search.model, len(search.model.free)
     gp = search.objective == "gp"
-    evidence = (math.nan, math.nan)
+    evidence = [math.nan, math.nan]
     points: Array | None = None
     weights: Array | None = None
     if gp:
-        spread = model.curvature(theta)
-        count = DRAWS * 2 ** min(max(len(theta) - 4, 0), 3)
-        points, weights, *measured = model.posterior(theta, spread, count, seed)
-        evidence = (measured[0], measured[1])
+        count = DRAWS * (1 if quick else 2 ** min(max(len(theta) - 4, 0), 3))
+        drawn = model.posterior(theta, model.curvature(theta), count, seed)
+        points, weights, *evidence = _joined(search, drawn, seed) if quick else drawn
         if 1 / np.sum(weights**2) < 20:
             text = "the posterior is far from a Gaussian: errors and evidence are rough"
             flags.append(Flag("rough posterior", text=text))
@@ -351,9 +382,32 @@ def _finish(
         log_evidence_error=evidence[1],
         draws=draws if n else 0,
         flags=tuple(flags),
+        sample=sample,
+        weights=weights,
         model=model,
         theta=theta,
     )
+
+
+Posterior = tuple[Array, Array, float, float]  # as `Model.posterior` gives it
+
+
+def _joined(search: Search, first: Posterior, seed: int) -> Posterior:
+    """Posterior about the best maximum, and about others that are nearly as likely."""
+    model, parts = search.model, [first]
+    centre, width = first[1] @ first[0], np.sqrt(first[1] @ (first[0] - first[1] @ first[0]) ** 2)
+    n = max(len(model.free), 1)
+    for other, behind in search.others:
+        if behind > NEARLY and np.any(np.abs(other - centre)[:n] > APART * width[:n]):
+            parts.append(model.posterior(other, model.curvature(other), DRAWS, seed))
+    evidences = np.array([part[2] for part in parts])
+    total = float(logsumexp(evidences))
+    if len(parts) == 1 or not math.isfinite(total):
+        return first
+    shares = np.exp(evidences - total)
+    points = np.concatenate([part[0] for part in parts])
+    weights = np.concatenate([share * part[1] for share, part in zip(shares, parts, strict=True)])
+    return points, weights, total, first[3]
 
 
 def _method(data: ScalingData, gp: bool, draws: int) -> str:
@@ -477,7 +531,7 @@ def _doubts(
         difference = np.abs(other - theta)[: len(model.free)]
         errors = np.array([params[p.name].error for p in model.free])
         scale = np.array([params[p.name].value if p.log else 1.0 for p in model.free])
-        if behind > -3 and np.any(difference * scale > 3 * errors):
+        if behind > -3 and np.any(difference * scale > APART * errors):
             flags.append(Flag("another solution", text="another solution is nearly as likely"))
             break
     return flags

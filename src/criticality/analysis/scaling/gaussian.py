@@ -8,20 +8,24 @@ inside the covariance, so that shrinking all data onto nothing wins nothing.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import linalg, optimize
 from scipy.stats import chi2, norm, qmc
 
-from criticality.analysis.scaling.ansatz import Ansatz, Free
+from criticality.analysis.scaling.ansatz import Ansatz, Drift, Free, Parameter
 from criticality.analysis.stats import Array
 
+CENTRES = ("p_c", "p_0")  # of the scaling variable
 CHUNK = 32  # covariance matrices at a time: what stays in cache
 CONSTANT = 3.0  # prior deviation of the constant in f, in units of the largest |y|
 WIDTH = 1.5  # prior deviation of ln s and ln l: a factor of 4.5 either way
 CORRECTION = (0.05, 1.0)  # prior of the correction at the smallest size, in spreads of y
 OMEGA = (1.0, 0.5)  # prior of the correction exponent: median, deviation of its logarithm
+REGULAR = (0.5, 1.0)  # prior of the relative change of f over the range, at fixed x
+MOST_REGULAR = 6.0  # of it
 LEAST_LENGTH = 1.5  # of l, in distances of points of the largest size: what is shorter is noise
 ROOT5 = math.sqrt(5)
 ADAPTATIONS = 2  # of the proposal in `posterior`
@@ -47,6 +51,13 @@ class Model:
     corrections
         Put f(x) + L^-omega g(x) in place of f(x), g a second process of the same correlation
         length; omega has a log-normal prior (`OMEGA`).
+    regular
+        Put f(x, t) in place of f(x), analytic in t = p - p_c: a regular dependence on the control
+        beside that on the scaling variable, as of amplitudes and of a nonlinear scaling field.
+        The terms of the series in t are independent processes.  Without effect on forms that have
+        no centre.
+    inner
+        Share of the range, in its middle, in which the centre (p_c, p_0) lies.
     """
 
     def __init__(
@@ -57,20 +68,30 @@ class Model:
         mean: Array,
         noise: Array,
         corrections: bool = False,
+        regular: bool = False,
+        inner: float = 1.0,
     ) -> None:
-        self.ansatz, self.corrections = ansatz, corrections
+        self.ansatz, self.corrections, self.inner = ansatz, corrections, inner
         self.control, self.size, self.mean, self.noise = control, size, mean, noise
-        parameters = ansatz.parameters(control, size)
+        parameters = [self._limited(p) for p in ansatz.parameters(control, size)]
         self.free = [p for p in parameters if p.fixed is None]
         self.fixed = {p.name: p.fixed for p in parameters if p.fixed is not None}
+        self.centred = next((p.name for p in parameters if p.name in CENTRES), "")
+        self.regular = regular and self.centred != ""
         spread, span = float(mean.std()), float(np.ptp(control))
+        self.span = span
         last = control[size == size.max()]
         gap = float(np.ptp(last)) / max(len(last) - 1, 1)
         priors = {"ln s": (spread, WIDTH), "ln l": (span / 2, WIDTH)}
         if isinstance(ansatz, Free):
             priors["ln l_2"] = (1.0, WIDTH)
+        self.drift = ansatz if isinstance(ansatz, Drift) else None
+        if self.drift is not None:
+            priors["ln s_2"] = (spread, WIDTH)  # a decade
         if corrections:
             priors |= {"ln s_1": (CORRECTION[0] * spread, CORRECTION[1]), "ln omega": OMEGA}
+        if self.regular:
+            priors["ln r"] = REGULAR
         self.hyper = list(priors)
         self.centre = np.log([median for median, _ in priors.values()])
         self.width = np.array([width for _, width in priors.values()])
@@ -78,11 +99,12 @@ class Model:
         low = [math.log(p.low) if p.log else p.low for p in self.free]
         high = [math.log(p.high) if p.log else p.high for p in self.free]
         self.lower = np.array([*low, *np.maximum(self.centre - 5 * self.width, least)])
-        self.upper = np.array([*high, *(self.centre + 5 * self.width)])
+        most = np.where(np.array(self.hyper) == "ln r", math.log(MOST_REGULAR), np.inf)
+        self.upper = np.array([*high, *np.minimum(self.centre + 5 * self.width, most)])
         spreads = {length: float(mean[size == length].std()) for length in np.unique(size)}
         self.spread = np.maximum([spreads[length] for length in size], 1e-3 * spread)
         # what is a small step in each direction, for the optimiser
-        small = [0.02 * (p.high - p.low) if p.name in ("p_c", "p_0") else 0.1 for p in self.free]
+        small = [0.02 * (p.high - p.low) if p.name in CENTRES else 0.1 for p in self.free]
         self.unit = np.array([*small, *(0.5 for _ in self.hyper)])
         # without a prefactor a constant may be subtracted; a large one would drown the noise
         prefactor = any(p.name == "beta" and p.fixed != 0 for p in parameters)
@@ -95,11 +117,19 @@ class Model:
             np.sum(np.log(self.width) + 0.5 * math.log(2 * math.pi))
         )
 
+    def _limited(self, parameter: Parameter) -> Parameter:
+        """Centre within the middle of the range; other parameters as they are."""
+        if parameter.name not in CENTRES:
+            return parameter
+        middle = (parameter.low + parameter.high) / 2
+        reach = self.inner * (parameter.high - parameter.low) / 2
+        return replace(parameter, low=middle - reach, high=middle + reach)
+
     def blurred(self, share: float) -> Model:
         """Give the same model with errors of this share of each curve's spread added."""
         noise = self.noise + np.diag((share * self.spread) ** 2)
         columns = (self.control, self.size, self.mean, noise)
-        return Model(self.ansatz, *columns, corrections=self.corrections)
+        return Model(self.ansatz, *columns, self.corrections, self.regular, self.inner)
 
     def values(self, theta: Array) -> dict[str, Any]:
         """Parameters of the form at theta [..., k], each [..., 1], or a number if fixed."""
@@ -115,6 +145,13 @@ class Model:
 
     def _coordinates(self, theta: Array, control: Array, size: Array) -> tuple[list[Array], Array]:
         return self.ansatz.coordinates(self.values(theta), control, size, self.largest)
+
+    def _tilt(self, theta: Array, control: Array, other: Array) -> Array:
+        """Covariance exp(r^2 t t') of a series in t, t in spans of the control; [..., N, M]."""
+        centre = np.asarray(self.values(theta)[self.centred])
+        t, u = (control - centre) / self.span, (other - centre) / self.span
+        tilt: Array = np.exp(self._hyper(theta, "ln r") ** 2 * t[..., :, None] * u[..., None, :])
+        return tilt
 
     def _signal(self, theta: Array) -> tuple[Array, ...]:
         """Covariance of the curves, and what its derivatives need; all [..., N, N]."""
@@ -132,6 +169,12 @@ class Model:
         if self.corrections:
             e = np.exp(-self._hyper(theta, "ln omega")[..., 0] * self.relative)
             amplitude += self._hyper(theta, "ln s_1") ** 2 * e[..., :, None] * e[..., None, :]
+        if self.drift is not None:
+            grown = self.drift.growth(np.asarray(self.values(theta)["theta"]), self.size)[0]
+            square = self._hyper(theta, "ln s_2") ** 2
+            amplitude = amplitude + square * grown[..., :, None] * grown[..., None, :]
+        if self.regular:
+            amplitude = amplitude * self._tilt(theta, self.control, self.control)
         kernel = (1 + r + r**2 / 3) * decay
         signal = prefactor * (amplitude * kernel + self.constant)
         return signal, prefactor, amplitude, kernel, r, decay, *gaps
@@ -182,11 +225,11 @@ class Model:
         slope = np.zeros_like(theta)
         # by r: dkernel/dr^2 = -(1 + r) decay / 6 in units where r holds sqrt(5)
         stiffness = g * prefactor * amplitude * (1 + r) * decay * (-5 / 3)
+        values = {name: float(np.squeeze(v)) for name, v in self.values(theta).items()}
         if self.free:
             length = math.exp(theta[count + self.hyper.index("ln l")])
             by_x = np.sum(stiffness * gaps[0], axis=1) / length
             by_log_d = np.sum(g * signal, axis=1)
-            values = {name: float(np.squeeze(v)) for name, v in self.values(theta).items()}
             slopes = self.ansatz.slopes(values, self.control, self.size, self.largest)
             for number, parameter in enumerate(self.free):
                 dx, dlog_d = slopes[parameter.name]
@@ -195,10 +238,28 @@ class Model:
         for name, gap in zip(lengths, gaps, strict=True):
             slope[count + self.hyper.index(name)] = -0.5 * np.sum(stiffness * gap**2)
         weighted = g * prefactor * kernel
-        square = math.exp(2 * theta[count + self.hyper.index("ln s")])
-        slope[count + self.hyper.index("ln s")] = square * np.sum(weighted)
+        first = np.full_like(amplitude, math.exp(2 * theta[count + self.hyper.index("ln s")]))
+        if self.regular:
+            first *= self._tilt(theta, self.control, self.control)
+            rate = math.exp(2 * theta[count + self.hyper.index("ln r")])
+            t = (self.control - values[self.centred]) / self.span
+            tilted = weighted * amplitude * rate
+            slope[count + self.hyper.index("ln r")] = t @ tilted @ t
+            for number, parameter in enumerate(self.free):
+                if parameter.name == self.centred:
+                    slope[number] -= np.sum(tilted @ t) / self.span
+        slope[count + self.hyper.index("ln s")] = np.sum(weighted * first)
+        third = np.zeros_like(amplitude)
+        if self.drift is not None:
+            square = math.exp(2 * theta[count + self.hyper.index("ln s_2")])
+            grown, by_theta = self.drift.growth(np.asarray(values["theta"]), self.size)
+            third = square * np.outer(grown, grown)
+            slope[count + self.hyper.index("ln s_2")] = np.sum(weighted * third)
+            for number, parameter in enumerate(self.free):
+                if parameter.name == "theta":
+                    slope[number] += square * (by_theta @ weighted @ grown)
         if self.corrections:
-            second = weighted * (amplitude - square)
+            second = weighted * (amplitude - first - third)
             log_e = -math.exp(theta[count + self.hyper.index("ln omega")]) * self.relative
             slope[count + self.hyper.index("ln s_1")] = np.sum(second)
             slope[count + self.hyper.index("ln omega")] = log_e @ np.sum(second, axis=1)
@@ -206,15 +267,21 @@ class Model:
         return value, slope
 
     def polish(
-        self, theta: Array, mean: Array | None = None, evaluations: int = 300
+        self,
+        theta: Array,
+        mean: Array | None = None,
+        evaluations: int = 300,
+        exact: float = 1e-11,
+        size: float = 1.0,
     ) -> tuple[Array, float]:
         """Local maximum of the posterior from theta [k], within the limits, and its logarithm.
 
         Within a box that moves along and shrinks where no step succeeds: far away, the prefactor
-        D(L) can make the covariance singular, and a line search that lands there gives up.
+        D(L) can make the covariance singular, and a line search that lands there gives up.  `size`
+        is that of the box at first, in `unit`; a step gains less than `exact` of the value at last.
         """
         theta = np.clip(theta, self.lower, self.upper)
-        value, size = -math.inf, 1.0
+        value = -math.inf
 
         def descent(z: Array) -> tuple[float, Array]:
             here, slope = self.gradient(np.clip(z * self.unit, self.lower, self.upper), mean)
@@ -229,7 +296,7 @@ class Model:
                 jac=True,
                 method="L-BFGS-B",
                 bounds=list(zip(low, high, strict=True)),
-                options={"maxfun": evaluations, "ftol": 1e-11, "gtol": 1e-4},
+                options={"maxfun": evaluations, "ftol": exact, "gtol": 1e-4},
             )
             new = np.clip(found.x * self.unit, self.lower, self.upper)
             moved = float(np.abs((new - theta) / self.unit).max())
@@ -246,6 +313,16 @@ class Model:
         chosen = [math.log(values[p.name]) if p.log else values[p.name] for p in self.free]
         theta: Array = np.clip(np.array([*chosen, *self.centre]), self.lower, self.upper)
         return theta
+
+    def adopted(self, other: Model, theta: Array) -> Array:
+        """Point [k] that has of another model's point what both have; the rest is usual."""
+        names = [*(parameter.name for parameter in self.free), *self.hyper]
+        theirs = [*(parameter.name for parameter in other.free), *other.hyper]
+        known = dict(zip(theirs, theta, strict=True))
+        usual = np.concatenate([(self.lower + self.upper)[: len(self.free)] / 2, self.centre])
+        chosen = [known.get(name, value) for name, value in zip(names, usual, strict=True)]
+        point: Array = np.clip(np.array(chosen), self.lower, self.upper)
+        return point
 
     def curvature(self, theta: Array) -> Array:
         """Inverse of the Hessian of -log_posterior at a maximum: a covariance [k, k]."""
@@ -345,7 +422,8 @@ class Model:
     def master(self, theta: Array, x: Array) -> tuple[Array, Array]:
         """Master curve f(x) and its standard deviation at x [M], in units of the largest size.
 
-        Without corrections to scaling; for forms with one coordinate.
+        Without corrections to scaling, and where the dependence on the control is regular beside
+        that on x, as at the largest size; for forms with one coordinate.
         """
         (here,), log_d = self._coordinates(theta, self.control, self.size)
         square, length = (math.exp(2 * theta[len(self.free)]), math.exp(theta[len(self.free) + 1]))
@@ -355,11 +433,16 @@ class Model:
             value: Array = square * (1 + r + r**2 / 3) * np.exp(-r) + self.constant
             return value
 
-        cross = kernel(x, here) * np.exp(log_d)
+        cross, own = kernel(x, here), np.full(len(x), square + self.constant)
+        if self.regular:
+            p = x + np.squeeze(self.values(theta)[self.centred])
+            cross = self.constant + (cross - self.constant) * self._tilt(theta, p, self.control)
+            own = self.constant + square * np.diagonal(self._tilt(theta, p, p))
+        cross = cross * np.exp(log_d)
         factor = linalg.cho_factor(self._signal(theta)[0] + self.noise, lower=True)
         mean: Array = self.shift + cross @ linalg.cho_solve(factor, self.mean - self.shift)
         gain = np.sum(cross * linalg.cho_solve(factor, cross.T).T, axis=1)
-        return mean, np.sqrt(np.maximum(square + self.constant - gain, 0))
+        return mean, np.sqrt(np.maximum(own - gain, 0))
 
     def goodness(self, theta: Array) -> tuple[float, float]:
         """chi2 of the data about the fitted curves, and its degrees of freedom.

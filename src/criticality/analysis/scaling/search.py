@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import optimize
@@ -25,10 +25,13 @@ GRID = {
     "L0": 3,
     "p_0": 25,
     "L_x": 25,
+    "theta": 9,
 }  # of the coarse landscape
 USUAL = {"nu": (0.2, 30.0), "beta": (-2.0, 2.0)}  # where it looks; nu_eff for sigma
 STARTS = 3  # distinct minima of the coarse landscape that are polished
 CANDIDATES = 48  # points of it that are ranked by the objective itself
+ROUGH, WIDE = 1e-7, 4.0  # exactness and first box of polishes that start near their end
+STRONGER = 3.0  # factor by which an exponent may be too large without a regular dependence
 SAME = 0.05  # steps of the optimiser (`Model.unit`): maxima closer than that are one
 BLURS = (
     0.1,
@@ -48,10 +51,13 @@ class Search:
         objective: str,
         corrections: bool,
         start: Mapping[str, float],
+        regular: bool = False,
+        near: Sequence[tuple[Model, Array]] = (),
+        inner: float = 1.0,
     ) -> None:
-        self.data, self.objective, self.start = data, objective, start
+        self.data, self.objective, self.start, self.near = data, objective, start, near
         columns = (data.control, data.size, data.mean, data.covariance)
-        self.model = Model(ansatz, *columns, corrections=corrections)
+        self.model = Model(ansatz, *columns, corrections, regular, inner)
         names = [parameter.name for parameter in self.model.free]
         for name in start:
             if name not in names:
@@ -65,7 +71,8 @@ class Search:
     def again(self, data: ScalingData) -> Search:
         """Give the same search on other points."""
         model = self.model
-        return Search(data, model.ansatz, self.objective, model.corrections, self.start)
+        kind = (model.ansatz, self.objective, model.corrections, self.start, model.regular)
+        return Search(data, *kind)
 
     def classic(self, theta: Array, mean: Array | None = None, name: str = "") -> Array:
         """Value of a classic objective at the form's free parameters [B, n] -> [B]."""
@@ -131,23 +138,61 @@ class Search:
         return [self.model.start({**middle, **self.start})[: len(self.model.free)]]
 
     def best(self) -> Array:
-        """Best point, hyperparameters included for "gp"."""
+        """Best point, hyperparameters included for "gp".
+
+        From everywhere, or only from `near`: best points of other models of nearly the same data.
+        """
         model = self.model
         if self.objective != "gp":
             if not model.free:
                 return np.array([])
             return self.descend([*self.minima(STARTS + 2), *self.given()])
+        if self.near:
+            starts = self.beside([model.adopted(*other) for other in self.near])
+            return self.likeliest(
+                self.distinct([model.polish(t, exact=ROUGH, size=WIDE) for t in starts], model)
+            )
         firsts = [*self.likely(), *self.given()] if model.free else []
         # without parameters of the form, a long and a short correlation length
         hypers = [model.centre, model.centre - (np.array(model.hyper) == "ln l")]
         starts = (
             [np.concatenate([first, model.centre]) for first in firsts] if model.free else hypers
         )
-        if model.corrections:
+        if model.corrections or model.regular:
             plain = Search(self.data, model.ansatz, self.objective, False, self.start).best()
-            starts.append(np.concatenate([plain, model.centre[-2:]]))
-        # by the integral over each maximum: a high needle is not a likely place
-        found = self.approach(starts)
+            starts.append(np.concatenate([plain, model.centre[len(plain) - len(model.free) :]]))
+        return self.likeliest(self.approach(starts))
+
+    def beside(self, starts: list[Array]) -> list[Array]:
+        """Add to starts what they may have missed.
+
+        Usual hyperparameters, where those went astray; and a stronger dependence on the size, that
+        is weakened by a regular one on the control.
+        """
+        model, first = self.model, starts[0]
+        usual = first.copy()
+        usual[len(model.free) :] = model.centre
+        added = [usual]
+        if model.regular:
+            strong = first.copy()
+            for number, parameter in enumerate(model.free):
+                if parameter.name in ("nu", "sigma"):
+                    strong[number] -= math.log(STRONGER)
+            strong[len(model.free) + model.hyper.index("ln r")] = math.log(STRONGER / 2)
+            added.append(strong)
+        return [*starts, *added]
+
+    def distinct(self, found: list[tuple[Array, float]], model: Model) -> list[tuple[Array, float]]:
+        """Maxima, the highest first, without those that were reached twice."""
+        reached: list[tuple[Array, float]] = []
+        for theta, value in sorted(found, key=lambda pair: -pair[1]):
+            away = [np.abs((theta - other) / model.unit).max() for other, _ in reached]
+            if all(distance > SAME for distance in away):
+                reached.append((theta, value))
+        return reached
+
+    def likeliest(self, found: list[tuple[Array, float]]) -> Array:
+        """Of several maxima that of the largest integral: a high needle is not a likely place."""
         ranked = sorted(((t, self.mass(t, value)) for t, value in found), key=lambda pair: -pair[1])
         self.others = [(t, mass - ranked[0][1]) for t, mass in ranked[1:]]
         return ranked[0][0]
@@ -166,11 +211,7 @@ class Search:
         reached: list[tuple[Array, float]] = []
         for blur in (*(blur for blur in BLURS if blur > noise), 0.0):
             model = self.model.blurred(blur) if blur else self.model
-            reached = []
-            for theta, value in sorted(map(model.polish, starts), key=lambda pair: -pair[1]):
-                away = [np.abs((theta - other) / model.unit).max() for other, _ in reached]
-                if all(distance > SAME for distance in away):
-                    reached.append((theta, value))
+            reached = self.distinct([model.polish(start) for start in starts], model)
             starts = [theta for theta, _ in reached]
         return reached
 

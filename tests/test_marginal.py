@@ -1,0 +1,199 @@
+"""Errors that contain the choices of an analysis: range, least size, corrections."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from criticality import BKT, Algebraic, InputError, collapse, compare
+from criticality.analysis.scaling import Choice, Free, choices, decide, marginal
+from criticality.analysis.stats import weighted_quantiles
+from criticality.base import flagged
+from tests import corrected
+from tests import known_systems as known
+
+NARROW = (0.4, 0.7)
+
+
+def made_up(seed=0, kind="algebraic", exponent=3.0, **options):
+    return corrected.transition(kind, exponent, np.random.default_rng(seed), **options)
+
+
+def exact(seed=0, **changes):
+    """Exactly scaling curves, p_c = 0.5 and nu = 1.3: nothing to correct."""
+    options = {**known.STANDARD, "noise": 0.05, "correlation": 0.8, **changes}
+    return known.synthetic("algebraic", 0.5, 1.3, rng=np.random.default_rng(seed), **options)
+
+
+# --- choices ---
+
+
+def test_ranges_cover_the_measured_one_from_end_to_end():
+    points = made_up()
+    found = choices(points)
+    ranges = {choice.control_range for choice in found}
+    assert len(ranges) == 6
+    assert min(low for low, _ in ranges) == points.control.min()
+    assert max(high for _, high in ranges) == points.control.max()
+    assert {round(high - low, 9) for low, high in ranges} == {0.6, 0.3}
+    # the middle halves of the narrow ones leave no gap where p_c could be
+    middles = sorted((low + high) / 2 for low, high in ranges if high - low < 0.5)
+    assert max(np.diff(middles)) <= 0.15 + 1e-9
+    assert {choice.size_min for choice in found} == {500, 1300, 3300}
+    assert all(choice.corrections and choice.regular for choice in found)
+
+
+def test_ranges_that_are_asked_for_stay_inside():
+    points = made_up()
+    found = choices(points, centres=(0.3, 0.55), half_widths=(0.15,), size_min=(500,))
+    assert [choice.control_range for choice in found] == [
+        pytest.approx((0.25, 0.55)),
+        pytest.approx((0.4, 0.7)),
+    ]
+    both = choices(points, half_widths=(0.3,), size_min=(500,), corrections=(False, True))
+    assert [choice.corrections for choice in both] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"half_widths": (0.01,)}, "choose wider ones"),
+        ({"half_widths": (-0.1,)}, "half_widths = -0.1"),
+        ({"centres": (np.nan,)}, "centres = nan"),
+        ({"size_min": (-5,)}, "size_min = -5"),
+        ({"size_min": (50_000,)}, "two sizes or more"),
+    ],
+)
+def test_choices_that_cannot_be_made_are_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        choices(made_up(), **options)
+
+
+def test_no_choice_at_all_is_refused():
+    with pytest.raises(InputError, match="at least one"):
+        marginal(made_up(), made=())
+
+
+# --- a regular dependence on the control ---
+
+
+def test_a_regular_amplitude_is_told_from_the_scaling_variable():
+    # in each range the exponent is that of the sum of both without it, however narrow the range
+    points = made_up()
+    for range_ in (None, NARROW):
+        plain = collapse(points, control_range=range_)
+        regular = collapse(points, control_range=range_, regular=True, corrections=True)
+        assert plain.params["nu"].low > 5
+        assert regular.params["nu"].low < 3.0 < regular.params["nu"].high
+        assert regular.log_evidence > plain.log_evidence + 10
+
+
+def test_a_regular_dependence_that_is_not_there_is_not_found():
+    points = exact()
+    plain, regular = collapse(points), collapse(points, regular=True)
+    assert regular.log_evidence < plain.log_evidence + 1
+    assert regular.params["nu"].low < 1.3 < regular.params["nu"].high
+
+
+# --- one choice, and several ---
+
+
+def test_one_choice_is_a_collapse():
+    points = exact()
+    ends = (float(points.control.min()), float(points.control.max()))
+    found = marginal(points, made=[Choice(control_range=ends, size_min=500)])
+    fit = collapse(points)
+    for name in ("p_c", "nu"):
+        one, other = found.params[name], fit.params[name]
+        assert one.value == pytest.approx(other.value, abs=0.4 * other.error)
+        assert one.error == pytest.approx(other.error, rel=0.2)
+        assert found.systematic[name] == 0
+        assert found.statistical[name] == pytest.approx(other.error, rel=0.3)
+    # p_c is looked for in half of the range
+    expected = fit.log_evidence + np.log(2) - collapse(points, Free()).log_evidence
+    assert found.log_evidence == pytest.approx(expected, abs=0.3)
+
+
+def test_the_whole_is_the_mixture_of_what_fits():
+    points = made_up()
+    asked = choices(points, half_widths=(0.3, 0.15), size_min=(500,), corrections=(False, True))
+    asked += (Choice(control_range=asked[0].control_range, size_min=500),)
+    found = marginal(points, made=asked)
+    assert found.weights.sum() == pytest.approx(1)
+    fits = [fit.p_value >= 0.05 for fit in found.fits]
+    assert not fits[-1]
+    assert found.weights[-1] == 0
+    # equal shares of widths and corrections; the evidence decides between centres of one width
+    kinds = [(round(c.control_range[1] - c.control_range[0], 6), c.corrections) for c in asked]
+    for kind in set(kinds[:-1]):
+        members = [i for i, other in enumerate(kinds[:-1]) if other == kind]
+        share = found.weights[members]
+        assert share.sum() == pytest.approx(1 / len(set(kinds[:-1])))
+        allowed = np.where(np.array(fits)[members], found.gains[members], -np.inf)
+        assert share.argmax() == allowed.argmax()
+    nu = found.params["nu"]
+    drawn = np.concatenate([fit.sample["nu"] for fit in found.fits])
+    shares = zip(found.fits, found.weights, strict=True)
+    weights = np.concatenate([weight * fit.weights for fit, weight in shares])
+    variance = weights @ (drawn - weights @ drawn) ** 2
+    assert found.statistical["nu"] ** 2 + found.systematic["nu"] ** 2 == pytest.approx(variance)
+    ends = weighted_quantiles(drawn, weights, [0.025, 0.5, 0.975])
+    assert [nu.low, nu.value, nu.high] == pytest.approx(ends)
+    assert nu.low < 3.0 < nu.high
+    table = found.table()
+    assert len(table) == len(asked)
+    assert table["weight"].tolist() == found.weights.tolist()
+    assert table["nu"].tolist() == [fit.params["nu"].value for fit in found.fits]
+
+
+def test_choices_that_disagree_are_flagged():
+    # without a regular part the amplitude makes the exponent depend on the least size
+    points = made_up(realizations=40, noise=0.1)
+    asked = choices(
+        points, half_widths=(0.15,), centres=(0.55,), regular=(False,), corrections=(False,)
+    )
+    wrong = marginal(points, made=asked)
+    assert flagged(wrong.flags, "no choice fits", "edge of choices", "choices disagree")
+    right = marginal(points, made=choices(points, half_widths=(0.3,), size_min=(500, 1300)))
+    assert not flagged(right.flags, "no choice fits", "choices disagree", "edge of choices")
+
+
+def test_numbers_go_to_json():
+    points = made_up()
+    asked = choices(points, half_widths=(0.3,), size_min=(3300,))
+    found = marginal(points, BKT(L0="marginal"), asked)
+    content = json.loads(json.dumps(found.to_dict()))
+    assert content["choices"][0]["weight"] == 1
+    assert content["choices"][0]["control_low"] == pytest.approx(0.25)
+    assert content["params"]["sigma"]["n"] == 20
+    assert content["nu_eff"]["low"] < content["nu_eff"]["value"] < content["nu_eff"]["high"]
+    assert "systematic" in str(found)
+
+
+# --- verdicts ---
+
+
+def cheap(points):
+    return choices(points, half_widths=(0.3,), size_min=(500,))
+
+
+def test_a_transition_is_seen_and_its_kind_is_not_claimed():
+    # collapse with one plain choice claims the wrong kind here, by more than 30 in ln Z
+    points = made_up(kind="bkt", exponent=1.0)
+    found = decide(points, [Algebraic(), BKT()], cheap(points))
+    assert found.verdict in ("undecided", "bkt")
+    assert found["bkt"].log_evidence > found["crossover"].log_evidence + 5
+    assert found["bkt"].log_evidence > found["free"].log_evidence + 5
+    order = [each.log_evidence for each in found.marginals]
+    assert order == sorted(order, reverse=True)
+    assert json.loads(json.dumps(found.to_dict()))["verdict"] == found.verdict
+
+
+@pytest.mark.parametrize("null", [corrected.crossover, corrected.constant])
+def test_nulls_are_not_called_critical(null):
+    points = null(np.random.default_rng(1))
+    found = decide(points, [Algebraic(), BKT()], cheap(points))
+    assert found.verdict in ("no transition", "undecided")
