@@ -175,6 +175,20 @@ def test_numbers_go_to_json():
     assert "systematic" in str(found)
 
 
+def test_percolation_with_the_sizes_that_a_plain_collapse_has_to_drop():
+    # from L = 32 on, beta of a plain collapse comes out two errors too high
+    rng = np.random.default_rng(2)
+    sizes = (32, 64, 128, 256)
+    window = known.window(sizes, known.P_C, 0.5, 4 / 3, 10)
+    points = known.percolation(sizes, window, 12, rng, lattices=20, observable="strength")
+    made = choices(points, half_widths=(1.0,), size_min=(32, 64))
+    found = marginal(points, Algebraic(beta="free"), made)
+    assert not found.flags
+    for name, truth in (("p_c", known.P_C), ("nu", 4 / 3), ("beta", 5 / 36)):
+        assert found.params[name].low < truth < found.params[name].high
+    assert found.params["beta"].error < 0.04
+
+
 # --- verdicts ---
 
 
