@@ -140,6 +140,9 @@ def test_half_way_densities_and_growth_are_those_of_the_networks():
     dense = growth[growth["density"] == 1.0]
     np.testing.assert_allclose(dense["rms"], 0.1, rtol=0.1)
     assert (dense["n"] == 4).all()
+    path = pd.DataFrame(tuning._path(one)).set_index("density")
+    np.testing.assert_allclose(path.loc[1.0, "accuracy"], ds["accuracy"][0, :, 0].mean())
+    assert path.loc[path.index.min(), "accuracy"] == pytest.approx(0.1)
     by_density = growth.pivot(index="density", columns="layer", values="rms").sort_index()
     assert (np.diff(by_density[by_density.index > 0.1], axis=0) < 0).all()  # the smallest go first
 

@@ -31,7 +31,7 @@ STUDIES = tuple(
     for name in ("criteria", "layer", "first", "hold", "rate", "fresh", "sgd", "weight")
 )
 OBSERVABLES = (
-    "accuracy", "prediction_entropy", "density", "edges", "conducting", "live_units", "weights",
+    "accuracy", "loss", "prediction_entropy", "density", "edges", "conducting", "live_units", "weights",
     "snapshot_step",
 )  # fmt: skip
 BASE = "criteria magnitude"
@@ -126,12 +126,14 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     """Networks one by one, their growth, mean curves, and what became of each prediction."""
     rows: list[dict[str, Any]] = []
     growth: list[dict[str, Any]] = []
+    path: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     for stem, store in stores.items():
         for variant, arm, one in arms(stem, store.open(observables=OBSERVABLES)):
             place = {"variant": variant, "arm": arm}
             rows += [{**place, **row} for row in _networks(one)]
             growth += [{**place, **row} for row in _growth(one)]
+            path += [{**place, **row} for row in _path(one)]
             if variant in (BASE, "layer"):
                 curves += [{**place, **row} for row in _curve(one)]
     networks = pd.DataFrame(rows)
@@ -139,6 +141,7 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
         "networks": networks,
         "arms": summary(networks),
         "growth": pd.DataFrame(growth),
+        "path": pd.DataFrame(path),
         "curves": pd.DataFrame(curves),
         "effects": effects(networks),
         "predictions": judged(networks),
@@ -202,6 +205,22 @@ def _growth(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
                 "rms": rms.mean,
                 "error": rms.error,
             }
+
+
+def _path(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """Accuracy and loss on the test set at some densities; where the schedule pauses, after it."""
+    from criticality.analysis.breakdown import Spread
+
+    whole = ds.isel(realization=np.isfinite(ds["accuracy"].values).all(axis=1))
+    densities = whole["density"].isel(realization=0).values
+    for density in whole["snapshot"].values:
+        reached = densities[np.argmax(densities <= density * (1 + 1e-6))]
+        at = whole.isel(step=int(np.flatnonzero(densities == reached)[-1]))
+        row: dict[str, Any] = {"density": density, "n": at.sizes["realization"]}
+        for name in ("accuracy", "loss"):
+            spread = Spread(at[name].values)
+            row |= {name: spread.mean, f"{name}_error": spread.error}
+        yield row
 
 
 def _curve(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
