@@ -253,7 +253,7 @@ class Model:
         slope[count + self.hyper.index("ln s")] = np.sum(weighted * first)
         third = np.zeros_like(amplitude)
         if self.drift is not None:
-            square = math.exp(2 * theta[count + self.hyper.index("ln s_2")])
+            square = np.exp(2 * theta[count + self.hyper.index("ln s_2")])
             grown, by_theta = self.drift.growth(np.asarray(values["theta"]), self.size)
             if self.regular:
                 square = square * self._tilt(theta, self.control, self.control)

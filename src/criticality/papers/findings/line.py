@@ -177,7 +177,8 @@ def draw(tables: Tables) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.4, 8.4), layout="constrained")
-    panels = [part.subplots() for part in figure.subfigures(2, 2).ravel()]
+    parts = figure.subfigures(2, 2, squeeze=False).ravel()
+    panels = [part.subplots() for part in parts]
     _draw_curves(tables, panels[0])
     _draw_drift(tables["drift"], panels[1])
     _draw_points(tables["forms"], panels[2])
@@ -219,7 +220,7 @@ def _draw_drift(drift: pd.DataFrame, ax: Axes) -> None:
         known = rows["value"].notna()
         low, high = rows["low"].clip(0, 1), rows["high"].clip(0, 1)
         ax.vlines(place, low, high, color=colour, lw=0.9)
-        style = {"ls": "-", "lw": 0.7, "ms": 4.5, "color": colour}
+        style: dict[str, Any] = {"ls": "-", "lw": 0.7, "ms": 4.5, "color": colour}
         ax.plot(place[known], rows["value"][known], marker=marker, label=case, **style)
     ax.set(
         xlabel=r"least size $N_\mathrm{min}$ that is kept",
@@ -239,7 +240,7 @@ def _draw_points(forms: pd.DataFrame, ax: Axes) -> None:
         rows = forms[forms["form"] == kind]
         place = [names.index(_label(row)) + 0.2 * (number - 0.5) for _, row in rows.iterrows()]
         symbol = rf"$\{name}$ ({WORDS[kind]})"
-        style = {"color": COLOURS[number], "lw": 1.2}
+        style: dict[str, Any] = {"color": COLOURS[number], "lw": 1.2}
         ax.hlines(place, rows[f"{name}_low"], rows[f"{name}_high"], **style)
         ax.plot(rows[name], place, MARKERS[number], color=COLOURS[number], label=symbol)
     ax.axvline(0.5, color="0.5", lw=0.8, ls=":")
@@ -259,7 +260,7 @@ def _draw_evidence(forms: pd.DataFrame, ax: Axes) -> None:
         rows = forms[forms["form"] == form]
         place = [names.index(_label(row)) for _, row in rows.iterrows()]
         filled = COLOURS[number] if form in KINDS else "w"
-        style = {"color": COLOURS[number], "mfc": filled, "ls": "", "label": word}
+        style: dict[str, Any] = {"color": COLOURS[number], "mfc": filled, "ls": "", "label": word}
         ax.plot(rows["log_evidence"], place, MARKERS[number], **style)
     ax.axvspan(-DECISIVE, DECISIVE, color="0.92", zorder=0)
     ax.set_xscale("symlog", linthresh=10)
