@@ -7,6 +7,7 @@ between two measured points they are straight lines.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Literal
@@ -359,6 +360,29 @@ def locate(order: OrderParameter, control: Array, values: Array) -> Location:
         gap = abs(float(np.diff(order.value(at[after - 1 : after + 1]))[0]))
     within = _interpolated_within(control, curve, plateau / 2, half)
     return Location(half, steepest, slope, end, within, gap / 2)
+
+
+def at_shares(order: OrderParameter, shares: Sequence[float]) -> Array:
+    """Find the controls at which every realization has these shares of its plateau left.
+
+    Parameters
+    ----------
+    order
+        The order parameter, of whole curves.
+    shares
+        Between 0 and 1.
+
+    Returns
+    -------
+    Array
+        [realizations, shares]; NaN where there is no plateau, or the share is never reached.
+    """
+    found = np.full((len(order.values), len(shares)), np.nan)
+    for row, control, values in zip(found, order.control, order.values, strict=True):
+        plateau, curve = order.plateau(values), monotone(order.direction * values)
+        if plateau:
+            row[:] = [crossing(control, curve, share * plateau) for share in shares]
+    return found
 
 
 def _interpolated_within(control: Array, rising: Array, target: float, found: float) -> float:

@@ -187,6 +187,21 @@ def binomial_interval(hits: Array, number: Array, level: float) -> tuple[Array, 
     return np.where(number > 0, low, np.nan), np.where(number > 0, high, np.nan)
 
 
+def holm(probabilities: Array) -> Array:
+    """Probabilities [tests] of a result as rare by chance, made those of a false claim among all.
+
+    Holm's step-down procedure (Scandinavian Journal of Statistics 6, 65, 1979): of tests that may
+    depend on each other in any way, one or more true null hypotheses fall below a limit with at
+    most that probability.
+    """
+    order = np.argsort(probabilities)
+    number = len(probabilities)
+    steps = np.maximum.accumulate((number - np.arange(number)) * probabilities[order])
+    adjusted = np.empty(number)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
+
+
 def quantile_of_few(sigmas: float, dof: Array) -> Array:
     """Return the Student quantile exceeded as rarely as a Gaussian exceeds `sigmas` errors."""
     quantile: Array = distributions.t.isf(distributions.norm.sf(sigmas), dof)

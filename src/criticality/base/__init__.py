@@ -17,6 +17,7 @@ from criticality.base.controls import (
     default,
     like,
     meant,
+    stated,
 )
 from criticality.base.errors import DataError, InputError, RunError, reason, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
@@ -76,6 +77,7 @@ __all__ = [
     "probability_name",
     "reason",
     "required",
+    "stated",
     "system",
     "tiny",
     "unknown",

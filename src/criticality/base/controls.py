@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args
@@ -48,6 +48,9 @@ class Axis:
         Of a text: "file:PATH" and "table:PATH#COLUMN" are allowed beside the choices.
     scale
         In which steps of a number are alike: "logit", ln x/(1-x), is for shares between 0 and 1.
+    before
+        Of a control that came later: its value in the results that are older, of whose keys it is
+        no part; None for one that was always there.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Axis:
     files: bool = False
     label: str = ""
     scale: Scale = "linear"
+    before: Any = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` for what is no axis, as in a file that was changed."""
@@ -110,6 +114,7 @@ def control(
     files: bool = False,
     label: str = "",
     scale: Scale = "linear",
+    before: Any = None,
 ) -> Any:
     """Declare a dataclass field that is a control parameter; arguments as in `Axis`.
 
@@ -135,6 +140,7 @@ def control(
         "files": files,
         "label": label,
         "scale": scale,
+        "before": before,
     }
     if not isinstance(default, bool | int | float | str | tuple):
         raise InputError(
@@ -257,6 +263,12 @@ def _coerce(axis: Axis, kind: type, value: Any, bits: int) -> Any:
     ):
         raise InputError(f"{axis.name} = {value!r}: beyond what {bits} bits hold.")
     return int(value) if kind is int else number + 0.0  # which has no negative zero
+
+
+def stated(values: Mapping[str, Any], declared: Mapping[str, Axis]) -> dict[str, Any]:
+    """Leave out of the controls those that came later and do what was done before."""
+    earlier = {name: axis.before for name, axis in declared.items() if axis.before is not None}
+    return {n: v for n, v in values.items() if n not in earlier or v != earlier[n]}
 
 
 def canonical(system: Any, /, **changes: Any) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from criticality.base.controls import axes, controls
+from criticality.base.controls import axes, controls, stated
 from criticality.base.system import System, card
 
 
@@ -62,7 +62,7 @@ class Task:
             {
                 "system": told.name,
                 "version": told.version,
-                "controls": controls(self.system),
+                "controls": stated(controls(self.system), axes(self.system)),
                 "seed": self.seed,
                 "realization": self.realization,
                 "data": self.checksum,

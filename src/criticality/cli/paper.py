@@ -46,12 +46,12 @@ def paper(
     from criticality.papers import entry, make, names, tables
 
     if name == LIST:
-        found = {known: entry(known).title for known in names()}
+        found = {known: entry(known) for known in names()}
         if as_json:
-            write_json(found)
+            write_json({k: {"title": each.title, "kept": each.done} for k, each in found.items()})
             return
-        for known, title in found.items():
-            write(f"{known:<24} {title}")
+        for known, each in found.items():
+            write(f"{known:<24} {each.title}{'' if each.done else ' (to be computed)'}")
         return
     wanted = entry(name)
     formats = file_format.split(",")

@@ -71,8 +71,22 @@ def adamw(
 
     Decoupled weight decay [Loshchilov and Hutter 2019], as deep-learning frameworks have it.
     """
-    shrunk = jax.tree.map(lambda p: p * (1 - rate * decay), params)
-    return adam(shrunk, moments, slope, rate, step)
+    return adam(shrunk(params, rate * decay), moments, slope, rate, step)
+
+
+def shrunk(params: Tree, share: ArrayLike) -> Tree:
+    """All parameters smaller by a share of themselves."""
+    return jax.tree.map(lambda p: p * (1 - share), params)
+
+
+def momentum(params: Tree, moments: Moments, slope: Tree, rate: ArrayLike) -> tuple[Tree, Moments]:
+    """One step of gradient descent with momentum: v <- 0.9 v + gradient, params - rate v.
+
+    The sum v is kept as `moments.mean`; the other moment stays as it is.
+    """
+    sums = jax.tree.map(lambda v, g: MEAN_DECAY * v + g, moments.mean, slope)
+    moved = jax.tree.map(lambda p, v: p - rate * v, params, sums)
+    return moved, moments._replace(mean=sums)
 
 
 class FitState(NamedTuple):

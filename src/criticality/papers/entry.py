@@ -75,6 +75,11 @@ class Entry:
         """Folder of the numbers that its full studies gave."""
         return HERE / "numbers" / self.name
 
+    @property
+    def done(self) -> bool:
+        """Whether there are such numbers."""
+        return self.kept.is_dir()
+
 
 def names() -> tuple[str, ...]:
     """Names of all entries."""

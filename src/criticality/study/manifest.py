@@ -190,6 +190,8 @@ def _without_path(plan: Mapping[str, Any]) -> Plan:
 def _extended(folder: Path, old: Plan, plan: Mapping[str, Any]) -> Plan:
     """Plan `old` of a folder with `plan` in it."""
     ask = _ask(plan)
+    if "before" in plan:  # it may be older than some controls
+        old = {**old, "controls": plan["before"] | old["controls"], "before": plan["before"]}
     for name in ("system", "version", "seed"):
         if old[name] != plan[name]:
             raise _other(folder, name, old[name], plan[name])

@@ -83,5 +83,6 @@ def _asked(source: Store, target: Store) -> list[manifest.Plan]:
 
 def _ask(plan: manifest.Plan, ask: manifest.Plan) -> manifest.Plan:
     """Plan of one of the things that a store was asked for."""
-    kept = {name: plan[name] for name in ("system", "version", "seed", "controls")}
+    named = ("system", "version", "seed", "controls", "before")
+    kept = {name: plan[name] for name in named if name in plan}
     return kept | {name: ask[name] for name in ("grid", "realizations", "path") if name in ask}

@@ -160,6 +160,8 @@ class Study:
     def plan(self) -> dict[str, Any]:
         """Give the plan as plain data, for the store's manifest."""
         told = card(self.system)
+        declared = axes(self.system)
+        before = {n: axis.before for n, axis in declared.items() if axis.before is not None}
         return {
             "system": told.name,
             "version": told.version,
@@ -167,7 +169,7 @@ class Study:
             "realizations": self.realizations,
             "controls": _plain(controls(self.system)),
             "grid": _plain(self.swept()),
-        } | ({"path": _plain(self.path)} if self.path else {})
+        } | {n: v for n, v in (("path", _plain(self.path)), ("before", before)) if v}
 
     @classmethod
     def from_toml(

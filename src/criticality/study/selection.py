@@ -19,13 +19,14 @@ def fitting(results: Mapping[str, Result], plan: Mapping[str, Any]) -> Iterator[
     fixed = {name: value for name, value in plan["controls"].items() if name not in swept}
     same = {name: plan[name] for name in ("system", "version", "seed")}
     names, realizations = frozenset(swept), plan["realizations"]
+    before = plan.get("before", {})  # values of controls that older results do not know
     tied = plan.get("path", {})
     along = {*zip(*tied.values(), strict=True)}
     fits: dict[int, bool] = {}  # heads whose results are of the plan, but for swept controls
 
     def fit(head: Head) -> bool:
         return all(head.attributes.get(n) == v for n, v in same.items()) and all(
-            head.controls.get(n) == v for n, v in fixed.items()
+            head.controls.get(n, before.get(n)) == v for n, v in fixed.items()
         )
 
     for key in sorted(results):
@@ -42,12 +43,12 @@ def fitting(results: Mapping[str, Result], plan: Mapping[str, Any]) -> Iterator[
             continue
         place = []
         for name, values in swept.items():
-            value = point[name] if name in point else head.controls.get(name)
+            value = point[name] if name in point else head.controls.get(name, before.get(name))
             if type(value) is list or value not in values:
                 break
             place.append(value)
         else:
-            if not tied or tuple(result.point[name] for name in tied) in along:
+            if not tied or tuple((before | result.point)[name] for name in tied) in along:
                 yield (*place, result.realization), result
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from criticality import files
-from criticality.base import digest
+from criticality.base import Axis, digest, stated
 from criticality.study.journal import Arrays, Result
 from criticality.study.store import Store
 
@@ -52,12 +53,15 @@ def verify(store: Store) -> Verified:
     copies = Counter(result.key for _, result in every)
     found.twice = sum(count > 1 for count in copies.values())
     numbers: dict[str, bytes] = {}
-    names = {o.name for o in store.card()[0].observables} if every else set()
+    told, declared = store.card() if every else (None, {})
+    names = {o.name for o in told.observables} if told else set()
     ours = {result.key for _, result in store.fitting(store.plan())}
     for _, result, arrays in store.numbers(every, lambda result: tuple(result.head.observables)):
         found.results += 1
         where = f"{result.path.name}, task {result.key[:32]}"
-        found.problems += [f"{where}: {problem}" for problem in _problems(result, names, arrays)]
+        found.problems += [
+            f"{where}: {problem}" for problem in _problems(result, names, declared, arrays)
+        ]
         if result.key not in ours and copies[result.key] == 1:
             found.problems.append(f"{where}: not of the study of this store")
         if copies[result.key] > 1 and not result.own.get("not_finite"):  # tried again
@@ -75,14 +79,17 @@ def verify(store: Store) -> Verified:
     return found
 
 
-def _problems(result: Result, names: set[str], arrays: Arrays) -> list[str]:
+def _problems(
+    result: Result, names: set[str], declared: Mapping[str, Axis], arrays: Arrays
+) -> list[str]:
     about, problems = result.attributes, []
     for name in PROVENANCE:
         if name not in about:
             problems.append(f"does not say its {name}")
     depends = {name: about.get(name) for name in ("system", "version", "seed", "data")}
     try:
-        key = digest(depends | {"controls": result.point, "realization": result.realization})
+        point = stated(result.point, declared)
+        key = digest(depends | {"controls": point, "realization": result.realization})
     except ValueError:  # a control that is no number
         key = ""
     if key != result.key:

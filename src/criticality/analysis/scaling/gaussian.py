@@ -55,8 +55,8 @@ class Model:
     regular
         Put f(x, t) in place of f(x), analytic in t = p - p_c: a regular dependence on the control
         beside that on the scaling variable, as of amplitudes and of a nonlinear scaling field.
-        The terms of the series in t are independent processes.  Without effect on forms that have
-        no centre.
+        The terms of the series in t are independent processes.  For a smooth drift t is counted
+        from the middle; without effect on other forms that have no centre.
     inner
         Share of the range, in its middle, in which the centre (p_c, p_0) lies.
     """
@@ -78,7 +78,8 @@ class Model:
         self.free = [p for p in parameters if p.fixed is None]
         self.fixed = {p.name: p.fixed for p in parameters if p.fixed is not None}
         self.centred = next((p.name for p in parameters if p.name in CENTRES), "")
-        self.regular = regular and self.centred != ""
+        self.middle = float(control.min() + control.max()) / 2
+        self.regular = regular and (self.centred != "" or isinstance(ansatz, Drift))
         spread, span = float(mean.std()), float(np.ptp(control))
         self.span = span
         last = control[size == size.max()]
@@ -149,7 +150,7 @@ class Model:
 
     def _tilt(self, theta: Array, control: Array, other: Array) -> Array:
         """Covariance exp(r^2 t t') of a series in t, t in spans of the control; [..., N, M]."""
-        centre = np.asarray(self.values(theta)[self.centred])
+        centre = np.asarray(self.values(theta).get(self.centred, self.middle))
         t, u = (control - centre) / self.span, (other - centre) / self.span
         tilt: Array = np.exp(self._hyper(theta, "ln r") ** 2 * t[..., :, None] * u[..., None, :])
         return tilt
@@ -243,7 +244,7 @@ class Model:
         if self.regular:
             first *= self._tilt(theta, self.control, self.control)
             rate = math.exp(2 * theta[count + self.hyper.index("ln r")])
-            t = (self.control - values[self.centred]) / self.span
+            t = (self.control - values.get(self.centred, self.middle)) / self.span
             tilted = weighted * amplitude * rate
             slope[count + self.hyper.index("ln r")] = t @ tilted @ t
             for number, parameter in enumerate(self.free):
@@ -254,11 +255,13 @@ class Model:
         if self.drift is not None:
             square = math.exp(2 * theta[count + self.hyper.index("ln s_2")])
             grown, by_theta = self.drift.growth(np.asarray(values["theta"]), self.size)
+            if self.regular:
+                square = square * self._tilt(theta, self.control, self.control)
             third = square * np.outer(grown, grown)
             slope[count + self.hyper.index("ln s_2")] = np.sum(weighted * third)
             for number, parameter in enumerate(self.free):
                 if parameter.name == "theta":
-                    slope[number] += square * (by_theta @ weighted @ grown)
+                    slope[number] += by_theta @ (square * weighted) @ grown
         if self.corrections:
             second = weighted * (amplitude - first - third)
             log_e = -math.exp(theta[count + self.hyper.index("ln omega")]) * self.relative
@@ -449,7 +452,7 @@ class Model:
 
         cross, own = kernel(x, here), np.full(len(x), square + self.constant)
         if self.regular:
-            p = x + np.squeeze(self.values(theta)[self.centred])
+            p = x + np.squeeze(self.values(theta).get(self.centred, 0.0))
             cross = self.constant + (cross - self.constant) * self._tilt(theta, p, self.control)
             own = self.constant + square * np.diagonal(self._tilt(theta, p, p))
         cross = cross * np.exp(log_d)

@@ -28,7 +28,8 @@ SWEPT = ("p_train", "width", "depth")
 APART = 8  # ratio of two sizes whose curves are compared: neighbours do not cross resolvably
 SIZES_LEFT = 3  # at least, for an exponent
 RANGE = (0.2, 0.98)  # of p_eval, where curves are compared; what is chosen in it is integrated out
-EVERY = 3  # of the rates, one in so many is enough for that: those of one network are correlated
+EDGE = 1e-9
+POINTS = 14  # of these are enough for that: those of one network are correlated
 OBSERVABLES = {"line": ("loss", "ln loss")}  # of the others, the loss
 
 
@@ -83,9 +84,15 @@ def decided(ds: xr.Dataset, observable: str) -> Decision:
     """Evidence over the whole range, with what could be chosen in it integrated out."""
     from criticality.analysis.scaling import decide
 
+    return decide(curves_of(thinned(ds), observable))
+
+
+def thinned(ds: xr.Dataset) -> xr.Dataset:
+    """Give as many points as the comparison of forms needs."""
     p = ds["p_eval"].values
-    inside = np.flatnonzero((p >= RANGE[0] - 1e-9) & (p <= RANGE[1] + 1e-9))
-    return decide(curves_of(ds.isel(p_eval=inside[::EVERY]), observable))
+    inside = np.flatnonzero((p >= RANGE[0] - EDGE) & (p <= RANGE[1] + EDGE))
+    places = np.linspace(0, len(inside) - 1, min(POINTS, len(inside))).round().astype(int)
+    return ds.isel(p_eval=inside[places])
 
 
 def _points(data: ScalingData) -> Iterator[dict[str, Any]]:
@@ -139,9 +146,7 @@ def _price(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
     """Find what would tell the two kinds apart: the cheapest that does, and the dearest."""
     from criticality import required_sizes
 
-    p = ds["p_eval"].values
-    inside = np.flatnonzero((p >= RANGE[0] - 1e-9) & (p <= RANGE[1] + 1e-9))
-    designs = required_sizes(curves_of(ds.isel(p_eval=inside[::EVERY]), "loss"))
+    designs = required_sizes(curves_of(thinned(ds), "ln loss"), extra=(0, 1), more=(1, 4))
     for design in {designs[0].work: designs[0], designs[-1].work: designs[-1]}.values():
         yield {
             "largest": design.sizes[-1],

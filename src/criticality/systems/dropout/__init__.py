@@ -8,7 +8,7 @@ has lost a number (batch size, patience, validation size), the default is our ch
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -113,7 +113,7 @@ class DropoutNetwork(Supervised):
     )
 
     @classmethod
-    def tiny(cls) -> DropoutNetwork:
+    def tiny(cls) -> Self:
         """Give a preset on the synthetic set that runs in a second."""
         return cls(
             dataset="synthetic",
@@ -136,6 +136,10 @@ class DropoutNetwork(Supervised):
             )
         check_samples(self)
 
+    def network(self) -> Any:
+        """Give another network for the same protocol: `model.Network`; None is this one."""
+        return None
+
     def requires(self) -> str:
         """Source of the data set."""
         return self.dataset
@@ -148,7 +152,15 @@ class DropoutNetwork(Supervised):
         """FLOP of one realization: a guess of the epochs, then exact matrix products."""
         shape = data.shape(self.dataset)
         first = shape.features * self.width
-        rest = (self.depth - 1) * self.width**2 + self.width * shape.classes
-        epoch = self.n_train * (4 * first + 6 * rest) + 2 * self.n_validation * (first + rest)
-        tested = 2 * shape.test * (first + len(self.p_eval) * self.passes * rest)
+        return self.flop(first, (self.depth - 1) * self.width**2 + self.width * shape.classes)
+
+    def flop(self, clean: float, rest: float) -> float:
+        """FLOP of one realization whose network multiplies so often for a sample.
+
+        `clean` is what is before all dropout: no slope goes on to the data, and an evaluation
+        does it once.
+        """
+        test = data.shape(self.dataset).test
+        epoch = self.n_train * (4 * clean + 6 * rest) + 2 * self.n_validation * (clean + rest)
+        tested = 2 * test * (clean + len(self.p_eval) * self.passes * rest)
         return min(self.max_epochs, TYPICAL_EPOCHS) * epoch + tested

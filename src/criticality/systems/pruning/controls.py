@@ -15,7 +15,8 @@ from criticality.nn.controls import Supervised, check_samples
 from criticality.systems.pruning import architectures, schedules
 
 TYPICAL_EPOCHS = 25  # before early stopping, for estimates of work only
-CRITERIA = ("magnitude", "random", "saliency")
+CRITERIA = ("magnitude", "random", "saliency", "relative")
+OPTIMIZERS = ("adam", "sgd")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,8 @@ class Masked(Supervised):
     criterion: str = control(
         "magnitude",
         symbol="criterion",
-        doc="what is removed: the smallest weights, random ones, or those of least saliency",
+        doc="what is removed: the smallest weights, random ones, those of least saliency, or the "
+        "smallest by the rms of their layer",
         choices=CRITERIA,
         static=True,
     )
@@ -86,6 +88,48 @@ class Masked(Supervised):
     )
     tuning_rate: float = control(
         1e-3, symbol=r"$\eta_t$", doc="learning rate of fine-tuning", interval="(0, inf)"
+    )
+    tuning_optimizer: str = control(
+        "adam",
+        symbol="optimizer",
+        doc="of fine-tuning: Adam, or stochastic gradient descent with momentum 0.9",
+        choices=OPTIMIZERS,
+        static=True,
+        shared=True,
+        before="adam",
+    )
+    rate_decay: float = control(
+        0.0,
+        symbol=r"$\kappa$",
+        unit="1/mini-batch",
+        doc="the learning rate of fine-tuning falls as 1 / (1 + rate_decay x mini-batches)",
+        interval="[0, inf)",
+        shared=True,
+        before=0.0,
+    )
+    weight_decay: float = control(
+        0.0,
+        symbol=r"$\lambda$",
+        doc="of fine-tuning, decoupled: parameters shrink by rate x weight_decay a mini-batch",
+        interval="[0, inf)",
+        shared=True,
+        before=0.0,
+    )
+    fresh_moments: bool = control(
+        False,
+        symbol="fresh moments",
+        doc="whether the optimiser forgets its moments at each pruning",
+        static=True,
+        shared=True,
+        before=False,
+    )
+    first_layer: float = control(
+        1.0,
+        symbol="$f_1$",
+        doc="factor on the scores of the first layer when weights compete; no weight is changed",
+        interval="(0, inf)",
+        shared=True,
+        before=1.0,
     )
 
 

@@ -120,6 +120,25 @@ class PruningNetwork(Masked):
         interval="(0, 1]",
         static=True,
     )
+    hold: int = control(
+        0,
+        symbol="$T_h$",
+        unit="step",
+        doc="of the steps, so many remove nothing: fine-tuning alone",
+        interval="[0, 100000)",
+        static=True,
+        shared=True,
+        before=0,
+    )
+    hold_after: float = control(
+        0.0,
+        symbol="$r_h$",
+        doc="share of the edges that are gone when the schedule pauses for `hold` steps",
+        interval="[0, 1)",
+        static=True,
+        shared=True,
+        before=0.0,
+    )
     snapshots: tuple[float, ...] = control(
         tuple(float(f"{x:.3g}") for x in np.geomspace(0.001, 1, 31)),
         symbol=r"$\rho_s$",
@@ -155,8 +174,21 @@ class PruningNetwork(Masked):
                 "final_density = 0: a geometric schedule never ends there; use some 0.001, or "
                 "schedule = 'focused'."
             )
-        if self.schedule == "focused" and self.steps < 2:
-            raise InputError("steps = 1: a focused schedule has two parts; expected 2 or more.")
+        if self.hold >= self.steps:
+            raise InputError(
+                f"hold = {self.hold} of steps = {self.steps}: none is left that removes weights; "
+                f"expected hold < steps."
+            )
+        if 1 - self.hold_after < self.final_density:
+            raise InputError(
+                f"hold_after = {self.hold_after}: final_density = {self.final_density} is reached "
+                f"before so many edges are gone."
+            )
+        if self.schedule == "focused" and self.steps - self.hold < 2:
+            raise InputError(
+                f"steps = {self.steps}, hold = {self.hold}: a focused schedule has two parts; "
+                f"expected 2 or more that remove weights."
+            )
         if self.schedule == "focused" and self.final_density >= self.focus:
             raise InputError(
                 f"final_density = {self.final_density}: expected less than focus = {self.focus}, "
@@ -170,8 +202,9 @@ class PruningNetwork(Masked):
 
     def totals(self) -> schedules.Counts:
         """Weights that remain in all, int64 [steps+1]."""
-        edges = sum(network(self).edges)
-        return schedules.remaining(self.schedule, edges, self.steps, self.final_density, self.focus)
+        edges, steps = sum(network(self).edges), self.steps - self.hold
+        moving = schedules.remaining(self.schedule, edges, steps, self.final_density, self.focus)
+        return schedules.paused(moving, self.hold, edges * (1 - self.hold_after))
 
     def counts(self) -> schedules.Counts:
         """Weights that remain in each layer if scope fixes them, int64 [steps+1, layers]."""

@@ -37,6 +37,12 @@ def remaining(schedule: str, edges: int, steps: int, final: float, focus: float)
     return np.rint(edges * density).astype(np.int64)
 
 
+def paused(totals: Counts, hold: int, at: float) -> Counts:
+    """Schedule that stays for `hold` steps where it first has at most `at` weights."""
+    reached = int(np.argmax(totals <= np.rint(max(at, totals[-1]))))
+    return np.insert(totals, reached, np.full(hold, totals[reached]))
+
+
 def apportioned(totals: Counts, layers: Counts) -> Counts:
     """Shares of every layer in proportion to its size, int64 [steps+1, layers]; rows sum to totals.
 

@@ -14,6 +14,7 @@ from criticality.systems.pruning.controls import Masked, network
 from criticality.systems.pruning.model import networks, selection
 
 SALIENCY_SAMPLES = 1_000  # of the training subset, over which second derivatives are averaged
+TINIEST = 1e-30  # mean square of a layer without weights
 
 Masks = tuple[jax.Array, ...]  # of every layer, like its weights: bool, whether they remain
 
@@ -109,10 +110,9 @@ def prune(system: Masked, state: Fitted, data: Any, counts: jax.Array, step: jax
     if system.criterion == "random":
         seed = bits.seeds(jax.random.fold_in(stream(state.key, "pruning"), step), (2,))
         ranks = bits.words(seed, alive.shape) >> 1
-    elif system.criterion == "magnitude":
-        ranks = selection.rank(networks.joined([jnp.abs(w) for w, _ in state.fit.params]))
     else:
-        ranks = selection.rank(networks.joined(_saliency(system, state, data)))
+        first, *others = _scores(system, state, data)
+        ranks = selection.rank(networks.joined([first * system.first_layer, *others]))
     if system.scope == "global":
         kept = selection.largest(ranks, alive, counts.sum())
     else:
@@ -124,6 +124,18 @@ def prune(system: Masked, state: Fitted, data: Any, counts: jax.Array, step: jax
     params = masked(state.fit.params, masks)
     tuned = state.fit._replace(params=params, moments=fit.Moments(mean, square))
     return state._replace(fit=tuned, masks=masks)
+
+
+def _scores(system: Masked, state: Fitted, data: Any) -> list[jax.Array]:
+    """How much weights are worth, layer by layer; those of least worth are removed."""
+    if system.criterion == "saliency":
+        return _saliency(system, state, data)
+    sizes = [jnp.abs(w) for w, _ in state.fit.params]
+    if system.criterion == "magnitude":
+        return sizes
+    edges = [jnp.maximum(jnp.sum(mask), 1) for mask in state.masks]
+    squares = [jnp.sum(w * w) / n for w, n in zip(sizes, edges, strict=True)]
+    return [w * jax.lax.rsqrt(jnp.maximum(s, TINIEST)) for w, s in zip(sizes, squares, strict=True)]
 
 
 def _saliency(system: Masked, state: Fitted, data: Any) -> list[jax.Array]:
@@ -141,7 +153,10 @@ def _saliency(system: Masked, state: Fitted, data: Any) -> list[jax.Array]:
 
 
 def fine_tune(system: Masked, state: Fitted, data: Any, active: Any) -> Fitted:
-    """Do `updates` mini-batches; the moments of Adam and the order of samples go on."""
+    """Do `updates` mini-batches; the order of samples goes on, and so do the moments by default."""
+    begun = state.fit
+    if system.fresh_moments:
+        begun = begun._replace(moments=fit.Moments.none(begun.params))
     count = jnp.asarray(system.n_train, jnp.int32)
     an_epoch = samples.mini_batches(count, system.batch_size)
     shuffle = stream(state.key, "fine-tuning")
@@ -149,11 +164,17 @@ def fine_tune(system: Masked, state: Fitted, data: Any, active: Any) -> Fitted:
     def update(_: Any, now: fit.FitState) -> fit.FitState:
         mini_batch = samples.mini_batch(shuffle, now.step // an_epoch, count, system.batch_size)
         slope = _slope(system, state, data, now.params, mini_batch(now.step % an_epoch))
-        params, moments = fit.adam(now.params, now.moments, slope, now.rate, now.step)
+        rate = now.rate / (1 + system.rate_decay * now.step)
+        params = fit.shrunk(now.params, rate * system.weight_decay)
+        if system.tuning_optimizer == "sgd":
+            params, moments = fit.momentum(params, now.moments, slope, rate)
+        else:
+            step = now.step - state.fit.step if system.fresh_moments else now.step
+            params, moments = fit.adam(params, now.moments, slope, rate, step)
         return now._replace(params=params, moments=moments, step=now.step + 1)
 
     updates = jnp.where(active, jnp.asarray(system.updates, jnp.int32), 0)
-    return state._replace(fit=jax.lax.fori_loop(0, updates, update, state.fit))
+    return state._replace(fit=jax.lax.fori_loop(0, updates, update, begun))
 
 
 def measured(system: Masked, params: dense.Params, data: Any) -> dict[str, jax.Array]:
