@@ -253,7 +253,7 @@ def interval(found, name, share):
 
 @pytest.mark.slow
 def test_intervals_that_contain_the_choices_cover():
-    # three quarters of an hour; the table in docs/scaling.md
+    # seven minutes of an idle core; the table in docs/scaling.md
     hits: dict[str, list[tuple[bool, bool]]] = {}
     for number, (kind, (curves, ansatz, exponent)) in enumerate(TRUTHS.items()):
         rows: dict[tuple[str, str], list[tuple[float, ...]]] = {}
