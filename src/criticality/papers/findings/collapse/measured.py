@@ -127,15 +127,9 @@ def graphs(like: Curves, number: int, anywhere: bool = False, seed: int = 0) -> 
         conducting.append(found.edges)
         live.append(found.units)
         edges.append(layered.remaining(last, steps))
-<<<<<<< HEAD
-    left, joined, units = (np.array(each, float) for each in (edges, conducting, live))
-    orders = _structural(like.density, left, joined, units)
-    return Curves(like.units, like.density, left, joined, units, orders)
-=======
     left, paths, alive = (np.array(each, float) for each in (edges, conducting, live))
     orders = _structural(like.density, left, paths, alive)
     return Curves(like.units, like.density, left, paths, alive, orders)
->>>>>>> b16
 
 
 def _structural(
