@@ -93,8 +93,9 @@ def test_every_system_names_its_source_and_documents_its_controls():
         assert all(observable.doc for observable in told.observables)
 
 
-# nn is a toolbox for networks that train, and keys pins the numbers of the first streams
-OWN = ("systems", "nn", "keys.py")
+# papers ask questions of systems, nn is a toolbox for networks that train, and keys pins the
+# numbers of the first streams
+OWN = ("systems", "papers", "nn", "keys.py")
 OWN_WORDS = re.compile("dropout|pruning|topology|p_eval|p_train|n_train", re.IGNORECASE)
 
 

@@ -153,7 +153,7 @@ class Transformer(DropoutNetwork):
     norm: bool = control(
         True, doc="layer normalisation before each part of a block and the readout", static=True
     )
-    precision: str = control("float32", choices=("float32",), static=True)
+    precision: str = control("float32", doc="of all numbers", choices=("float32",), static=True)
 
     def network(self) -> Blocks:
         """Give the network that is trained."""
