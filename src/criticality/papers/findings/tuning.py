@@ -31,8 +31,8 @@ STUDIES = tuple(
     for name in ("criteria", "layer", "first", "hold", "rate", "fresh", "sgd", "weight")
 )
 OBSERVABLES = (
-    "accuracy", "loss", "prediction_entropy", "density", "edges", "conducting", "live_units", "weights",
-    "snapshot_step",
+    "accuracy", "loss", "prediction_entropy", "density", "edges", "conducting", "live_units",
+    "weights", "snapshot_step",
 )  # fmt: skip
 BASE = "criteria magnitude"
 HALF = 0.5  # share of the effect above which it is there, and below which it is gone
