@@ -90,6 +90,9 @@ class Onset(Supervised):
             p_train=0.1,
         )
 
+    def network(self) -> None:
+        """Leave the network as `dropout` has it."""
+
     def validate(self) -> None:
         """Raise `InputError` for more samples than there are."""
         check_samples(self)
