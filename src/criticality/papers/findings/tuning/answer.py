@@ -1,0 +1,60 @@
+"""The answer in words: numbers with errors, and the verdicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from criticality.papers.findings.tuning.predictions import (
+    AFTERWARDS,
+    BASE,
+    HALF,
+    LINKS,
+    REFUTED,
+    SURVIVED,
+    UNDECIDED,
+    links,
+)
+
+if TYPE_CHECKING:
+    from criticality.papers.tables import Tables
+
+WORDS = {REFUTED: "fell", SURVIVED: "held", UNDECIDED: "undecided"}
+
+
+def say(tables: Tables) -> str:
+    """Give the effect, what became of each prediction, and of each link of the explanation."""
+    setting = tables["setting"].iloc[0]
+    effect = tables["effects"].set_index("variant").loc[BASE]
+    lines = [
+        f"FC4 of {setting['width']} units on {setting['n_train']} samples of {setting['dataset']}, "
+        f"{setting['steps']} prunings by equal ratios, {setting['few']} or {setting['many']} "
+        f"mini-batches after each:",
+        f"more fine-tuning moves the half-way density by a factor of {effect['ratio']:.2f} "
+        f"[{effect['low']:.2f}, {effect['high']:.2f}] ({effect['n']:.0f} networks of each).",
+        "",
+        "share of the effect that is left, predicted and found (95 %), and the chance of it",
+        "if it were one half, corrected for the number of predictions:",
+    ]
+    table = tables["predictions"]
+    wide = table["name"].str.len().max()
+    for row in table.itertuples():
+        side = f"< {HALF}" if row.expected == "gone" else f"> {HALF}"
+        chance = "chosen afterwards" if not row.before else f"{row.adjusted:.2g}"
+        lines.append(
+            f"  {row.name:{wide}}  {side}  {row.left:6.2f} [{row.low:.2f}, {row.high:.2f}]"
+            f"  n = {row.n}  {chance}" + (f"  {row.verdict}" if row.before else "")
+        )
+    if effect["low"] <= 1:
+        return "\n".join(
+            [*lines, "", "The explanation is not tested: there is no effect to explain."]
+        )
+    found = links(table)
+    lines += ["", "Links of the explanation:"]
+    lines += [f"  {WORDS[found[link]]:9}  {LINKS[link]}" for link in found]
+    answer = "refuted as it stands" if REFUTED in found.values() else "not refuted"
+    judged = table["verdict"][table["verdict"] != AFTERWARDS]
+    counts = judged.value_counts()
+    told = ", ".join(f"{counts.get(word, 0)} {word}" for word in (SURVIVED, UNDECIDED, REFUTED))
+    return "\n".join(
+        [*lines, f"Of {len(judged)} predictions: {told}. The explanation is {answer}."]
+    )
