@@ -51,7 +51,7 @@ def networks(rng, left, *, n=6, effect=EFFECT, by_share=1.0, noise=0.08, scatter
     for arm, shift in shifts.items():
         own = rng.normal(0, scatter, n)
         for factor in MOVED:
-            away = 0.5 * math.log2(factor) * FIRST["many"]
+            away = 0.4 * math.log2(factor)
             variant = predictions.BASE if factor == 1 else f"first {factor:g}"
             add(variant, arm, shift + slope * away, FIRST[arm] + away + own, slope * own)
     for prediction in predictions.PREDICTIONS:
@@ -63,7 +63,8 @@ def networks(rng, left, *, n=6, effect=EFFECT, by_share=1.0, noise=0.08, scatter
             if not any(row["variant"] == variant and row["arm"] == arm for row in rows):
                 add(variant, arm, share * effect, 0.5)
         else:
-            below = effect if variant == "layer" else 0.0  # of its few: of another prediction
+            few = [p for p in predictions.PREDICTIONS if p.one == (variant, "few")]
+            below = left(few[0]) * effect if few else 0.0  # of its few: of another prediction
             add(variant, "few", below, 0.5)
             add(variant, "many", below + share * effect, 0.5)
     return pd.DataFrame(rows).drop_duplicates(["variant", "arm", "realization"])
@@ -88,11 +89,7 @@ def test_an_explanation_that_holds_survives():
 
 def test_one_that_is_wrong_is_refuted_everywhere():
     rng = np.random.default_rng(1)
-    made = networks(rng, lambda p: 1.0 if p.gone else 0.0, by_share=0.0)
-    layer = made["variant"] == "layer"
-    made.loc[layer & (made["arm"] == "few"), "half"] = 0.003 * np.exp(rng.normal(0, 0.08, 6))
-    made.loc[layer & (made["arm"] == "many"), "half"] *= math.exp(-EFFECT)
-    found = predictions.judged(made)
+    found = predictions.judged(networks(rng, lambda p: 1.0 if p.gone else 0.0, by_share=0.0))
     assert set(registered(found)["verdict"]) == {"refuted"}
     assert set(predictions.links(found).values()) == {"refuted"}
 
@@ -127,13 +124,13 @@ def test_without_an_effect_nothing_is_decided():
 
 @pytest.mark.slow
 def test_a_false_verdict_among_all_is_rare():
-    """Every treatment leaves one half: of 200 explanations at most one in twenty is judged."""
+    """Every treatment leaves one half: of 100 explanations one in twenty is judged."""
     decided = 0
-    for seed in range(200):
+    for seed in range(100):
         rng = np.random.default_rng(seed)
         made = networks(rng, lambda p: 0.5, n=4, by_share=0.5, scatter=0.028)
         decided += (registered(predictions.judged(made))["verdict"] != "undecided").any()
-    assert decided <= 18  # 10 and 2.6 standard errors
+    assert decided <= 10  # 5 and 2.3 standard errors
 
 
 @pytest.mark.parametrize("by_share", [0.0, 0.4, 1.0])
@@ -174,14 +171,12 @@ def test_intervals_at_equal_shares_hold_the_truth(n):
         "many, first layer as few (at 2 %)",
         "few, first layer as many (at 2 %)",
     ]
-    for seed in range(200):
-        made = networks(
-            np.random.default_rng(seed), lambda p: 0.5, n=n, by_share=0.5, scatter=0.028
-        )
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        made = networks(rng, lambda p: 0.5, n=n, by_share=0.5, scatter=0.028)
         found = predictions.judged(made).set_index("name").loc[names]
         held += ((found["low"] <= 0.5) & (found["high"] >= 0.5)).to_numpy()
-    assert (held >= 182).all()
-    assert (held <= 198).all()
+    assert (held >= 90).all()
 
 
 def test_a_share_that_was_not_reached_is_not_extrapolated():

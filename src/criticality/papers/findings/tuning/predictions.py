@@ -228,13 +228,11 @@ def _groups(found: Mapping[Arm, pd.Series[float]], of: Prediction) -> list[Group
         if arm in found:
             group = groups.setdefault((_kin(arm[0]), arm[1]), {})
             group[side] = sign * found[arm] + group.get(side, 0.0)
-    return [
-        tuple(
-            frame[side].to_numpy() if side in frame else np.zeros(len(frame))
-            for side in ("part", "whole")
-        )
-        for frame in (pd.DataFrame(group) for group in groups.values())
-    ]
+    frames = (
+        pd.DataFrame(group).reindex(columns=["part", "whole"], fill_value=0.0)
+        for group in groups.values()
+    )
+    return [(frame["part"].to_numpy(), frame["whole"].to_numpy()) for frame in frames]
 
 
 def at_equal_share(networks: pd.DataFrame, arm: str, column: str) -> dict[Arm, pd.Series[float]]:
