@@ -10,10 +10,11 @@ from criticality.papers.findings.tuning.answer import say
 from criticality.papers.findings.tuning.figure import draw
 from criticality.papers.findings.tuning.measured import measure
 
-__all__ = ["STUDIES", "TITLE", "draw", "measure", "say"]
+__all__ = ["NEEDS", "STUDIES", "TITLE", "draw", "measure", "say"]
 
 TITLE = "Why does more fine-tuning make a network collapse earlier under pruning?"
 STUDIES = tuple(
     f"tuning-{name}"
     for name in ("criteria", "layer", "first", "hold", "rate", "fresh", "sgd", "weight")
 )
+NEEDS = ("tuning-criteria",)

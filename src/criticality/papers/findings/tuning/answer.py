@@ -14,6 +14,7 @@ from criticality.papers.findings.tuning.predictions import (
     UNDECIDED,
     links,
 )
+from criticality.papers.rows import said
 
 if TYPE_CHECKING:
     from criticality.papers.tables import Tables
@@ -29,21 +30,18 @@ def say(tables: Tables) -> str:
         f"FC4 of {setting['width']} units on {setting['n_train']} samples of {setting['dataset']}, "
         f"{setting['steps']} prunings by equal ratios, {setting['few']} or {setting['many']} "
         f"mini-batches after each:",
-        f"more fine-tuning moves the half-way density by a factor of {effect['ratio']:.2f} "
-        f"[{effect['low']:.2f}, {effect['high']:.2f}] ({effect['n']:.0f} networks of each).",
+        f"more fine-tuning moves the half-way density by a factor of {said(effect)} "
+        f"({effect['n']:.0f} networks of each).",
         "",
         "share of the effect that is left, predicted and found (95 %), and the chance of it",
         "if it were one half, corrected for the number of predictions:",
     ]
     table = tables["predictions"]
     wide = table["name"].str.len().max()
-    for row in table.itertuples():
-        side = f"< {HALF}" if row.expected == "gone" else f"> {HALF}"
-        chance = "chosen afterwards" if not row.before else f"{row.adjusted:.2g}"
-        lines.append(
-            f"  {row.name:{wide}}  {side}  {row.left:6.2f} [{row.low:.2f}, {row.high:.2f}]"
-            f"  n = {row.n}  {chance}" + (f"  {row.verdict}" if row.before else "")
-        )
+    for one in table.to_dict("records"):
+        side = f"< {HALF}" if one["expected"] == "gone" else f"> {HALF}"
+        end = f"{one['adjusted']:.2g}  {one['verdict']}" if one["before"] else "chosen afterwards"
+        lines.append(f"  {one['name']:{wide}}  {side}  {said(one):26}  n = {one['n']}  {end}")
     if effect["low"] <= 1:
         return "\n".join(
             [*lines, "", "The explanation is not tested: there is no effect to explain."]

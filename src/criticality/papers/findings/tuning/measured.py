@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from criticality.base import InputError
+from criticality.base import Estimate
 from criticality.papers.findings.tuning.predictions import ARMS, BASE, SHARES, judged, logs
+from criticality.papers.rows import row, too_little, whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,17 +41,14 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     for stem, store in stores.items():
         for variant, arm, one in arms(stem, store.open(observables=OBSERVABLES)):
             place = {"variant": variant, "arm": arm}
-            rows += [{**place, **row} for row in _networks(one)]
-            growth += [{**place, **row} for row in _growth(one)]
-            path += [{**place, **row} for row in _path(one)]
+            rows += [{**place, **each} for each in _networks(one)]
+            growth += [{**place, **each} for each in _growth(one)]
+            path += [{**place, **each} for each in _path(one)]
             if variant in (BASE, "layer"):
-                curves += [{**place, **row} for row in _curve(one)]
+                curves += [{**place, **each} for each in _curve(one)]
     networks = pd.DataFrame(rows)
     if set(ARMS) - set(networks["arm"][networks["variant"] == BASE]):
-        raise InputError(
-            f"findings/tuning: no whole networks of {BASE!r} after few and after many updates; "
-            f"all else is compared with them, so compute more of tuning-criteria first."
-        )
+        raise too_little(f"no whole networks of {BASE} after few and after many updates")
     return {
         "setting": _setting(stores["tuning-criteria"]),
         "networks": networks,
@@ -73,9 +71,9 @@ def arms(stem: str, ds: xr.Dataset) -> Iterator[tuple[str, str, xr.Dataset]]:
         own = [
             f"{v:g}" if isinstance(v, float) else str(v) for n, v in at.items() if n != "updates"
         ]
-        whole = one.isel(realization=np.isfinite(one["accuracy"].values).all(axis=1))
-        if whole.sizes["realization"]:
-            yield " ".join([name, *own]), "many" if at.get("updates") == most else "few", whole
+        networks = whole(one, "accuracy")
+        if networks.sizes["realization"]:
+            yield " ".join([name, *own]), "many" if at.get("updates") == most else "few", networks
 
 
 def _networks(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
@@ -111,7 +109,7 @@ def _growth(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
     for density in ds["snapshot"].values:
         weights = ds["weights"].sel(snapshot=density)
         for layer, part in enumerate(np.split(weights.values, ends, axis=1), start=1):
-            squares = [row[row != 0] ** 2 for row in part]
+            squares = [one[one != 0] ** 2 for one in part]
             rms = Spread(np.array([math.sqrt(s.mean()) if s.size else math.nan for s in squares]))
             yield {
                 "density": density,
@@ -130,11 +128,11 @@ def _path(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
     for density in ds["snapshot"].values:
         reached = densities[np.argmax(densities <= density * (1 + 1e-6))]
         at = ds.isel(step=int(np.flatnonzero(densities == reached)[-1]))
-        row: dict[str, Any] = {"density": density, "n": at.sizes["realization"]}
+        found: dict[str, Any] = {"density": density, "n": at.sizes["realization"]}
         for name in ("accuracy", "loss"):
             spread = Spread(at[name].values)
-            row |= {name: spread.mean, f"{name}_error": spread.error}
-        yield row
+            found |= {name: spread.mean, f"{name}_error": spread.error}
+        yield found
 
 
 def _curve(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
@@ -152,11 +150,11 @@ def summary(networks: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for (variant, arm), group in networks.groupby(["variant", "arm"], sort=False):
-        row: dict[str, Any] = {"variant": variant, "arm": arm, "n": len(group)}
+        mean: dict[str, Any] = {"variant": variant, "arm": arm, "n": len(group)}
         for name in ("half", *SHARES, "conducting", "dense_accuracy"):
             spread = Spread(group[name].to_numpy())
-            row |= {name: spread.mean, f"{name}_error": spread.error}
-        rows.append(row)
+            mean |= {name: spread.mean, f"{name}_error": spread.error}
+        rows.append(mean)
     return pd.DataFrame(rows)
 
 
@@ -170,7 +168,9 @@ def effects(networks: pd.DataFrame) -> pd.DataFrame:
             few, many = (found[variant, arm].to_numpy() for arm in ARMS)
             one = difference(many, few)
             low, ratio, high = np.exp([one.low, one.value, one.high])
-            rows.append({"variant": variant, "n": one.n, "ratio": ratio, "low": low, "high": high})
+            rows.append(
+                {"variant": variant, **row(Estimate(value=ratio, low=low, high=high, n=one.n))}
+            )
     return pd.DataFrame(rows)
 
 

@@ -150,6 +150,7 @@ def judged(networks: pd.DataFrame) -> pd.DataFrame:
     """
     from criticality.analysis.contrasts import chance, difference, share
     from criticality.analysis.stats import holm
+    from criticality.papers.rows import row
 
     found = logs(networks)
     effect = difference(found[BASE, "many"].to_numpy(), found[BASE, "few"].to_numpy())
@@ -167,11 +168,7 @@ def judged(networks: pd.DataFrame) -> pd.DataFrame:
                 "link": prediction.link,
                 "name": prediction.name,
                 "expected": "gone" if prediction.gone else "stays",
-                "n": left.n,
-                "left": left.value,
-                "error": left.error,
-                "low": left.low,
-                "high": left.high,
+                **row(left),
                 "chance": chance(groups, HALF),
                 "before": prediction.before,
                 "because": prediction.text,
@@ -182,17 +179,17 @@ def judged(networks: pd.DataFrame) -> pd.DataFrame:
         chances[: table["before"].sum()] = table["chance"][table["before"]]
     table["adjusted"] = math.nan
     table.loc[table["before"], "adjusted"] = holm(chances)[: table["before"].sum()]
-    table["verdict"] = [verdict(row) for row in table.itertuples()]
+    table["verdict"] = [verdict(one) for one in table.itertuples()]
     return table
 
 
-def verdict(row: Any) -> str:
+def verdict(one: Any) -> str:
     """Say on which side of `HALF` a share is, if chance hardly explains it, or that it is open."""
-    if not row.before:
+    if not one.before:
         return AFTERWARDS
-    if not row.adjusted < RARE:
+    if not one.adjusted < RARE:
         return UNDECIDED
-    return SURVIVED if (row.left < HALF) == (row.expected == "gone") else REFUTED
+    return SURVIVED if (one.value < HALF) == (one.expected == "gone") else REFUTED
 
 
 def links(table: pd.DataFrame) -> dict[str, str]:
