@@ -27,7 +27,7 @@ REFUTED, SURVIVED, UNDECIDED, AFTERWARDS = "refuted", "survived", "undecided", "
 LINKS = {
     "motion": "Adam at a constant rate moves the weights of a fitted network",
     "growth": "weights that move grow, and without growth there is no effect",
-    "density": "they grow while the network is dense",
+    "density": "the growth that harms comes from the dense part of the path",
     "ranking": "growth misleads the ranking by magnitude",
     "layers": "it gives the first layer too large a share of the edges, and that is the harm",
 }
