@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.own import command
 from tests.pruning_data import pruning
 
 __all__ = ["command"]
+DOCS = Path(__file__).parent.parent / "docs"
 EFFECT = math.log(3)
 FIRST = {"few": 0.4, "many": 0.7}  # share of the first layer
 SLOPE = EFFECT / (FIRST["many"] - FIRST["few"])  # so that it accounts for the whole effect
@@ -225,6 +227,11 @@ def test_half_way_densities_and_growth_are_those_of_the_networks():
     assert path.loc[path.index.min(), "accuracy"] == pytest.approx(0.1)
     by_density = growth.pivot(index="density", columns="layer", values="rms").sort_index()
     assert (np.diff(by_density[by_density.index > 0.1], axis=0) < 0).all()  # the smallest go first
+
+
+def test_the_page_says_what_the_command_says():
+    found, _ = tables.read(entry("findings/tuning").kept)
+    assert entry("findings/tuning").say(found) in (DOCS / "findings" / "tuning.md").read_text()
 
 
 @pytest.mark.slow

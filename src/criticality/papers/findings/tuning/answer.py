@@ -33,15 +33,15 @@ def say(tables: Tables) -> str:
         f"more fine-tuning moves the half-way density by a factor of {said(effect)} "
         f"({effect['n']:.0f} networks of each).",
         "",
-        "share of the effect that is left, predicted and found (95 %), and the chance of it",
-        "if it were one half, corrected for the number of predictions:",
+        "Share of the effect that is left, predicted and found (95 %), and the chance of what was",
+        "found if it were one half, corrected for the number of predictions:",
     ]
     table = tables["predictions"]
     wide = table["name"].str.len().max()
     for one in table.to_dict("records"):
         side = f"< {HALF}" if one["expected"] == "gone" else f"> {HALF}"
-        end = f"{one['adjusted']:.2g}  {one['verdict']}" if one["before"] else "chosen afterwards"
-        lines.append(f"  {one['name']:{wide}}  {side}  {said(one):26}  n = {one['n']}  {end}")
+        end = f"{one['adjusted']:<7.2g}  {one['verdict']}" if one["before"] else "chosen afterwards"
+        lines.append(f"  {one['name']:{wide}}  {side}  {said(one):23}  n = {one['n']}  {end}")
     if effect["low"] <= 1:
         return "\n".join(
             [*lines, "", "The explanation is not tested: there is no effect to explain."]
