@@ -41,7 +41,7 @@ def say(tables: Tables) -> str:
     for one in table.to_dict("records"):
         side = f"< {HALF}" if one["expected"] == "gone" else f"> {HALF}"
         end = f"{one['adjusted']:<7.2g}  {one['verdict']}" if one["before"] else "chosen afterwards"
-        lines.append(f"  {one['name']:{wide}}  {side}  {said(one):23}  n = {one['n']}  {end}")
+        lines.append(f"  {one['name']:{wide}}  {side}  {said(one):25}  n = {one['n']}  {end}")
     if effect["low"] <= 1:
         return "\n".join(
             [*lines, "", "The explanation is not tested: there is no effect to explain."]
