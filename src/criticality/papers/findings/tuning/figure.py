@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from criticality.papers.findings.tuning.predictions import (
     AFTERWARDS,
@@ -77,19 +77,17 @@ def _draw_shares(arms: pd.DataFrame, ax: Axes) -> None:
     decays = arms["variant"].str.startswith(DECAYS)
     for arm, (colour, marker) in LOOKS.items():
         mine = arms["arm"] == arm
+        usual: dict[str, Any] = {"color": colour, "marker": marker, "ms": 6, "ls": "", "lw": 1}
         for rows, style in (
             (moved & mine & ~base, {"mfc": "white", "label": f"{arm}, moved by hand"}),
             (base & mine, {"ms": 8, "label": f"{arm} updates", "zorder": 3}),
             (decays & mine, {"marker": "^", "label": f"{arm}, weight decay"}),
         ):
             some = arms[rows]
-            ax.errorbar(
-                100 * some["first"],
-                100 * some["half"],
-                100 * some["half_error"],
-                100 * some["first_error"],
-                **{"color": colour, "marker": marker, "ms": 6, "ls": "", "lw": 1} | style,
+            x, y, error, spread = (
+                100 * some[name] for name in ("first", "half", "half_error", "first_error")
             )
+            ax.errorbar(x, y, error, spread, **usual | style)
         line = arms[moved & mine].sort_values("first")
         ax.plot(100 * line["first"], 100 * line["half"], color=colour, lw=1, zorder=0)
     for _, some in arms[decays].iterrows():
