@@ -12,8 +12,10 @@ import pytest
 from scipy import stats
 
 from criticality.analysis.stats import holm
+from criticality.base import with_error
 from criticality.papers import entry, tables
 from criticality.papers.findings.tuning import measured, predictions
+from criticality.papers.rows import said
 from tests.own import command
 from tests.pruning_data import pruning
 
@@ -230,9 +232,51 @@ def test_half_way_densities_and_growth_are_those_of_the_networks():
     assert (np.diff(by_density[by_density.index > 0.1], axis=0) < 0).all()  # the smallest go first
 
 
+def told(found):
+    """Numbers of the kept tables that stand in the text of the page."""
+    arms = found["arms"].set_index(["variant", "arm"])
+    for variant, arm in ARMS_TOLD:
+        row = arms.loc[(variant, arm)]
+        yield f"{with_error(100 * row['half'], 100 * row['half_error'])}"
+    for variant, arm in ((predictions.BASE, "few"), (predictions.BASE, "many"), ("hold 0", "few")):
+        row = arms.loc[(variant, arm)]
+        yield f"{with_error(100 * row['first'], 100 * row['first_error'])}"
+    growth = found["growth"].set_index(["variant", "arm", "density", "layer"])
+    for at in GROWTH_TOLD:
+        yield with_error(*growth.loc[at, ["rms", "error"]])
+    for row in found["predictions"].to_dict("records"):
+        if row["name"] in PREDICTIONS_TOLD:
+            yield said(row)
+
+
+ARMS_TOLD = (
+    (predictions.BASE, "few"), (predictions.BASE, "many"), ("hold 0", "few"), ("hold 0.95", "few"),
+    ("weight 0.1", "few"), ("weight 0.1", "many"), ("weight 1", "few"), ("weight 1", "many"),
+    ("rate", "few"), ("rate", "many"), ("first 1.4", "few"), ("first 2", "few"), ("layer", "few"),
+    ("criteria relative", "few"), ("criteria relative", "many"), ("criteria saliency", "few"),
+    ("criteria saliency", "many"), ("criteria random", "few"), ("criteria random", "many"),
+)  # fmt: skip
+GROWTH_TOLD = (
+    *((predictions.BASE, arm, 0.05, layer) for arm in predictions.ARMS for layer in (1, 2)),
+    *((variant, arm, 0.01, 1) for variant, arm in (
+        (predictions.BASE, "few"), (predictions.BASE, "many"), ("hold 0.95", "few"),
+        ("weight 0.1", "many"), ("weight 1", "many"),
+    )),
+    (predictions.BASE, "few", 0.01, 2),
+)  # fmt: skip
+PREDICTIONS_TOLD = {
+    "weight decay 0.1", "weight decay 1", "rate as 1/t", "many while dense", "SGD",
+    "fresh moments", "rank by |w| / rms", "many, first layer as few (at 2 %)",
+    "many, first layer as few (at 1 %)",
+}  # fmt: skip
+
+
 def test_the_page_says_what_the_command_says():
     found, _ = tables.read(entry("findings/tuning").kept)
-    assert entry("findings/tuning").say(found) in (DOCS / "findings" / "tuning.md").read_text()
+    page = (DOCS / "findings" / "tuning.md").read_text()
+    assert entry("findings/tuning").say(found) in page
+    plain = " ".join(page.split())
+    assert not [text for text in told(found) if text not in plain]
 
 
 @pytest.mark.slow
