@@ -72,8 +72,8 @@ def test_phases_and_the_line_that_were_put_in_are_found():
     line = lines[(lines["p_train"] == 0) & (lines["least"] == 250)].iloc[0]
     assert line["low"] < 0.5 < line["high"]
     assert line["high"] - line["low"] < 0.2
-    assert "4 of 4 at p_train = 0.3, 0 of 4 at p_train = 0.95" in networks.say(found)
-    cells = found["cells"].set_index(["p_train", "p_eval"])
+    assert "by p_train: 0: 4 of 4, 0.3: 4 of 4, 0.95: 0 of 4" in networks.say(found)
+    cells = found["cells"].query("least == 250").set_index(["p_train", "p_eval"])
     pulls = (cells["alpha"] - 0.3 * (cells.index.get_level_values("p_eval") - 0.5)) / cells[
         "alpha_error"
     ]
@@ -81,7 +81,7 @@ def test_phases_and_the_line_that_were_put_in_are_found():
     assert (cells.loc[0.95]["phase"] == "amentia").all()
     told = networks.say(found)
     assert "fully-connected: eumentia yes, dementia yes, amentia yes" in told
-    assert f"from 250 samples: p_eval* = {said(line)}" in told
+    assert f"from 250 samples: p_eval* = {said(line)} at" in told
 
 
 def test_losses_are_means_of_networks_with_their_standard_errors():

@@ -53,15 +53,18 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     }
     for network, ds in networks(stores):
         label = {"network": network}
-        found["cells"] += [label | each for each in _cells(ds)]
         found["losses"] += [label | each for each in _losses(ds)]
         found["learned"] += [label | each for each in _learned(ds)]
         sizes = ds["n_train"].values
-        for first in range(max(len(sizes) - SIZES_LEFT, 0) + 1):
+        last = max(len(sizes) - SIZES_LEFT, 0)
+        for first in range(last + 1):
             before, part = (ds.isel(n_train=slice(*ends)) for ends in ((first,), (first, None)))
             label["least"] = sizes[first]
             found["phases"] += [label | each for each in _phases(part, before)]
-            found["lines"] += [label | each for each in _lines(_diagram(part, SIGMAS))]
+            diagram = _diagram(part, SIGMAS)
+            found["lines"] += [label | each for each in _lines(diagram)]
+            if first in (0, last):
+                found["cells"] += [label | each for each in _cells(diagram)]
     return {name: pd.DataFrame(rows) for name, rows in found.items()}
 
 
@@ -90,9 +93,9 @@ def _diagram(ds: xr.Dataset, sigmas: float) -> PhaseDiagram:
     return phase_diagram(ds, DropoutNetwork, sigmas=sigmas)
 
 
-def _cells(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
+def _cells(diagram: PhaseDiagram) -> Iterator[dict[str, Any]]:
     names = ("p_train", "p_eval", "alpha", "alpha_error", "fit_probability", "phase")
-    for cell in _diagram(ds, SIGMAS).to_dict()["cells"]:
+    for cell in diagram.to_dict()["cells"]:
         yield {name: cell[name] for name in names}
 
 
@@ -212,14 +215,16 @@ def say(tables: Tables) -> str:
         rows = of["phases"][of["phases"]["least"] == of["phases"]["least"].min()]
         counts = (f"{r['certain']} of {r['cells']} {r['phase']}" for _, r in rows.iterrows())
         told.append(f"  cells, of which certain: {', '.join(counts)}; {rows['of'].iloc[0]} in all")
-        alive = of["cells"][of["cells"]["phase"] != "amentia"]
-        told += [f"  {_extreme(alive, sign)}" for sign in (-1, 1)]
-        bent = int((alive["fit_probability"] < BENT).sum())
-        told.append(f"  no power law fits (p < {BENT}) in {bent} of {len(alive)} cells that learn")
+        for least, cells in of["cells"].groupby("least"):
+            alive = cells[cells["phase"] != "amentia"]
+            bent = int((alive["fit_probability"] < BENT).sum())
+            told.append(
+                f"  from {least:g} samples: {_extreme(alive, -1)}; {_extreme(alive, 1)}; "
+                f"no power law fits (p < {BENT}) in {bent} of {len(alive)} cells that learn"
+            )
         lines = of["lines"].sort_values("least")
         for _, line in lines[lines["p_train"] == 0].iterrows():
-            place = f"p_train = 0, from {line['least']:g} samples"
-            told.append(f"  {place}: p_eval* = {said(line)}")
+            told.append(f"  from {line['least']:g} samples: p_eval* = {said(line)} at p_train = 0")
         told.append(f"  {_loudest(of['losses'])}")
         told.append(f"  {_learning_networks(of['learned'])}")
     return "\n".join(told)
@@ -232,12 +237,14 @@ def _range(values: pd.Series) -> str:
 
 def _extreme(cells: pd.DataFrame, sign: int) -> str:
     """Say where alpha has this sign most significantly."""
+    what = f"alpha {'>' if sign > 0 else '<'} 0"
     cells = cells[cells["alpha"] * sign > 0]
     if cells.empty:
-        return f"alpha is nowhere {'positive' if sign > 0 else 'negative'}"
+        return f"{what} nowhere"
     cell = cells.loc[(cells["alpha"].abs() / cells["alpha_error"]).idxmax()]
     alpha = with_error(cell["alpha"], cell["alpha_error"])
-    return f"alpha = {alpha} at p_train = {cell['p_train']:g}, p_eval = {cell['p_eval']:g}"
+    place = f"p_train = {cell['p_train']:g}, p_eval = {cell['p_eval']:g}"
+    return f"{what} most surely {alpha} at {place}"
 
 
 def _loudest(losses: pd.DataFrame) -> str:
@@ -256,8 +263,9 @@ def _loudest(losses: pd.DataFrame) -> str:
 def _learning_networks(counts: pd.DataFrame) -> str:
     """Say how many networks learn from most samples, by training rate."""
     most = counts[counts["n_train"] == counts["n_train"].max()].sort_values("p_train")
-    each = (f"{c.learned} of {c.networks} at p_train = {c.p_train:g}" for c in most.itertuples())
-    return f"networks that learn from {most['n_train'].iloc[0]:g} samples: {', '.join(each)}"
+    each = (f"{c.p_train:g}: {c.learned} of {c.networks}" for c in most.itertuples())
+    size = most["n_train"].iloc[0]
+    return f"networks that learn from {size:g} samples, by p_train: {', '.join(each)}"
 
 
 def draw(tables: Tables) -> Figure:
@@ -270,8 +278,9 @@ def draw(tables: Tables) -> Figure:
     rates, sizes = (sorted(tables["losses"][name].unique()) for name in ("p_train", "n_train"))
     for column, network in zip(panels.T, names, strict=True):
         of = {name: table[table["network"] == network] for name, table in tables.items()}
+        every = of["cells"]["least"] == of["cells"]["least"].min()
         column[0].set_title(f"{network}\nn = {_range(of['losses']['networks'])}", fontsize="medium")
-        _exponents(of["cells"], rates, column[0])
+        _exponents(of["cells"][every], rates, column[0])
         _crossing(of["losses"], of["lines"], sizes, column[1])
         _loudness(of["losses"], sizes, column[2])
         _learning(of["losses"], sizes, column[3])
