@@ -238,7 +238,7 @@ def test_the_quick_version_learns_and_knows_what_does_not(command, tmp_path):
     }
     wanted = {*networks.NAMES.values(), *networks.PARTS.values()}
     assert set(found["cells"]["network"]) == wanted
-    losses = found["losses"].set_index(["network", "p_train", "n_train", "p_eval"])
+    losses = found["losses"].set_index(["network", "p_train", "n_train", "p_eval"]).sort_index()
     for network in networks.NAMES.values():
         accuracy = losses.loc[network, 0.0]["accuracy"]
         assert accuracy.loc[400, 0.0] > accuracy.loc[400, 0.9] + 0.1  # evaluation dropout hurts
