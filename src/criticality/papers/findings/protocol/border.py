@@ -21,8 +21,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from criticality.analysis.shares import by_shares
 from criticality.analysis.stats import Array, binomial_interval, holm, more_often
-from criticality.papers.findings.protocol.variants import SURE, USUAL
+from criticality.base import Phase, Rule
+from criticality.papers.findings.protocol.variants import SURE, USUAL, numbers
 
 PATIENCES = (5, 10, 20, 50)
 HALVING = 5  # the default plateau
@@ -70,8 +72,8 @@ def moved(found: pd.DataFrame) -> pd.DataFrame:
         Rows of `counts`.
     """
     rows = []
-    for ending, (plateau, patience) in ENDINGS.items():
-        for key, one in _protocols(found, plateau, patience):
+    for ending in ENDINGS:
+        for key, one in _protocols(found, ending).items():
             for against, other in _rivals(found, ending, *key):
                 rows.append(
                     {
@@ -86,27 +88,30 @@ def moved(found: pd.DataFrame) -> pd.DataFrame:
     return table.assign(adjusted=adjusted, moved=adjusted < SURE)
 
 
-def _protocols(
-    found: pd.DataFrame, plateau: int | None, patience: int
-) -> Iterator[tuple[tuple[str, int], pd.DataFrame]]:
-    """Give variant and size, and the counts of one end of training."""
-    halved = found["plateau"] == HALVING
-    here = found[(halved if plateau else ~halved) & (found["patience"] == patience)]
-    yield from here.groupby(["variant", "n_train"], sort=False)
+def ended(rows: pd.DataFrame, ending: str) -> pd.DataFrame:
+    """Rows of one end of training."""
+    plateau, patience = ENDINGS[ending]
+    halved = rows["plateau"] == HALVING
+    return rows[(halved if plateau else ~halved) & (rows["patience"] == patience)]
+
+
+def _protocols(found: pd.DataFrame, ending: str) -> dict[tuple[str, int], pd.DataFrame]:
+    """Counts of one end of training by variant and size."""
+    return dict(iter(ended(found, ending).groupby(["variant", "n_train"], sort=False)))
 
 
 def _rivals(
     found: pd.DataFrame, ending: str, variant: str, size: int
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """What a protocol is compared with: that which differs in one thing."""
-    mine = dict(_protocols(found, *ENDINGS[ending]))
+    mine = _protocols(found, ending)
     usual = mine.get((USUAL, size))
     if variant != USUAL:
         if usual is not None:
             yield USUAL, usual
         return
     first = next(iter(ENDINGS))
-    documented = dict(_protocols(found, *ENDINGS[first])).get((USUAL, size))
+    documented = _protocols(found, first).get((USUAL, size))
     if ending != first and documented is not None:
         yield first, documented
     for usual_size in sorted(set(found["n_train"][found["variant"] != USUAL])):
@@ -148,6 +153,82 @@ def paired(rates: Array, others: Array, sign: int) -> list[tuple[int, int]]:
         if side:  # the last that asks is the nearest on the side of the claim
             pairs[max(side, key=lambda other: sign * others[other])] = at
     return [(at, other) for other, at in pairs.items()]
+
+
+def places(variant: str, ds: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """Where half of the networks begin to learn before early stopping, by patience and margin."""
+    phases = (Phase(name="begins"), Phase(name="amentia"))
+    rules = (
+        Rule(phase="begins", quantity="begins", of="each", above=0.5),
+        Rule(phase="amentia", quantity="begins", of="each", below=0.5),
+    )
+    for at, one in _each(ds, ("plateau", "n_train", "margin")):
+        for patience in PATIENCES:
+            seen = outlasted(one, patience).dropna("p_train", how="all")
+            if not seen.sizes["p_train"]:  # still to come
+                continue
+            found = by_shares(seen, phases, rules, ("p_train",))
+            border = [b for b in found.boundaries if b.along == "p_train"]
+            many = found.cells["realizations"].values
+            row = {"variant": variant, **at, "patience": patience, "networks": int(many.min())}
+            yield row | (numbers(border[0]) if border else _beyond(found.cells))
+
+
+def _beyond(cells: xr.Dataset) -> dict[str, Any]:
+    """Bounds where the networks do alike at all rates."""
+    begins = bool((cells["likely"] == 1).all())
+    x = cells["p_train"].values
+    low, high = (float(x[-1]), math.inf) if begins else (-math.inf, float(x[0]))
+    flags = "stays above" if begins else "stays below"
+    return {"value": math.nan, "error": math.nan, "low": low, "high": high, "flags": flags}
+
+
+def late(variant: str, ds: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """Of networks that a patience stops before they begin: how many begin if given more."""
+    for at, one in _each(ds.sel(margin=MARGIN), ("plateau", "n_train")):
+        most = outlasted(one, PATIENCES[-1])["begins"]
+        for patience in PATIENCES[:-1]:
+            stopped = outlasted(one, patience)["begins"] == 0
+            number = int((stopped & most.notnull()).sum())
+            begin = int((stopped & (most == 1)).sum())
+            low, high = binomial_interval(np.array(begin), np.array(number), LEVEL)
+            yield {
+                "variant": variant,
+                **at,
+                "patience": patience,
+                "stopped": number,
+                "begin_later": begin,
+                "share": begin / number if number else math.nan,
+                "low": float(low),
+                "high": float(high),
+            }
+
+
+def waiting(variant: str, ds: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """When learning begins, and what networks have left that have not begun."""
+    for at, one in _each(ds.sel(margin=MARGIN), ("plateau", "n_train", "p_train")):
+        there = one["stall"].notnull()
+        began = np.isfinite(one["start"]) & there
+        idle = (there & ~began).values
+        if there.any():
+            yield {
+                "variant": variant,
+                **at,
+                "networks": int(there.sum()),
+                "began": int(began.sum()),
+                "start": float(np.median(one["start"].values[began.values]))
+                if began.any()
+                else math.nan,
+                **_mean("alive", one["alive"].values[idle]),
+                **_mean("signal", one["signal"].values[idle]),
+            }
+
+
+def _mean(name: str, values: Array) -> dict[str, float]:
+    """Mean and standard error."""
+    n = len(values)
+    error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    return {name: float(values.mean()) if n else math.nan, f"{name}_error": error}
 
 
 def _each(ds: xr.Dataset, names: Sequence[str]) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:

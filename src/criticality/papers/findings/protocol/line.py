@@ -21,7 +21,7 @@ from scipy.stats import t as student
 from criticality.analysis.boundaries import boundaries, upward_crossings
 from criticality.analysis.exponents import exponents
 from criticality.analysis.stats import holm
-from criticality.papers.findings.protocol.variants import SURE, USUAL, Case
+from criticality.papers.findings.protocol.variants import SURE, USUAL, Case, numbers
 
 ALL, SMALL, LARGE = "all sizes", "smaller half", "larger half"
 
@@ -44,8 +44,7 @@ def line_of(ds: xr.Dataset, sizes: Sequence[int]) -> dict[str, Any]:
     part = ds.sel(n_train=list(sizes))
     networks = int(part["loss"].notnull().all(["p_eval", "pass"]).sum("realization").max())
     (found,) = boundaries(_exponents(part), "alpha", "p_eval", direction="up", n=networks)
-    estimate = {name: getattr(found.estimate, name) for name in ("value", "error", "low", "high")}
-    return estimate | {"flags": "; ".join(flag.name for flag in found.flags), "networks": networks}
+    return numbers(found) | {"networks": networks}
 
 
 def lines(cases: Sequence[Case]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 
 import xarray as xr
 
+from criticality.analysis.boundaries import Boundary
 from criticality.base import controls
 
 Case = tuple[str, xr.Dataset]
@@ -16,6 +17,7 @@ Case = tuple[str, xr.Dataset]
 USUAL = "as documented"
 SURE = 0.05  # probability of a false claim among all comparisons
 NOT_PROTOCOL = {"dataset", "n_train", "n_validation", "passes", "p_train", "p_eval", "margin"}
+TRAINING = ("uniform weights", "rate", "batches")  # not the network: width and depth
 WORDS = {
     ("initialization", "standard"): "uniform weights",
     ("restore_best", False): "last parameters",
@@ -57,3 +59,9 @@ def variants(ds: xr.Dataset, usual: Any, axes: Sequence[str]) -> Iterator[Case]:
 def _words(name: str, value: Any) -> str:
     told = WORDS.get((name, value)) or WORDS.get((name, None), f"{name.replace('_', ' ')} {{}}")
     return told.format(value)
+
+
+def numbers(found: Boundary) -> dict[str, Any]:
+    """Estimate of a boundary as a row."""
+    estimate = {name: getattr(found.estimate, name) for name in ("value", "error", "low", "high")}
+    return estimate | {"flags": "; ".join(flag.name for flag in found.flags)}
