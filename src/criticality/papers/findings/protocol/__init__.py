@@ -6,10 +6,11 @@ where the exponent of the loss passes zero at p_train = 0, of the same sizes und
 
 from criticality.papers.findings.protocol.answer import say
 from criticality.papers.findings.protocol.figure import draw
-from criticality.papers.findings.protocol.measured import BASE, BORDERS, LINES, measure
+from criticality.papers.findings.protocol.measured import BASE, BORDER, BORDERS, LINES, measure
 
-__all__ = ["OWN", "STUDIES", "TITLE", "draw", "measure", "say"]
+__all__ = ["NEEDS", "OWN", "STUDIES", "TITLE", "draw", "measure", "say"]
 
 TITLE = "Phase or protocol: what moves the border of amentia and the line?"
 STUDIES = (BASE, *LINES, *BORDERS)
-OWN = dict.fromkeys(BORDERS, "criticality.papers.onset:Onset")
+NEEDS = (BASE, BORDER)
+OWN = dict.fromkeys(BORDERS, "criticality.papers.systems.onset:Onset")

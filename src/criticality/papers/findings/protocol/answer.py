@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from criticality.papers.findings.protocol.border import (
     ENDINGS,
@@ -15,6 +14,7 @@ from criticality.papers.findings.protocol.border import (
 )
 from criticality.papers.findings.protocol.line import LARGE, SMALL
 from criticality.papers.findings.protocol.variants import TRAINING, USUAL
+from criticality.papers.rows import NUMBERS, said
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def is_phase(tables: Tables) -> bool:
 
 
 def movers(tables: Tables, ending: str) -> list[str]:
-    """Changes of the training that move the border, by the test."""
+    """Give the changes of the training that move the border, by the test."""
     rows = tables["border_moved"]
     mine = rows[rows["moved"] & (rows["ending"] == ending) & (rows["against"] == USUAL)]
     return [name for name in mine["variant"] if name.startswith(TRAINING)]
@@ -53,16 +53,6 @@ def survival(tables: Tables, variant: str) -> str:
     if found.get(USUAL) == "higher":
         return "survives"
     return "does not survive" if "lower" in found.values() else "not known"
-
-
-def said(row: pd.Series, prefix: str = "") -> str:
-    """Value and interval in words, with their flags."""
-    value, low, high = (float(row[f"{prefix}{name}"]) for name in ("value", "low", "high"))
-    flags = row[f"{prefix}flags"]
-    ends = (f"{end:.3f}" if math.isfinite(end) else "open" for end in (low, high))
-    words = [f"{value:.3f}"] if math.isfinite(value) else []
-    words += [f"[{', '.join(ends)}]"]
-    return " ".join([*words, *([f"({flags})"] if isinstance(flags, str) and flags else [])])
 
 
 def _rate(plateau: int) -> str:
@@ -110,7 +100,7 @@ def _border(tables: Tables) -> Iterator[str]:
 
 
 def _networks(rows: pd.DataFrame) -> str:
-    few, many = rows["networks"].min(), rows["networks"].max()
+    few, many = rows["n"].min(), rows["n"].max()
     return f"{few} networks a point" if few == many else f"{few} to {many} networks a point"
 
 
@@ -122,7 +112,7 @@ def _line(tables: Tables) -> Iterator[str]:
         tests = moved[moved["variant"] == variant]
         for _, row in part.iterrows():
             text = f"    {row['least']:,} to {row['largest']:,}: {said(row)}"
-            yield text if variant == USUAL else f"{text}; {said(row, 'usual_')}"
+            yield text if variant == USUAL else f"{text}; {said(_usual(row))}"
         for _, row in tests.iterrows():
             other = "as documented" if row["against"] == USUAL else "its own at smaller sizes"
             yield (
@@ -134,6 +124,11 @@ def _line(tables: Tables) -> Iterator[str]:
     for name in dict.fromkeys(line["variant"]):
         if name.startswith(HIGHER):
             yield f"The higher line of {name}: {survival(tables, name)}."
+
+
+def _usual(row: pd.Series) -> dict[str, Any]:
+    """Estimate of the protocol as documented on the sizes of a row."""
+    return {name: row[f"usual_{name}"] for name in (*NUMBERS, "flags")}
 
 
 def _names(rows: pd.DataFrame) -> str:

@@ -24,7 +24,8 @@ import xarray as xr
 from criticality.analysis.shares import by_shares
 from criticality.analysis.stats import Array, binomial_interval, holm, more_often
 from criticality.base import Phase, Rule
-from criticality.papers.findings.protocol.variants import SURE, USUAL, numbers
+from criticality.papers.findings.protocol.variants import SURE, USUAL
+from criticality.papers.rows import row
 
 PATIENCES = (5, 10, 20, 50)
 HALVING = 5  # the default plateau
@@ -96,14 +97,14 @@ def ended(rows: pd.DataFrame, ending: str) -> pd.DataFrame:
 
 
 def _protocols(found: pd.DataFrame, ending: str) -> dict[tuple[str, int], pd.DataFrame]:
-    """Counts of one end of training by variant and size."""
+    """Give the counts of one end of training by variant and size."""
     return dict(iter(ended(found, ending).groupby(["variant", "n_train"], sort=False)))
 
 
 def _rivals(
     found: pd.DataFrame, ending: str, variant: str, size: int
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """What a protocol is compared with: that which differs in one thing."""
+    """Give what a protocol is compared with: that which differs in one thing."""
     mine = _protocols(found, ending)
     usual = mine.get((USUAL, size))
     if variant != USUAL:
@@ -134,8 +135,8 @@ def _chance(one: pd.DataFrame, other: pd.DataFrame, sign: int) -> float:
     pairs = paired(one["p_train"].to_numpy(float), other["p_train"].to_numpy(float), sign)
     if not pairs:
         return 1.0
-    rows = [table.iloc[list(at)] for table, at in zip((one, other), zip(*pairs), strict=True)]
-    begun, number = (np.array([row[name] for row in rows]) for name in ("begun", "networks"))
+    mine, theirs = one.iloc[[at for at, _ in pairs]], other.iloc[[at for _, at in pairs]]
+    begun, number = (np.array([mine[name], theirs[name]]) for name in ("begun", "networks"))
     return more_often(begun if sign > 0 else number - begun, number)
 
 
@@ -169,9 +170,9 @@ def places(variant: str, ds: xr.Dataset) -> Iterator[dict[str, Any]]:
                 continue
             found = by_shares(seen, phases, rules, ("p_train",))
             border = [b for b in found.boundaries if b.along == "p_train"]
-            many = found.cells["realizations"].values
-            row = {"variant": variant, **at, "patience": patience, "networks": int(many.min())}
-            yield row | (numbers(border[0]) if border else _beyond(found.cells))
+            about = {"variant": variant, **at, "patience": patience}
+            estimate = row(border[0].estimate, border[0].flags) if border else _beyond(found.cells)
+            yield about | estimate | {"n": int(found.cells["realizations"].min())}
 
 
 def _beyond(cells: xr.Dataset) -> dict[str, Any]:

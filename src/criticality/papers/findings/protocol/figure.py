@@ -111,7 +111,7 @@ def _draw_line(ax: Axes, tables: Tables) -> None:
             coarse = "coarse grid" in str(one["flags"])
             intervals(ax, [row - APART], here, (0.0, 1.0), marker=WINDOWS[one["window"]],
                       colour=COLOURS[0], ms=5.5, mfc="white" if coarse else None)  # fmt: skip
-            head = f"{variant} (n = {one['networks']}): " if one["window"] == ALL else ""
+            head = f"{variant} (n = {one['n']}): " if one["window"] == ALL else ""
             labels.append(f"{head}{one['least']:,} to {one['largest']:,}{star}")
         ax.axhline(len(labels) - 0.5, color="0.85", lw=0.7, zorder=0)
     ax.set_yticks(range(len(labels)), labels, fontsize="x-small")

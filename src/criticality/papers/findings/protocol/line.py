@@ -21,7 +21,8 @@ from scipy.stats import t as student
 from criticality.analysis.boundaries import boundaries, upward_crossings
 from criticality.analysis.exponents import exponents
 from criticality.analysis.stats import holm
-from criticality.papers.findings.protocol.variants import SURE, USUAL, Case, numbers
+from criticality.papers.findings.protocol.variants import SURE, USUAL, Case
+from criticality.papers.rows import row
 
 ALL, SMALL, LARGE = "all sizes", "smaller half", "larger half"
 
@@ -44,7 +45,7 @@ def line_of(ds: xr.Dataset, sizes: Sequence[int]) -> dict[str, Any]:
     part = ds.sel(n_train=list(sizes))
     networks = int(part["loss"].notnull().all(["p_eval", "pass"]).sum("realization").max())
     (found,) = boundaries(_exponents(part), "alpha", "p_eval", direction="up", n=networks)
-    return numbers(found) | {"networks": networks}
+    return row(found.estimate, found.flags)
 
 
 def lines(cases: Sequence[Case]) -> pd.DataFrame:
@@ -86,13 +87,13 @@ def moved(cases: Sequence[Case]) -> pd.DataFrame:
             if window in parts:
                 sizes = parts[window]
                 ends = {"window": window, "least": sizes[0], "largest": sizes[-1]}
-                for row in _apart(_alpha(base, sizes), _alpha(ds, sizes)):
-                    rows.append(about | {"against": USUAL} | ends | row)
+                for found in _apart(_alpha(base, sizes), _alpha(ds, sizes)):
+                    rows.append(about | {"against": USUAL} | ends | found)
         if SMALL in parts:
             sizes = parts[LARGE]
             ends = {"window": LARGE, "least": sizes[0], "largest": sizes[-1]}
-            for row in _apart(_alpha(ds, parts[SMALL]), _alpha(ds, sizes)):
-                rows.append(about | {"against": SMALL} | ends | row)
+            for found in _apart(_alpha(ds, parts[SMALL]), _alpha(ds, sizes)):
+                rows.append(about | {"against": SMALL} | ends | found)
     table = pd.DataFrame(rows)
     adjusted = holm(table["probability"].to_numpy(float))
     return table.assign(adjusted=adjusted, moved=adjusted < SURE)

@@ -26,17 +26,19 @@ BORDERS = (
 
 def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     """Measure line and border at every variant of the protocol, and what moved."""
-    from criticality.papers.onset import Onset
+    from criticality.papers.systems.onset import Onset
     from criticality.systems.dropout import DropoutNetwork
 
     lines = [
         case
         for stem in (BASE, *LINES)
+        if stem in stores
         for case in variants(stores[stem].open(), DropoutNetwork(), ("n_train",))
     ]
     borders = [
         case
         for stem in BORDERS
+        if stem in stores
         for case in variants(stores[stem].open(), Onset(), ("n_train", "p_train", "plateau"))
     ]
     counts, places, late, waiting = (

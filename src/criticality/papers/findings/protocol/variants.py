@@ -9,7 +9,6 @@ from typing import Any
 
 import xarray as xr
 
-from criticality.analysis.boundaries import Boundary
 from criticality.base import controls
 
 Case = tuple[str, xr.Dataset]
@@ -59,9 +58,3 @@ def variants(ds: xr.Dataset, usual: Any, axes: Sequence[str]) -> Iterator[Case]:
 def _words(name: str, value: Any) -> str:
     told = WORDS.get((name, value)) or WORDS.get((name, None), f"{name.replace('_', ' ')} {{}}")
     return told.format(value)
-
-
-def numbers(found: Boundary) -> dict[str, Any]:
-    """Estimate of a boundary as a row."""
-    estimate = {name: getattr(found.estimate, name) for name in ("value", "error", "low", "high")}
-    return estimate | {"flags": "; ".join(flag.name for flag in found.flags)}
