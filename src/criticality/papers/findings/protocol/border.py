@@ -209,7 +209,7 @@ def waiting(variant: str, ds: xr.Dataset) -> Iterator[dict[str, Any]]:
     """When learning begins, and what networks have left that have not begun."""
     for at, one in _each(ds.sel(margin=MARGIN), ("plateau", "n_train", "p_train")):
         there = one["stall"].notnull()
-        began = np.isfinite(one["start"]) & there
+        began = (one["start"] < math.inf) & there
         idle = (there & ~began).values
         if there.any():
             yield {

@@ -13,20 +13,20 @@ from criticality.figures.parts import COLOURS, MARKERS
 from criticality.papers.findings.protocol.border import ENDINGS, HALVING, MARGIN, PATIENCES, ended
 from criticality.papers.findings.protocol.line import ALL, LARGE, SMALL
 from criticality.papers.findings.protocol.variants import USUAL
-from criticality.papers.parts import intervals, legend_below
+from criticality.papers.parts import intervals
 
 if TYPE_CHECKING:
     from criticality.papers.tables import Tables
 
 RATES = (0.48, 0.98)  # of p_train
-SHOWN = (0.55, 1.0)  # where borders are
+SHOWN = (0.5, 1.0)  # where borders are
 APART = 0.17  # of a row or tick, between series
 WINDOWS = {ALL: MARKERS[0], SMALL: MARKERS[3], LARGE: MARKERS[2]}
 
 
 def draw(tables: Tables) -> Figure:
     """Draw how many begin under each protocol, the border by patience, and the line."""
-    figure = Figure(figsize=(12, 9.4), layout="constrained")
+    figure = Figure(figsize=(12, 10), layout="constrained")
     parts = figure.subplot_mosaic([["a", "b"], ["a", "c"]], height_ratios=(1, 2.1))
     _draw_counts(parts["a"], tables)
     _draw_patience(parts["b"], tables["border"])
@@ -55,7 +55,7 @@ def _draw_counts(ax: Axes, tables: Tables) -> None:
             )  # fmt: skip
             for _, one in rows[(share > 0) & (share < 1)].iterrows():
                 text = f"{one['begun']}/{one['networks']}"
-                ax.annotate(text, (one["p_train"], row - 0.1), (6, 5), fontsize=6.5,
+                ax.annotate(text, (one["p_train"], row - 0.1), (0, 6), fontsize=6.5, ha="center",
                             textcoords="offset points")  # fmt: skip
             mine = moved[(moved["variant"] == variant) & (moved["n_train"] == size)]
             star = "*" if mine["moved"][mine["ending"] == ending].any() else ""
@@ -81,17 +81,14 @@ def _draw_patience(ax: Axes, border: pd.DataFrame) -> None:
     for number, ((size, plateau), part) in enumerate(series):
         shift = APART * 0.8 * (number - (len(series) - 1) / 2)
         colour, marker = COLOURS[sizes.index(size)], MARKERS[sizes.index(size)]
-        halved = plateau == HALVING
-        label = f"{size:,} samples, {'rate halved' if halved else 'constant rate'}"
-        place = part["patience"].map(PATIENCES.index) + shift
-        fill = None if halved else "white"
-        intervals(ax, place.to_numpy(float), part, SHOWN, marker=marker, colour=colour,
-                  upright=True, label=label, mfc=fill)  # fmt: skip
+        filled = {"label": f"{size:,} samples"} if plateau == HALVING else {"mfc": "white"}
+        place = part["patience"].map(PATIENCES.index).to_numpy(float) + shift
+        intervals(ax, place, part, SHOWN, marker=marker, colour=colour, upright=True, **filled)
     ax.set_xticks(range(len(PATIENCES)), [str(n) for n in PATIENCES])
     ax.set_ylim(*SHOWN)
-    ax.set_xlabel("patience (epochs)")
+    ax.set_xlabel("patience (epochs); open: the rate stays constant")
     ax.set_ylabel(r"border $p^*_\mathrm{train}$")
-    legend_below(ax)
+    ax.legend(loc="lower right", ncols=len(sizes), fontsize="small", frameon=False)
 
 
 def _draw_line(ax: Axes, tables: Tables) -> None:
@@ -114,6 +111,9 @@ def _draw_line(ax: Axes, tables: Tables) -> None:
             head = f"{variant} (n = {one['n']}): " if one["window"] == ALL else ""
             labels.append(f"{head}{one['least']:,} to {one['largest']:,}{star}")
         ax.axhline(len(labels) - 0.5, color="0.85", lw=0.7, zorder=0)
+    for colour, text in ((COLOURS[0], "this protocol"), ("0.55", "as documented, same sizes")):
+        ax.plot([], [], color=colour, label=text)
+    ax.legend(loc="upper right", fontsize="small", frameon=False)
     ax.set_yticks(range(len(labels)), labels, fontsize="x-small")
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.set_xlim(0.0, 1.0)
