@@ -70,7 +70,8 @@ def intervals(
     for beyond, end, form in zip(
         (low < ends[0], high > ends[1]), ends, "v^" if upright else "<>", strict=True
     ):
-        draw(np.full(beyond.sum(), end), beyond, form, ms=5, clip_on=False)
+        if beyond.any():  # the layout takes an empty line that is not clipped for a point at 0
+            draw(np.full(beyond.sum(), end), beyond, form, ms=5, clip_on=False)
 
 
 def forest(
