@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from criticality.base import with_error
 from criticality.papers.findings.protocol.border import (
     ENDINGS,
     HALVING,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from criticality.papers.tables import Tables
 
 DOCUMENTED, WAITED = ENDINGS
+THAN = {USUAL: "that as documented", DOCUMENTED: "not waited for"}  # of a border
 HIGHER = "uniform weights"  # had the higher line at small sizes
 
 
@@ -55,75 +58,89 @@ def survival(tables: Tables, variant: str) -> str:
     return "does not survive" if "lower" in found.values() else "not known"
 
 
-def _rate(plateau: int) -> str:
+def _rate(plateau: int | None) -> str:
     return f"rate halved after {plateau}" if plateau == HALVING else "constant rate"
 
 
-def _claim(row: pd.Series) -> str:
-    p = f"p = {row['adjusted']:.2g} among all"
-    return f"{row['direction']}, {p}" if row["moved"] else f"not seen to move ({p})"
+def _many(rows: pd.DataFrame) -> str:
+    few, many = rows["n"].min(), rows["n"].max()
+    return f"n = {few}" if few == many else f"n = {few} to {many}"
+
+
+def _claim(row: pd.Series, than: str) -> str:
+    found = f"{row['direction']} than" if row["moved"] else "not seen to differ from"
+    return f"{found} {than} (p = {row['adjusted']:.2g})"
 
 
 def _border(tables: Tables) -> Iterator[str]:
     places, moved, later = (tables[name] for name in ("border", "border_moved", "late"))
-    yield "Border of amentia p_train*: half of the networks begin to learn (95 % intervals)"
-    usual = places[(places["variant"] == USUAL) & (places["margin"] == MARGIN)]
+    places = places[places["margin"] == MARGIN]
+    yield "Border of amentia p_train*: half of the networks begin to learn; by patience"
+    usual = places[places["variant"] == USUAL]
     for (plateau, size), part in usual.groupby(["plateau", "n_train"]):
-        yield f"  {size:,} samples, {_rate(plateau)}, by patience ({_networks(part)}):"
-        for _, row in part.iterrows():
-            yield f"    {row['patience']}: {said(row)}"
-    for _, row in later[(later["variant"] == USUAL) & (later["stopped"] > 0)].iterrows():
-        if row["patience"] == ENDINGS[DOCUMENTED][1]:
-            yield (
-                f"  {row['n_train']:,} samples, {_rate(row['plateau'])}: of {row['stopped']} "
-                f"networks that patience {row['patience']} stops, {row['begin_later']} begin with "
-                f"{PATIENCES[-1]} [{row['low']:.3f}, {row['high']:.3f}]"
-            )
+        each = ", ".join(f"{row['patience']}: {_short(row)}" for _, row in part.iterrows())
+        yield f"  {size:,} samples, {_rate(plateau)} ({_many(part)}): {each}"
+    patience = ENDINGS[DOCUMENTED][1]
+    told = later[(later["variant"] == USUAL) & (later["patience"] == patience)]
+    for _, row in told[told["stopped"] > 0].iterrows():
+        yield (
+            f"  {row['n_train']:,} samples, {_rate(row['plateau'])}: of {row['stopped']} stopped "
+            f"by patience {patience}, {row['begin_later']} begin with {PATIENCES[-1]} "
+            f"[{row['low']:.3f}, {row['high']:.3f}]"
+        )
     for ending, (plateau, patience) in ENDINGS.items():
-        at = ended(places[places["margin"] == MARGIN], ending)
-        yield f"Moved, {ending} ({_rate(plateau or 0)}, patience {patience}):"
-        for _, row in moved[moved["ending"] == ending].iterrows():
-            mine = (at["variant"] == row["variant"]) & (at["n_train"] == row["n_train"])
-            yield (
-                f"  {row['variant']}, {row['n_train']:,} samples, against {row['against']}: "
-                f"{said(at[mine].iloc[0])}, {row['networks']} networks a point: {_claim(row)}"
-            )
-    yield f"Amentia is {'a phase' if is_phase(tables) else 'not seen to be a phase'}: waiting "
-    yield f"  {'does' if is_phase(tables) else 'may'} {'not ' if is_phase(tables) else ''}end it."
+        yield f"{ending.capitalize()} ({_rate(plateau)}, patience {patience}), 95 % intervals:"
+        for _, row in ended(places, ending).iterrows():
+            mine = moved[(moved["ending"] == ending) & (moved["variant"] == row["variant"])]
+            tests = mine[mine["n_train"] == row["n_train"]]
+            claims = [
+                _claim(test, THAN.get(than := test["against"], than))
+                for _, test in tests.iterrows()
+            ]
+            about = f"{row['variant']}, {row['n_train']:,} samples (n = {row['n']})"
+            yield "\n      ".join([f"  {about}: {said(row)}", *claims])
+    if is_phase(tables):
+        yield "Amentia is a phase: waiting does not end it."
+    else:
+        yield "Undecided whether amentia is a phase: waiting may end it."
     waited, stopped = movers(tables, WAITED), movers(tables, DOCUMENTED)
     if waited:
         yield f"Its border is protocol: moved, though waited for, by {', '.join(waited)}."
     elif stopped:
         yield f"Its border is protocol of the end of training: moved by {', '.join(stopped)}."
     else:
-        yield "Its border is not seen to be protocol: undecided."
+        yield "Undecided whether its border is protocol: nothing is seen to move it."
 
 
-def _networks(rows: pd.DataFrame) -> str:
-    few, many = rows["n"].min(), rows["n"].max()
-    return f"{few} networks a point" if few == many else f"{few} to {many} networks a point"
+def _short(row: pd.Series) -> str:
+    value, error = float(row["value"]), float(row["error"])
+    return with_error(value, error) if math.isfinite(value) else said(row)
 
 
 def _line(tables: Tables) -> Iterator[str]:
     line, moved = tables["line"], tables["line_moved"]
-    yield "Line p_eval* at p_train = 0 (95 % intervals), and as documented of the same sizes"
+    yield "Line p_eval* at p_train = 0, 95 % intervals; alpha where that compared with is zero"
     for variant, part in line.groupby("variant", sort=False):
-        yield f"  {variant}, {_networks(part)}:"
-        tests = moved[moved["variant"] == variant]
+        yield f"  {variant} ({_many(part)}):"
+        tests = moved[moved["variant"] == variant].set_index(["against", "window"])
         for _, row in part.iterrows():
-            text = f"    {row['least']:,} to {row['largest']:,}: {said(row)}"
-            yield text if variant == USUAL else f"{text}; {said(_usual(row))}"
-        for _, row in tests.iterrows():
-            other = "as documented" if row["against"] == USUAL else "its own at smaller sizes"
-            yield (
-                f"    alpha, {row['least']:,} to {row['largest']:,}, where that {other} is zero: "
-                f"{row['difference']:+.3f} +- {row['error']:.3f}: {_claim(row)}"
-            )
+            text = [f"    {row['least']:,} to {row['largest']:,}: {said(row)}"]
+            if variant != USUAL:
+                text.append(f"as documented {said(_usual(row))}")
+            if (USUAL, row["window"]) in tests.index:
+                text.append(_apart(tests.loc[(USUAL, row["window"])], "that as documented"))
+            if row["window"] == LARGE and (SMALL, LARGE) in tests.index:
+                text.append(_apart(tests.loc[(SMALL, LARGE)], "of its smaller half"))
+            yield f"\n{' ' * 6}".join(text)
     up = moved[moved["against"] == SMALL]
     yield f"Moves with the sizes: {_names(up[up['moved']])}; not seen: {_names(up[~up['moved']])}."
     for name in dict.fromkeys(line["variant"]):
         if name.startswith(HIGHER):
             yield f"The higher line of {name}: {survival(tables, name)}."
+
+
+def _apart(test: pd.Series, than: str) -> str:
+    return f"{_claim(test, than)}: alpha {test['difference']:+.3f} +- {test['error']:.3f}"
 
 
 def _usual(row: pd.Series) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def _draw_counts(ax: Axes, tables: Tables) -> None:
             tick.label1.set_fontweight("bold")
             tick.tick1line.set_visible(False)
     ax.set_ylim(len(labels) - 0.3, -0.7)
+    ax.set_title("networks that begin to learn: none (white) to all", loc="right", fontsize="small")
     ax.set_xlim(*RATES)
     ax.set_xlabel(r"training dropout $p_\mathrm{train}$")
 
@@ -111,9 +112,7 @@ def _draw_line(ax: Axes, tables: Tables) -> None:
             head = f"{variant} (n = {one['n']}): " if one["window"] == ALL else ""
             labels.append(f"{head}{one['least']:,} to {one['largest']:,}{star}")
         ax.axhline(len(labels) - 0.5, color="0.85", lw=0.7, zorder=0)
-    for colour, text in ((COLOURS[0], "this protocol"), ("0.55", "as documented, same sizes")):
-        ax.plot([], [], color=colour, label=text)
-    ax.legend(loc="upper right", fontsize="small", frameon=False)
+    ax.set_title("grey: as documented, of the same sizes", loc="right", fontsize="small")
     ax.set_yticks(range(len(labels)), labels, fontsize="x-small")
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.set_xlim(0.0, 1.0)
