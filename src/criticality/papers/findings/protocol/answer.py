@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from criticality.papers.tables import Tables
 
 DOCUMENTED, WAITED = ENDINGS
-THAN = {USUAL: "that as documented", DOCUMENTED: "not waited for"}  # of a border
+THAN = {USUAL: "that as documented", DOCUMENTED: "that not waited for"}  # of a border
 HIGHER = "uniform weights"  # had the higher line at small sizes
 
 
@@ -94,7 +94,7 @@ def _border(tables: Tables) -> Iterator[str]:
             mine = moved[(moved["ending"] == ending) & (moved["variant"] == row["variant"])]
             tests = mine[mine["n_train"] == row["n_train"]]
             claims = [
-                _claim(test, THAN.get(than := test["against"], than))
+                _claim(test, THAN.get(test["against"], f"that with {test['against']}"))
                 for _, test in tests.iterrows()
             ]
             about = f"{row['variant']}, {row['n_train']:,} samples (n = {row['n']})"
@@ -130,7 +130,7 @@ def _line(tables: Tables) -> Iterator[str]:
             if (USUAL, row["window"]) in tests.index:
                 text.append(_apart(tests.loc[(USUAL, row["window"])], "that as documented"))
             if row["window"] == LARGE and (SMALL, LARGE) in tests.index:
-                text.append(_apart(tests.loc[(SMALL, LARGE)], "of its smaller half"))
+                text.append(_apart(tests.loc[(SMALL, LARGE)], "that of its smaller half"))
             yield f"\n{' ' * 6}".join(text)
     up = moved[moved["against"] == SMALL]
     yield f"Moves with the sizes: {_names(up[up['moved']])}; not seen: {_names(up[~up['moved']])}."
