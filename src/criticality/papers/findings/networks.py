@@ -41,6 +41,7 @@ PHASES = ("eumentia", "dementia", "amentia")
 FALSE = 0.05  # probability that any cell of a map is given a phase that it does not have
 SIZES_LEFT = 3  # at least, for an exponent
 LEAST = 2  # networks of a point, for an error
+BENT = 0.01  # probability of a fit so bad, below which there is no power law
 SIGMAS = 2.0  # beyond which a cell has a phase, certain or not
 LEARNED = 0.2  # accuracy, as amentia is defined for ten classes
 
@@ -48,12 +49,13 @@ LEARNED = 0.2  # accuracy, as amentia is defined for ten classes
 def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     """Exponents and phases, which phases there are for certain, lines, losses."""
     found: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("cells", "phases", "lines", "losses")
+        name: [] for name in ("cells", "phases", "lines", "losses", "learned")
     }
     for network, ds in networks(stores):
         label = {"network": network}
         found["cells"] += [label | each for each in _cells(ds)]
         found["losses"] += [label | each for each in _losses(ds)]
+        found["learned"] += [label | each for each in _learned(ds)]
         sizes = ds["n_train"].values
         for first in range(max(len(sizes) - SIZES_LEFT, 0) + 1):
             before, part = (ds.isel(n_train=slice(*ends)) for ends in ((first,), (first, None)))
@@ -108,6 +110,19 @@ def _losses(ds: xr.Dataset) -> list[dict[str, Any]]:
     return rows
 
 
+def _learned(ds: xr.Dataset) -> list[dict[str, Any]]:
+    """How many networks have learned, at every training rate and size.
+
+    Counted one by one: networks that give every sample the same class have all one accuracy.
+    """
+    accuracy = ds["accuracy"].mean("pass").isel(p_eval=0, drop=True)
+    known = accuracy.notnull().sum("realization")
+    learned = (accuracy > LEARNED).sum("realization")
+    counts = known.to_dataset(name="networks").assign(learned=learned).to_dataframe()
+    rows: list[dict[str, Any]] = counts.reset_index().to_dict("records")
+    return rows
+
+
 def _phases(ds: xr.Dataset, before: xr.Dataset) -> Iterator[dict[str, Any]]:
     """How many cells each phase has, whether it is there for certain, and whether it was lost.
 
@@ -155,8 +170,8 @@ def _fell(old: PhaseDiagram, new: PhaseDiagram, sign: int, sigmas: float) -> NDA
 
 def _lines(diagram: PhaseDiagram) -> Iterator[dict[str, Any]]:
     for border in diagram.boundaries:
-        place = {"along": border.along, "p_train": border.at.get("p_train", math.nan)}
-        yield place | row(border.estimate, border.flags)
+        if border.along == "p_eval":
+            yield dict(border.at) | row(border.estimate, border.flags)
 
 
 def verdict(tables: Tables, network: str) -> dict[str, str]:
@@ -197,14 +212,16 @@ def say(tables: Tables) -> str:
         rows = of["phases"][of["phases"]["least"] == of["phases"]["least"].min()]
         counts = (f"{r['certain']} of {r['cells']} {r['phase']}" for _, r in rows.iterrows())
         told.append(f"  cells, of which certain: {', '.join(counts)}; {rows['of'].iloc[0]} in all")
-        told += [f"  {_extreme(of['cells'], sign)}" for sign in (-1, 1)]
+        alive = of["cells"][of["cells"]["phase"] != "amentia"]
+        told += [f"  {_extreme(alive, sign)}" for sign in (-1, 1)]
+        bent = int((alive["fit_probability"] < BENT).sum())
+        told.append(f"  no power law fits (p < {BENT}) in {bent} of {len(alive)} cells that learn")
         lines = of["lines"].sort_values("least")
         for _, line in lines[lines["p_train"] == 0].iterrows():
             place = f"p_train = 0, from {line['least']:g} samples"
             told.append(f"  {place}: p_eval* = {said(line)}")
-        for _, line in lines[lines["along"] == "p_train"].head(1).iterrows():
-            told.append(f"  networks learn up to p_train* = {said(line)}")
         told.append(f"  {_loudest(of['losses'])}")
+        told.append(f"  {_learning_networks(of['learned'])}")
     return "\n".join(told)
 
 
@@ -215,10 +232,10 @@ def _range(values: pd.Series) -> str:
 
 def _extreme(cells: pd.DataFrame, sign: int) -> str:
     """Say where alpha has this sign most significantly."""
-    alive = cells[(cells["phase"] != "amentia") & (cells["alpha"] * sign > 0)]
-    if alive.empty:
+    cells = cells[cells["alpha"] * sign > 0]
+    if cells.empty:
         return f"alpha is nowhere {'positive' if sign > 0 else 'negative'}"
-    cell = alive.loc[(alive["alpha"].abs() / alive["alpha_error"]).idxmax()]
+    cell = cells.loc[(cells["alpha"].abs() / cells["alpha_error"]).idxmax()]
     alpha = with_error(cell["alpha"], cell["alpha_error"])
     return f"alpha = {alpha} at p_train = {cell['p_train']:g}, p_eval = {cell['p_eval']:g}"
 
@@ -236,32 +253,44 @@ def _loudest(losses: pd.DataFrame) -> str:
     )
 
 
+def _learning_networks(counts: pd.DataFrame) -> str:
+    """Say how many networks learn from most samples, by training rate."""
+    most = counts[counts["n_train"] == counts["n_train"].max()].sort_values("p_train")
+    each = (f"{c.learned} of {c.networks} at p_train = {c.p_train:g}" for c in most.itertuples())
+    return f"networks that learn from {most['n_train'].iloc[0]:g} samples: {', '.join(each)}"
+
+
 def draw(tables: Tables) -> Figure:
-    """Exponents; losses relative to their mean over sizes, where they cross; what is learned."""
+    """Exponents; losses relative to their mean over sizes; losses; what is learned."""
     from matplotlib.figure import Figure
 
     names = list(tables["cells"]["network"].unique())
-    figure = Figure(figsize=(2.6 * len(names) + 1.2, 7.8), layout="constrained")
-    panels = figure.subplots(3, len(names), sharey="row", sharex=True, squeeze=False)
+    figure = Figure(figsize=(2.6 * len(names) + 1.2, 10.4), layout="constrained")
+    panels = figure.subplots(4, len(names), sharey="row", sharex=True, squeeze=False)
     rates, sizes = (sorted(tables["losses"][name].unique()) for name in ("p_train", "n_train"))
-    for (top, middle, bottom), network in zip(panels.T, names, strict=True):
+    for column, network in zip(panels.T, names, strict=True):
         of = {name: table[table["network"] == network] for name, table in tables.items()}
-        top.set_title(network)
-        _exponents(of["cells"], rates, top)
-        _crossing(of["losses"], of["lines"], sizes, middle)
-        _learning(of["losses"], sizes, bottom)
+        column[0].set_title(f"{network}\nn = {_range(of['losses']['networks'])}", fontsize="medium")
+        _exponents(of["cells"], rates, column[0])
+        _crossing(of["losses"], of["lines"], sizes, column[1])
+        _loudness(of["losses"], sizes, column[2])
+        _learning(of["losses"], sizes, column[3])
     alive = tables["cells"][tables["cells"]["phase"] != "amentia"]
-    top, middle, bottom = panels[:, 0]
-    top.set_ylim(alive["alpha"].min() - 0.06, alive["alpha"].max() + 0.06)
-    bottom.set_xlim(-0.04, 1.0)
-    top.set_ylabel(r"exponent $\alpha$ of the test loss")
-    middle.set_ylabel("loss / geometric mean over sizes\n" r"$p_\mathrm{train}=0$")
-    bottom.set_ylabel("accuracy without\nevaluation dropout")
-    titles = (r"$p_\mathrm{train}$", r"$N_\mathrm{train}$", r"$N_\mathrm{train}$")
-    for line, title, values in zip(panels, titles, (rates, sizes, sizes), strict=True):
+    first = panels[:, 0]
+    first[0].set_ylim(alive["alpha"].min() - 0.06, alive["alpha"].max() + 0.06)
+    first[0].set_xlim(-0.04, 1.0)
+    first[0].set_xticks([0, 0.5, 1])
+    first[0].set_ylabel(r"exponent $\alpha$ of the test loss")
+    first[1].set_ylabel("loss / geometric mean over sizes\n" r"$p_\mathrm{train}=0$")
+    first[2].set_ylabel("loss (nat)\n" r"$p_\mathrm{train}=0$")
+    first[3].set_ylabel("accuracy without\nevaluation dropout")
+    for ax, letter in zip(first, "abcd", strict=True):
+        ax.set_title(f"({letter})", loc="left", fontsize="medium")
+    titles = (r"$p_\mathrm{train}$", *[r"$N_\mathrm{train}$"] * 3)
+    for line, title, values in zip(panels, titles, (rates, *[sizes] * 3), strict=True):
         shown = {h.get_label(): h for ax in line for h in ax.get_legend_handles_labels()[0]}
         order = [f"{value:g}" for value in values if f"{value:g}" in shown]
-        order += [label for label in shown if label not in order]
+        order += sorted(label for label in shown if label not in order)
         line[-1].legend(
             [shown[label] for label in order],
             order,
@@ -321,6 +350,15 @@ def _crossing(losses: pd.DataFrame, lines: pd.DataFrame, sizes: list[float], ax:
     ax.axhline(1, color="black", linewidth=0.8)
     ax.set_yscale("log")
     plain(ax.yaxis)
+    _shared(ax, r"evaluation dropout $p_\mathrm{eval}$")
+
+
+def _loudness(losses: pd.DataFrame, sizes: list[float], ax: Axes) -> None:
+    at = losses[losses["p_train"] == 0]
+    for size, rows in at.groupby("n_train"):
+        _curve(rows, ("p_eval", "loss", "loss_error"), size, sizes, ax)
+    ax.axhline(math.log(10), color="black", linewidth=0.8, linestyle="--", label="ln 10")
+    ax.set_yscale("log")
     _shared(ax, r"evaluation dropout $p_\mathrm{eval}$")
 
 
