@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -475,15 +474,6 @@ def test_holm_keeps_the_error_of_all_claims():
 
 
 # --- the whole ---
-
-
-def test_the_page_says_what_the_kept_numbers_say():
-    page = (Path(__file__).parents[1] / "docs/findings/protocol.md").read_text()
-    kept = tables.read(entry(NAME).kept)[0]
-    assert f"```\n{entry(NAME).say(kept)}\n```" in page
-    usual = kept["line"].set_index(["variant", "window"])["value"][USUAL, line.ALL]
-    base = kept["drift"].query("least == 500 and largest == 58000")["value"].item()
-    assert usual == base
 
 
 @pytest.mark.slow
