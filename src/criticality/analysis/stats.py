@@ -202,6 +202,34 @@ def holm(probabilities: Array) -> Array:
     return adjusted
 
 
+def more_often(hits: Array, number: Array) -> float:
+    """How rarely chance gives the first of two groups so many hits, in strata of equal chances.
+
+    The exact form of the test of Cochran, Mantel and Haenszel, one-sided (Birch, Journal of the
+    Royal Statistical Society B 26, 313, 1964): given how many hits both groups have together in a
+    stratum, those of the first follow the hypergeometric distribution, and their sum over strata
+    its convolution; of one stratum it is Fisher's test.  It is also valid if the first group has
+    the smaller chance in some strata.  A stratum in which all or none are hits says nothing.
+
+    Parameters
+    ----------
+    hits, number
+        Integers [2, strata]: of independent trials.
+
+    Returns
+    -------
+    float
+        1 where nothing can be said.
+    """
+    sums = np.ones(1)
+    for hit, trials in zip(np.asarray(hits, int).T, np.asarray(number, int).T, strict=True):
+        sums = np.convolve(
+            sums,
+            distributions.hypergeom.pmf(range(trials[0] + 1), trials.sum(), hit.sum(), trials[0]),
+        )
+    return min(float(sums[int(np.sum(hits[0])) :].sum()), 1.0)
+
+
 def quantile_of_few(sigmas: float, dof: Array) -> Array:
     """Return the Student quantile exceeded as rarely as a Gaussian exceeds `sigmas` errors."""
     quantile: Array = distributions.t.isf(distributions.norm.sf(sigmas), dof)

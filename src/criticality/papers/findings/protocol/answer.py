@@ -1,0 +1,152 @@
+"""The answer in words: numbers with intervals, and the verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from criticality.base import with_error
+from criticality.papers.findings.protocol.border import (
+    ENDINGS,
+    HALVING,
+    MARGIN,
+    PATIENCES,
+    ended,
+)
+from criticality.papers.findings.protocol.line import LARGE, SMALL
+from criticality.papers.findings.protocol.variants import TRAINING, USUAL
+from criticality.papers.rows import NUMBERS, said
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from criticality.papers.tables import Tables
+
+DOCUMENTED, WAITED = ENDINGS
+THAN = {USUAL: "that as documented", DOCUMENTED: "that not waited for"}  # of a border
+HIGHER = "uniform weights"  # had the higher line at small sizes
+
+
+def say(tables: Tables) -> str:
+    """Give the numbers with their intervals, and what is concluded by the rules."""
+    return "\n".join((*_border(tables), "", *_line(tables)))
+
+
+def is_phase(tables: Tables) -> bool:
+    """Whether waiting leaves amentia: at the highest rate fewer than half begin, at every size."""
+    waited = ended(tables["counts"], WAITED)
+    usual = waited[waited["variant"] == USUAL]
+    highest = usual.loc[usual.groupby("n_train")["p_train"].idxmax()]
+    return bool(len(highest)) and bool((highest["high"] < 0.5).all())
+
+
+def movers(tables: Tables, ending: str) -> list[str]:
+    """Give the changes of the training that move the border, by the test."""
+    rows = tables["border_moved"]
+    mine = rows[rows["moved"] & (rows["ending"] == ending) & (rows["against"] == USUAL)]
+    return [name for name in mine["variant"] if name.startswith(TRAINING)]
+
+
+def survival(tables: Tables, variant: str) -> str:
+    """Whether the line of a variant is higher than that as documented to the largest sizes."""
+    rows = tables["line_moved"]
+    mine = rows[(rows["variant"] == variant) & (rows["window"] == LARGE) & rows["moved"]]
+    found = dict(zip(mine["against"], mine["direction"], strict=True))
+    if found.get(USUAL) == "higher":
+        return "survives"
+    return "does not survive" if "lower" in found.values() else "not known"
+
+
+def _rate(plateau: int | None) -> str:
+    return f"rate halved after {plateau}" if plateau == HALVING else "constant rate"
+
+
+def _many(rows: pd.DataFrame) -> str:
+    few, many = rows["n"].min(), rows["n"].max()
+    return f"n = {few}" if few == many else f"n = {few} to {many}"
+
+
+def _claim(row: pd.Series, than: str) -> str:
+    found = f"{row['direction']} than" if row["moved"] else "not seen to differ from"
+    return f"{found} {than} (p = {row['adjusted']:.2g})"
+
+
+def _border(tables: Tables) -> Iterator[str]:
+    places, moved, later = (tables[name] for name in ("border", "border_moved", "late"))
+    places = places[places["margin"] == MARGIN]
+    yield "Border of amentia p_train*: half of the networks begin to learn; by patience"
+    usual = places[places["variant"] == USUAL]
+    for (plateau, size), part in usual.groupby(["plateau", "n_train"]):
+        each = ", ".join(f"{row['patience']}: {_short(row)}" for _, row in part.iterrows())
+        yield f"  {size:,} samples, {_rate(plateau)} ({_many(part)}): {each}"
+    patience = ENDINGS[DOCUMENTED][1]
+    told = later[(later["variant"] == USUAL) & (later["patience"] == patience)]
+    for _, row in told[told["stopped"] > 0].iterrows():
+        yield (
+            f"  {row['n_train']:,} samples, {_rate(row['plateau'])}: of {row['stopped']} stopped "
+            f"by patience {patience}, {row['begin_later']} begin with {PATIENCES[-1]} "
+            f"[{row['low']:.3f}, {row['high']:.3f}]"
+        )
+    for ending, (plateau, patience) in ENDINGS.items():
+        yield f"{ending.capitalize()} ({_rate(plateau)}, patience {patience}), 95 % intervals:"
+        for _, row in ended(places, ending).iterrows():
+            mine = moved[(moved["ending"] == ending) & (moved["variant"] == row["variant"])]
+            tests = mine[mine["n_train"] == row["n_train"]]
+            claims = [
+                _claim(test, THAN.get(test["against"], f"that with {test['against']}"))
+                for _, test in tests.iterrows()
+            ]
+            about = f"{row['variant']}, {row['n_train']:,} samples (n = {row['n']})"
+            yield "\n      ".join([f"  {about}: {said(row)}", *claims])
+    if is_phase(tables):
+        yield "Amentia is a phase: waiting does not end it."
+    else:
+        yield "Undecided whether amentia is a phase: waiting may end it."
+    waited, stopped = movers(tables, WAITED), movers(tables, DOCUMENTED)
+    if waited:
+        yield f"Its border is protocol: moved, though waited for, by {', '.join(waited)}."
+    elif stopped:
+        yield f"Its border is protocol of the end of training: moved by {', '.join(stopped)}."
+    else:
+        yield "Undecided whether its border is protocol: nothing is seen to move it."
+
+
+def _short(row: pd.Series) -> str:
+    value, error = float(row["value"]), float(row["error"])
+    return with_error(value, error) if math.isfinite(value) else said(row)
+
+
+def _line(tables: Tables) -> Iterator[str]:
+    line, moved = tables["line"], tables["line_moved"]
+    yield "Line p_eval* at p_train = 0, 95 % intervals; alpha where that compared with is zero"
+    for variant, part in line.groupby("variant", sort=False):
+        yield f"  {variant} ({_many(part)}):"
+        tests = moved[moved["variant"] == variant].set_index(["against", "window"])
+        for _, row in part.iterrows():
+            text = [f"    {row['least']:,} to {row['largest']:,}: {said(row)}"]
+            if variant != USUAL:
+                text.append(f"as documented {said(_usual(row))}")
+            if (USUAL, row["window"]) in tests.index:
+                text.append(_apart(tests.loc[(USUAL, row["window"])], "that as documented"))
+            if row["window"] == LARGE and (SMALL, LARGE) in tests.index:
+                text.append(_apart(tests.loc[(SMALL, LARGE)], "that of its smaller half"))
+            yield f"\n{' ' * 6}".join(text)
+    up = moved[moved["against"] == SMALL]
+    yield f"Moves with the sizes: {_names(up[up['moved']])}; not seen: {_names(up[~up['moved']])}."
+    for name in dict.fromkeys(line["variant"]):
+        if name.startswith(HIGHER):
+            yield f"The higher line of {name}: {survival(tables, name)}."
+
+
+def _apart(test: pd.Series, than: str) -> str:
+    return f"{_claim(test, than)}: alpha {test['difference']:+.3f} +- {test['error']:.3f}"
+
+
+def _usual(row: pd.Series) -> dict[str, Any]:
+    """Estimate of the protocol as documented on the sizes of a row."""
+    return {name: row[f"usual_{name}"] for name in (*NUMBERS, "flags")}
+
+
+def _names(rows: pd.DataFrame) -> str:
+    return ", ".join(f"{r['variant']} ({r['direction']})" for _, r in rows.iterrows()) or "none"
