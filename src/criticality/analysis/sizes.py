@@ -21,6 +21,7 @@ from criticality.base import Estimate, Flag, InputError
 
 LEAST = 3  # sizes of a power law that could be wrong
 CORRECTION = 0.3  # of the mean at the least size, typically
+EXACT = 1e-6  # relative scatter, at least: realizations may all be the same
 DOUBTED = 0.01  # probability below which a fit, or a straight line, is doubted
 
 Samples = Mapping[float, Array]  # size -> [realizations], NaN where there is none
@@ -82,15 +83,12 @@ def _means(samples: Samples) -> _Means:
         raise InputError(f"{mean.min():g}: expected positive means.")
     number = np.array([len(y) for y in there.values()], float)
     relative = np.array([y.var(ddof=1) for y in there.values()]) / mean**2
-    tiny = np.finfo(float).tiny  # realizations that are all the same must not divide by zero
-    variances = np.maximum(relative, tiny) / number
-    weights = number / np.maximum(moderated(relative, number - 1), tiny)
-    return _Means(np.array(list(there)), np.log(mean), weights, variances, number - 1)
+    relative = np.maximum(relative, EXACT**2)
+    weights = number / moderated(relative, number - 1)
+    return _Means(np.array(list(there)), np.log(mean), weights, relative / number, number - 1)
 
 
-def size_law(
-    samples: Samples, *, correction: float = CORRECTION, level: float = 0.95
-) -> SizeLaw:
+def size_law(samples: Samples, *, correction: float = CORRECTION, level: float = 0.95) -> SizeLaw:
     """Exponent a of <y> = A size^a (1 + c size_0 / size), size_0 the least size.
 
     Corrections to scaling bend a power law at small sizes, and few sizes do not tell how much.
@@ -120,16 +118,16 @@ def size_law(
     rows, chi2 = _solved(columns, found)
     value = rows @ found.y
     parts = rows**2 * found.variances  # [coefficient, size]
-    p_value = float(fit_probability(chi2, counted, found.dof.sum()))
+    p_value = float(fit_probability(np.array(chi2), counted, float(found.dof.sum())))
     statistical = parts[1].sum() * max(1.0, chi2 / counted)
     systematic = float(rows[1] @ columns[:, 2]) ** 2
     n = int(found.dof.min()) + 1
 
     def estimate(value: float, variance: float, known: float, each: Array, method: str) -> Estimate:
-        """With degrees of freedom of Satterthwaite; the part that is known has as many as you like."""
-        share = variance / (variance + known) if variance else 0.0
-        dof = (each.sum() ** 2 / (each**2 / found.dof).sum()) / max(share, 1e-9) ** 2
+        """Satterthwaite's degrees of freedom; of the part that is known there are no end."""
         error = math.sqrt(variance + known)
+        own = each.sum() ** 2 / (each**2 / found.dof).sum() if variance else math.inf
+        dof = own * (error**2 / variance) ** 2 if variance else math.inf
         away = float(distributions.t.isf((1 - level) / 2, dof)) * error
         return Estimate(value=value, error=error, low=value - away, high=value + away,
                         level=level, n=n, method=method)  # fmt: skip
@@ -186,8 +184,8 @@ def over_saturation(samples: Samples, *, correction: float = CORRECTION) -> floa
     power = _solved(columns, found)[1]
     amounts = np.concatenate([-np.geomspace(0.9, 0.01, 60), [0.0], np.geomspace(0.01, 1e3, 300)])
     y = found.y - np.log1p(amounts[:, None] * found.sizes[0] / found.sizes)
-    y -= (y @ found.weights)[:, None] / found.weights.sum()
-    return float((y**2 @ found.weights).min() - power) / 2
+    rest: Array = y - (y @ found.weights)[:, None] / found.weights.sum()
+    return float((rest**2 @ found.weights).min() - power) / 2
 
 
 @dataclass(frozen=True, kw_only=True)

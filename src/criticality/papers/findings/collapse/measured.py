@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from criticality.analysis import layered
 from criticality.analysis.breakdown import CENTRAL, OrderParameter, Spread, at_shares
 from criticality.analysis.sizes import Samples, over_saturation, scatter, scatter_law, size_law
 from criticality.analysis.stats import Array
-from criticality.base import Estimate, Flag, InputError
+from criticality.base import Estimate, InputError
 from criticality.systems.pruning.breakdown import order_parameter, outer_points
 
 if TYPE_CHECKING:
@@ -301,6 +301,7 @@ def _drawn(at: Key, curves: Curves) -> Rows:
 
 
 # --- the null -------------------------------------------------------------------------------------
+
 
 def theory(inputs: int, outputs: int) -> Rows:
     """Random removal in wide layers: where half of the outputs are still reached."""
