@@ -223,7 +223,7 @@ def test_it_is_drawn_and_said_from_the_tables(found):
     assert "magnitude: transition" in text
     assert "saliency: undecided" in text
     assert "random: no transition as sharp as" in text
-    assert len(draw(found).axes) == 6
+    assert len(draw(found).axes) == 8
     few = {
         name: table[(table["protocol"] != "equal") | (table["width"] < 20)]
         if {"protocol", "width"} <= set(table)
@@ -232,7 +232,7 @@ def test_it_is_drawn_and_said_from_the_tables(found):
     }
     assert "equal steps: too few networks" in say(few)
     few["sizes"] = few["sizes"][few["sizes"]["protocol"] != "tuned"]
-    assert len(draw(few).axes) == 6
+    assert len(draw(few).axes) == 8
 
 
 @pytest.mark.slow

@@ -36,12 +36,12 @@ OBSERVABLES = (
 )  # fmt: skip
 SHARES = (0.25, 0.5, 0.75)  # of the plateau
 SHOWN = 48  # points of a curve that is drawn
-DRAWN = ("magnitude", "random")  # protocols of these curves
+DRAWN = ("magnitude", "random", "equal")  # protocols of these curves
 GRAPHS = 48  # random ones of each size
 ANYWHERE = "random"  # protocol whose null loses its edges anywhere
 NULL, DATA = "graphs", "networks"
 MEASURES = ("density", "edges", "edges_per_unit", "conducting")  # of what is left at half-way
-THEORY = np.unique(np.geomspace(25, 100_000, 37).astype(int))
+THEORY = (25, 35, 50, 71, 100, 141, 200, 283, 400, 784, 1600, 6400, 25_600, 102_400)  # widths
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,7 +286,7 @@ def _drawn(at: Key, curves: Curves) -> Rows:
     log = np.log(np.maximum(total, 1))
     wanted = np.linspace(log[shown].min(), log[shown].max(), SHOWN)
     steps = np.unique(np.abs(log[:, None] - wanted).argmin(axis=0))
-    for name in ("accuracy",) if at[1] == DATA else ("outputs",):
+    for name in ("accuracy", "outputs") if at[1] == DATA else ("outputs",):
         values = curves.orders[name].values[:, ::-1]  # sorted from the disordered end
         mean = values.mean(axis=0)
         error = values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0 * mean
@@ -312,7 +312,7 @@ def theory(inputs: int, outputs: int) -> Rows:
         share = layered.share_reached(density, units)
         low, half, high = np.exp(np.interp(SHARES, share, np.log(density)))
         yield {
-            "width": int(width),
+            "width": width,
             "density": half,
             "edges": half * places,
             "drop": np.log(high / low),
