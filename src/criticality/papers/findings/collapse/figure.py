@@ -132,8 +132,9 @@ def _drops(ax: Axes, sizes: pd.DataFrame, theory: pd.DataFrame) -> None:
     _against_width(ax, sizes, "drop")
     _exact(ax, theory, "drop", "percolation, wide layers (exact)")
     x = np.unique(sizes["width"].to_numpy(float))
-    at = (sizes["quantity"] == "drop") & (sizes["order"] == "accuracy") & (sizes["n"] > 0)
-    start = float(sizes[at & (sizes["protocol"] == "magnitude")]["value"].iloc[0])
+    start = (
+        1.1 * sizes["value"][(sizes["quantity"] == "drop") & (sizes["order"] == "accuracy")].max()
+    )
     _guide(ax, x, start * (x / x[0]) ** (-1 / 3), "$W^{-1/3}$")
     ax.set_ylabel(r"$\ln(E_{75\,\%} / E_{25\,\%})$ of single networks")
     plain(ax.yaxis)
