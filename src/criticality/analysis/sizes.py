@@ -161,7 +161,7 @@ def _solved(columns: Array, found: _Means) -> tuple[Array, float]:
     weighted = columns.T * found.weights
     prior = np.zeros((columns.shape[1],) * 2)
     prior[-1, -1] = 1.0
-    rows: Array = np.linalg.solve(weighted @ columns + prior, weighted)
+    rows = np.asarray(np.linalg.solve(weighted @ columns + prior, weighted), float)
     value = rows @ found.y
     chi2 = float(found.weights @ (found.y - columns @ value) ** 2 + value[-1] ** 2)
     return rows, chi2
@@ -183,7 +183,7 @@ def over_saturation(samples: Samples, *, correction: float = CORRECTION) -> floa
     columns = np.stack([np.ones_like(x), x, correction * found.sizes[0] / found.sizes], axis=1)
     power = _solved(columns, found)[1]
     amounts = np.concatenate([-np.geomspace(0.9, 0.01, 60), [0.0], np.geomspace(0.01, 1e3, 300)])
-    y = found.y - np.log1p(amounts[:, None] * found.sizes[0] / found.sizes)
+    y: Array = found.y - np.log1p(amounts[:, None] * found.sizes[0] / found.sizes)
     rest: Array = y - (y @ found.weights)[:, None] / found.weights.sum()
     return float((rest**2 @ found.weights).min() - power) / 2
 

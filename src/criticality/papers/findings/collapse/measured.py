@@ -16,6 +16,7 @@ from criticality.analysis.breakdown import CENTRAL, OrderParameter, Spread, at_s
 from criticality.analysis.sizes import Samples, over_saturation, scatter, scatter_law, size_law
 from criticality.analysis.stats import Array
 from criticality.base import Estimate, InputError
+from criticality.papers import rows
 from criticality.systems.pruning.breakdown import order_parameter, outer_points
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ DRAWN = ("magnitude", "random", "equal")  # protocols of these curves
 GRAPHS = 48  # random ones of each size
 ANYWHERE = "random"  # protocol whose null loses its edges anywhere
 NULL, DATA = "graphs", "networks"
+NONE = Estimate(value=np.nan)
 MEASURES = ("density", "edges", "edges_per_unit", "conducting")  # of what is left at half-way
 THEORY = (25, 35, 50, 71, 100, 141, 200, 283, 400, 784, 1600, 6400, 25_600, 102_400)  # widths
 
@@ -91,8 +93,7 @@ class Curves:
 
 def networks(ds: xr.Dataset) -> Curves:
     """Curves of the networks of one outer point that are whole."""
-    whole = np.isfinite(ds["accuracy"].transpose("realization", "step").values).all(axis=1)
-    ds = ds.isel(realization=np.flatnonzero(whole))
+    ds = rows.whole(ds, "accuracy")
     edges, conducting, live = (
         ds[name].transpose("realization", "step", dim).values
         for name, dim in (
@@ -153,8 +154,9 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     """
     every: dict[tuple[str, str, int], Curves] = {}
     for protocol in PROTOCOLS:
-        ds = stores[f"collapse_{protocol}"].open(observables=OBSERVABLES)
-        for _, one in outer_points(ds):
+        if (stem := f"collapse_{protocol}") not in stores:
+            continue
+        for _, one in outer_points(stores[stem].open(observables=OBSERVABLES)):
             found = networks(one)
             every[protocol, DATA, found.width] = found
             every[protocol, NULL, found.width] = graphs(found, GRAPHS, protocol == ANYWHERE)
@@ -216,7 +218,7 @@ def _number(name: str, n: int, value: float, below: float, above: float) -> dict
 
 
 def _samples(part: pd.DataFrame, name: str) -> Samples:
-    return {float(w): rows[name].to_numpy() for w, rows in part.groupby("width")}
+    return {float(w): some[name].to_numpy() for w, some in part.groupby("width")}
 
 
 def _powers(half: pd.DataFrame) -> Rows:
@@ -235,27 +237,18 @@ def _power(name: str, samples: Samples) -> dict[str, Any]:
     try:
         law, better = size_law(samples), over_saturation(samples)
     except InputError:  # too few widths or networks reach half-way
-        return {"quantity": name} | _exponent(Estimate(value=np.nan))
-    return {"quantity": name} | _exponent(law.exponent) | {
-        "statistical": law.statistical,
-        "systematic": law.systematic,
-        "over_saturation": better,
-        "p_value": law.p_value,
-        "flags": "; ".join(flag.name for flag in law.flags),
-    }  # fmt: skip
+        return {"quantity": name} | rows.row(NONE)
+    more = {"statistical": law.statistical, "systematic": law.systematic, "p_value": law.p_value}
+    named = {"quantity": name} | rows.row(law.exponent, law.flags)
+    return named | more | {"over_saturation": better}
 
 
 def _scatter_power(samples: Samples) -> dict[str, Any]:
     try:
         law = scatter_law(samples)
     except InputError:
-        return {"quantity": "scatter"} | _exponent(Estimate(value=np.nan))
-    return {"quantity": "scatter"} | _exponent(law.exponent) | {"p_value": law.p_value}
-
-
-def _exponent(found: Estimate) -> dict[str, Any]:
-    ends = {"low": found.low, "high": found.high}
-    return {"exponent": found.value, "error": found.error} | ends
+        return {"quantity": "scatter"} | rows.row(NONE)
+    return {"quantity": "scatter"} | rows.row(law.exponent) | {"p_value": law.p_value}
 
 
 def _structure(every: Mapping[Key, Curves], half: pd.DataFrame) -> Rows:
