@@ -245,9 +245,15 @@ def test_the_quick_study_finds_that_nothing_sharpens(tmp_path):
     for stem, plan in collapse.plans("quick").items():
         run(plan, tmp_path / "quick" / stem)
     tables, _ = make.measured(collapse, "quick", tmp_path)
-    for protocol in measured.PROTOCOLS:
-        assert answer.verdict(tables, protocol) != answer.TRANSITION
+    assert answer.verdict(tables, "magnitude") == answer.NONE
+    assert answer.verdict(tables, "equal") != answer.TRANSITION
+    assert answer.power(tables, "magnitude", "density")["high"] < 0
+    assert answer.power(tables, "saliency", "density")["high"] < -0.3
+    assert abs(answer.power(tables, "saliency", "edges")["value"]) < 0.3
     sizes = tables["sizes"]
+    halves = sizes[(sizes["quantity"] == "edges") & (sizes["order"] == "accuracy")]
+    halves = halves.set_index(["protocol", "source", "width"])["value"]["equal", measured.DATA]
+    assert halves[64] > 1.5 * halves[16]  # equal steps: not even a number of edges
     edges = sizes[(sizes["quantity"] == "edges") & (sizes["order"] == "outputs")]
     edges = edges.set_index(["protocol", "source", "width"])["value"]
     for width in (16, 32, 64):
