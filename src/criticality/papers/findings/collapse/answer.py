@@ -50,8 +50,8 @@ def verdict(tables: Tables, protocol: str) -> str:
     W^(-1/3)": the power of the range is consistent with 0, and W^(-1/3), that of percolation of
     random graphs, is excluded.  Else "undecided".
 
-    Measured on 300 made-up studies of each truth, widths 25 to 400 with 8, 8, 8, 6, 4 networks whose
-    places scatter by 0.16 in ln E and ranges by 15 % (table in docs/findings/collapse.md): of
+    Measured on 300 made-up studies of each truth, widths 25 to 400 with 8, 8, 8, 6, 4 networks,
+    whose places scatter by 0.16 in ln E and ranges by 15 % (table in docs/findings/collapse.md): of
     ranges that shrink as W^(-1/2) 80 % are called a transition and none the second, as W^(-1/3) 70
     and 0 %, never 0 and 98 %; of ranges that end at a constant, as 1 + w/W, 2 % are called a
     transition, but as 1 + (w/W)^(1/2) 14 to 28 %.
