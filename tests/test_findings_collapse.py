@@ -251,8 +251,9 @@ def test_the_quick_study_finds_that_nothing_sharpens(tmp_path):
     assert answer.power(tables, "saliency", "density")["high"] < -0.3
     assert abs(answer.power(tables, "saliency", "edges")["value"]) < 0.3
     sizes = tables["sizes"]
-    halves = sizes[(sizes["quantity"] == "edges") & (sizes["order"] == "accuracy")]
-    halves = halves.set_index(["protocol", "source", "width"])["value"]["equal", measured.DATA]
+    halves = sizes[(sizes["protocol"] == "equal") & (sizes["source"] == measured.DATA)]
+    halves = halves[(halves["quantity"] == "edges") & (halves["order"] == "accuracy")]
+    halves = halves.set_index("width")["value"]
     assert halves[64] > 1.5 * halves[16]  # equal steps: not even a number of edges
     edges = sizes[(sizes["quantity"] == "edges") & (sizes["order"] == "outputs")]
     edges = edges.set_index(["protocol", "source", "width"])["value"]
