@@ -1,10 +1,12 @@
 """Whether the question of the collapse is answered rightly where the answer is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from scipy.special import expit
 
+from criticality.analysis.breakdown import OrderParameter
 from criticality.papers.findings.collapse import answer, draw, measured, say
 
 WIDTHS = (8, 16, 32, 64, 128)
@@ -47,7 +49,7 @@ def made_up(place, sharpness, scatter, seed):
 
 TRUTHS = {
     "a transition at a density": (
-        lambda w, n: 0.05, lambda w: (w / 8) ** 0.5, lambda w: 0.2 * (w / 8) ** -0.5,
+        lambda w, n: 0.05, lambda w: (w / 8) ** 0.6, lambda w: 0.2 * (w / 8) ** -0.5,
     ),
     "a crossover at a number for each unit, whose sharpening ends": (
         lambda w, n: 30 * w / n, lambda w: 2 / (1 + 8 / w), lambda w: 0.15,
@@ -101,7 +103,7 @@ def test_the_answer_is_what_was_put_in(found, protocol, verdict, places):
 
 def test_exponents_are_what_was_put_in(found):
     truth = {
-        ("magnitude", "drop"): -0.5,
+        ("magnitude", "drop"): -0.6,
         ("magnitude", "scatter"): -0.5,
         ("saliency", "edges"): 1.0,
         ("random", "drop"): 0.0,
@@ -111,8 +113,8 @@ def test_exponents_are_what_was_put_in(found):
     }
     for (protocol, quantity), exponent in truth.items():
         row = answer.power(found, protocol, quantity)
-        assert abs(row["exponent"] - exponent) < 3.5 * row["error"], (protocol, quantity)
-        assert row["error"] < 0.2
+        assert abs(row["value"] - exponent) < 3.5 * row["error"], (protocol, quantity)
+        assert row["error"] < 0.25
     half = found["half"]
     mine = half[(half["protocol"] == "random") & (half["order"] == "accuracy")]
     assert len(mine) == len(WIDTHS) * NETWORKS
@@ -121,20 +123,79 @@ def test_exponents_are_what_was_put_in(found):
     assert mine["drop"].mean() == pytest.approx(2 * np.log(3) / 2.2, rel=0.05)
 
 
-def test_curves_are_scaled_against_every_control_on_the_same_points(found):
-    evidence = found["evidence"]
-    for protocol in measured.COMPARED:
-        mine = evidence[evidence["protocol"] == protocol]
-        assert set(mine["control"]) == set(measured.CONTROLS)
-    at = found["crossings"].set_index(["protocol", "control"])["flags"]
-    assert set(at["random", "edges"]) <= {"flat", "touching"}  # one curve has no crossings
-    named = evidence[evidence["family"] != "free"]
-    best = named.loc[named.groupby("protocol")["log_evidence"].idxmax()].set_index("protocol")
-    chosen = best[["control", "family"]].apply(tuple, axis=1).to_dict()
-    assert chosen["magnitude"] == ("density", "algebraic")
-    assert chosen["saliency"][0] == "edges_per_unit"
-    assert chosen["random"][0] == "edges"
-    assert chosen["random"][1] in ("no transition", "smooth exponent")
+# --- how often the verdict is wrong, of studies like ours ------------------------------------
+
+SIZES = (25, 50, 100, 200, 400)
+COUNTS = (8, 8, 8, 6, 4)
+
+
+def like_ours(rng, sharpness, places=lambda width: 150):
+    """Powers of a made-up study with the widths, numbers and scatter of ours."""
+    rows = []
+    for width, number in zip(SIZES, COUNTS, strict=True):
+        units = (784, width, width, width, 10)
+        density = np.tile(np.exp(-np.arange(185) / 16), (number, 1))
+        x = np.log(density * (784 * width + 2 * width**2 + 10 * width) / places(width))
+        x -= 0.16 * rng.normal(size=(number, 1))
+        left = expit(2.2 * sharpness(width) * np.exp(0.15 * rng.normal(size=(number, 1))) * x)
+        left += 0.03 * rng.normal(size=left.shape) * (left > 0.01)
+        order = OrderParameter(
+            name="accuracy", along="density", control=density, values=left, scale="log"
+        )
+        none = np.zeros((number, 185, 4))
+        curves = measured.Curves(units, density[0], none, none, none, {"accuracy": order})
+        rows += list(measured._halves(("magnitude", measured.DATA, width), curves))
+    return {"powers": pd.DataFrame(measured._powers(pd.DataFrame(rows)))}
+
+
+def claims(draws, sharpness, seed=0, **more):
+    """Shares of studies that are said to be a transition, and none."""
+    rng = np.random.default_rng(seed)
+    said = [answer.verdict(like_ours(rng, sharpness, **more), "magnitude") for _ in range(draws)]
+    return said.count(answer.TRANSITION) / draws, said.count(answer.NONE) / draws
+
+
+def power_of(exponent):
+    return lambda width: (width / 25) ** exponent
+
+
+def ending(width_0, power=1):
+    """A range that shrinks to a constant."""
+    return lambda width: (1 + (width_0 / 25) ** power) / (1 + (width_0 / width) ** power)
+
+
+def test_of_what_sharpens_and_what_does_not_the_right_thing_is_said():
+    yes, no = claims(12, power_of(0.5))
+    assert yes >= 0.5
+    assert no == 0
+    yes, no = claims(12, power_of(0))
+    assert yes <= 1 / 12
+    assert no >= 0.75
+
+
+@pytest.mark.slow
+def test_the_verdict_is_wrong_as_seldom_as_it_says():
+    def at_density(width):
+        return 0.005 * (784 + 2 * width) * width
+
+    def rising(width):
+        return 150 * (width / 25) ** 0.5
+
+    assert claims(100, power_of(0))[0] <= 0.05
+    assert claims(100, power_of(0))[1] >= 0.9
+    assert claims(100, power_of(0), places=at_density)[1] >= 0.9
+    for exponent in (1 / 3, 0.5):  # what is excluded must not be there
+        yes, no = claims(100, power_of(exponent), places=at_density)
+        assert yes >= 0.55
+        assert no <= 0.05
+    yes, no = claims(100, power_of(0.2))  # on the border nothing is claimed often
+    assert yes <= 0.5
+    assert no <= 0.35
+    for width in (25, 75, 200):  # crossovers
+        assert claims(100, ending(width))[0] <= 0.07
+    assert claims(100, ending(25, 0.5))[0] <= 0.25
+    # sharper and sharper, but at no place of its own
+    assert claims(100, power_of(0.5), places=rising)[0] <= 0.03
 
 
 def test_networks_that_do_not_finish_are_left_out():
@@ -161,17 +222,18 @@ def test_it_is_drawn_and_said_from_the_tables(found):
     text = say(found)
     assert "magnitude: transition" in text
     assert "saliency: undecided" in text
-    assert "random: no transition" in text
-    assert len(draw(found).axes) == 6
+    assert "random: no transition as sharp as" in text
+    assert len(draw(found).axes) == 8
     few = {
         name: table[(table["protocol"] != "equal") | (table["width"] < 20)]
         if {"protocol", "width"} <= set(table)
         else table
         for name, table in found.items()
     }
-    assert "equal steps: too few networks" in say(few)
+    assert say(few).count("W = 8, 16 (n = 8, 8)") == 1
     few["sizes"] = few["sizes"][few["sizes"]["protocol"] != "tuned"]
-    assert len(draw(few).axes) == 6
+    assert "4 x tuning: no networks yet" in say(few)
+    assert len(draw(few).axes) == 8
 
 
 @pytest.mark.slow
@@ -183,9 +245,16 @@ def test_the_quick_study_finds_that_nothing_sharpens(tmp_path):
     for stem, plan in collapse.plans("quick").items():
         run(plan, tmp_path / "quick" / stem)
     tables, _ = make.measured(collapse, "quick", tmp_path)
-    for protocol in measured.PROTOCOLS:
-        assert answer.verdict(tables, protocol) != answer.TRANSITION
+    assert answer.verdict(tables, "magnitude") == answer.NONE
+    assert answer.verdict(tables, "equal") != answer.TRANSITION
+    assert answer.power(tables, "magnitude", "density")["high"] < 0
+    assert answer.power(tables, "saliency", "density")["high"] < -0.3
+    assert abs(answer.power(tables, "saliency", "edges")["value"]) < 0.3
     sizes = tables["sizes"]
+    halves = sizes[(sizes["protocol"] == "equal") & (sizes["source"] == measured.DATA)]
+    halves = halves[(halves["quantity"] == "edges") & (halves["order"] == "accuracy")]
+    halves = halves.set_index("width")["value"]
+    assert halves[64] > 1.5 * halves[16]  # equal steps: not even a number of edges
     edges = sizes[(sizes["quantity"] == "edges") & (sizes["order"] == "outputs")]
     edges = edges.set_index(["protocol", "source", "width"])["value"]
     for width in (16, 32, 64):

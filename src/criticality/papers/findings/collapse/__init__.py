@@ -11,7 +11,8 @@ from criticality.papers.findings.collapse.answer import say
 from criticality.papers.findings.collapse.figure import draw
 from criticality.papers.findings.collapse.measured import PROTOCOLS, measure
 
-__all__ = ["STUDIES", "TITLE", "draw", "measure", "say"]
+__all__ = ["NEEDS", "STUDIES", "TITLE", "draw", "measure", "say"]
 
 TITLE = "Is the collapse of networks under pruning a phase transition?"
 STUDIES = tuple(f"collapse_{protocol}" for protocol in PROTOCOLS)
+NEEDS = STUDIES[:1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,10 @@ import pandas as pd
 
 from criticality.analysis import layered
 from criticality.analysis.breakdown import CENTRAL, OrderParameter, Spread, at_shares
-from criticality.analysis.scaling import BKT, Algebraic, Comparison, ScalingData, compare, crossings
-from criticality.analysis.sizes import LEAST, Samples, scatter, scatter_law, size_law
+from criticality.analysis.sizes import Samples, over_saturation, scatter, scatter_law, size_law
 from criticality.analysis.stats import Array
-from criticality.base import Estimate, Flag, InputError
+from criticality.base import Estimate, InputError
+from criticality.papers import rows
 from criticality.systems.pruning.breakdown import order_parameter, outer_points
 
 if TYPE_CHECKING:
@@ -36,16 +36,14 @@ OBSERVABLES = (
     "accuracy", "prediction_entropy", "density", "edges", "conducting", "live_units",
 )  # fmt: skip
 SHARES = (0.25, 0.5, 0.75)  # of the plateau
-RANGE = (0.1, 0.9)  # shares of the plateau between which curves are compared
-POINTS = 12  # of a curve that is compared
 SHOWN = 48  # points of a curve that is drawn
-DRAWN = ("magnitude", "random")  # protocols of these curves
+DRAWN = ("magnitude", "random", "equal")  # protocols of these curves
 GRAPHS = 48  # random ones of each size
 ANYWHERE = "random"  # protocol whose null loses its edges anywhere
 NULL, DATA = "graphs", "networks"
-COMPARED = ("magnitude", "saliency", "random")  # protocols whose curves are scaled
+NONE = Estimate(value=np.nan)
 MEASURES = ("density", "edges", "edges_per_unit", "conducting")  # of what is left at half-way
-THEORY = np.unique(np.geomspace(25, 100_000, 37).astype(int))
+THEORY = (25, 35, 50, 71, 100, 141, 200, 283, 400, 784, 1600, 6400, 25_600, 102_400)  # widths
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +93,7 @@ class Curves:
 
 def networks(ds: xr.Dataset) -> Curves:
     """Curves of the networks of one outer point that are whole."""
-    whole = np.isfinite(ds["accuracy"].transpose("realization", "step").values).all(axis=1)
-    ds = ds.isel(realization=np.flatnonzero(whole))
+    ds = rows.whole(ds, "accuracy")
     edges, conducting, live = (
         ds[name].transpose("realization", "step", dim).values
         for name, dim in (
@@ -153,17 +150,16 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     """Tables of all that is drawn and said.
 
     `half`: every network where it is half-way; `sizes`: means over networks; `powers`: how these go
-    with the width; `structure`: what is left at half-way; `curves`; `evidence` and `crossings`:
-    finite-size scaling against three controls; `theory`: exact percolation.
+    with the width; `structure`: what is left at half-way; `curves`; `theory`: exact percolation.
     """
     every: dict[tuple[str, str, int], Curves] = {}
     for protocol in PROTOCOLS:
-        ds = stores[f"collapse_{protocol}"].open(observables=OBSERVABLES)
-        for _, one in outer_points(ds):
+        if (stem := f"collapse_{protocol}") not in stores:
+            continue
+        for _, one in outer_points(stores[stem].open(observables=OBSERVABLES)):
             found = networks(one)
             every[protocol, DATA, found.width] = found
             every[protocol, NULL, found.width] = graphs(found, GRAPHS, protocol == ANYWHERE)
-    compared = [name for name in COMPARED if len(_of(name, every)) >= LEAST]
     half = pd.DataFrame(row for at, curves in every.items() for row in _halves(at, curves))
     units = {curves.units for curves in every.values()}
     return {
@@ -174,8 +170,6 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
         "curves": pd.DataFrame(
             row for at, curves in every.items() if at[0] in DRAWN for row in _drawn(at, curves)
         ),
-        "evidence": pd.DataFrame(row for name in compared for row in _scaling(name, every)),
-        "crossings": pd.DataFrame(row for name in compared for row in _crossings(name, every)),
         "theory": pd.DataFrame(theory(next(iter(units))[0], next(iter(units))[-1])),
     }
 
@@ -224,7 +218,7 @@ def _number(name: str, n: int, value: float, below: float, above: float) -> dict
 
 
 def _samples(part: pd.DataFrame, name: str) -> Samples:
-    return {float(w): rows[name].to_numpy() for w, rows in part.groupby("width")}
+    return {float(w): some[name].to_numpy() for w, some in part.groupby("width")}
 
 
 def _powers(half: pd.DataFrame) -> Rows:
@@ -233,40 +227,28 @@ def _powers(half: pd.DataFrame) -> Rows:
         ["protocol", "source", "order"], sort=False
     ):
         named = {"protocol": protocol, "source": source, "order": order}
-        for name in (*MEASURES, "drop", "scatter"):
-            try:
-                if name == "scatter":
-                    of_scatter = scatter_law(_samples(part, "edges"))
-                    yield named | _power(name, of_scatter.exponent, p_value=of_scatter.p_value)
-                else:
-                    law = size_law(_samples(part, name))
-                    yield named | _power(
-                        name, law.exponent, law.statistical, law.systematic,
-                        max(cut.p_value for cut in law.cuts), law.flags,
-                    )  # fmt: skip
-            except InputError:  # too few widths or networks reach half-way
-                yield named | _power(name, Estimate(value=np.nan))
+        for name in (*MEASURES, "drop"):
+            yield named | _power(name, _samples(part, name))
+        yield named | _scatter_power(_samples(part, "edges"))
 
 
-def _power(
-    name: str,
-    exponent: Estimate,
-    statistical: float = np.nan,
-    systematic: float = np.nan,
-    p_value: float = np.nan,
-    flags: Iterable[Flag] = (),
-) -> dict[str, Any]:
-    return {
-        "quantity": name,
-        "exponent": exponent.value,
-        "error": exponent.error,
-        "low": exponent.low,
-        "high": exponent.high,
-        "statistical": statistical,
-        "systematic": systematic,
-        "p_value": p_value,
-        "flags": "; ".join(flag.name for flag in flags),
-    }
+def _power(name: str, samples: Samples) -> dict[str, Any]:
+    """Power of a mean, and by how much it is better than a mean that ends at a constant."""
+    try:
+        law, better = size_law(samples), over_saturation(samples)
+    except InputError:  # too few widths or networks reach half-way
+        return {"quantity": name} | rows.row(NONE)
+    more = {"statistical": law.statistical, "systematic": law.systematic, "p_value": law.p_value}
+    named = {"quantity": name} | rows.row(law.exponent, law.flags)
+    return named | more | {"over_saturation": better}
+
+
+def _scatter_power(samples: Samples) -> dict[str, Any]:
+    try:
+        law = scatter_law(samples)
+    except InputError:
+        return {"quantity": "scatter"} | rows.row(NONE)
+    return {"quantity": "scatter"} | rows.row(law.exponent) | {"p_value": law.p_value}
 
 
 def _structure(every: Mapping[Key, Curves], half: pd.DataFrame) -> Rows:
@@ -297,7 +279,7 @@ def _drawn(at: Key, curves: Curves) -> Rows:
     log = np.log(np.maximum(total, 1))
     wanted = np.linspace(log[shown].min(), log[shown].max(), SHOWN)
     steps = np.unique(np.abs(log[:, None] - wanted).argmin(axis=0))
-    for name in ("accuracy",) if at[1] == DATA else ("outputs",):
+    for name in ("accuracy", "outputs") if at[1] == DATA else ("outputs",):
         values = curves.orders[name].values[:, ::-1]  # sorted from the disordered end
         mean = values.mean(axis=0)
         error = values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0 * mean
@@ -311,74 +293,7 @@ def _drawn(at: Key, curves: Curves) -> Rows:
             }
 
 
-# --- finite-size scaling ---------------------------------------------------------------------
-
-CONTROLS = ("density", "edges_per_unit", "edges")
-
-
-def scaling_data(curves: Iterable[Curves]) -> dict[str, ScalingData]:
-    """Put the share of accuracy that is left on three controls, at the same points."""
-    columns: list[tuple[Curves, Array, Array]] = []
-    for one in curves:
-        order = one.orders["accuracy"]
-        share = order.values[:, ::-1] / order.values[:, -1:]
-        mean = share.mean(axis=0)
-        inside = np.flatnonzero((mean > RANGE[0]) & (mean < RANGE[1]) & (one.density < 1))
-        chosen = inside[np.unique(np.linspace(0, len(inside) - 1, POINTS).round().astype(int))]
-        columns.append((one, chosen, share[:, chosen]))
-    found = {}
-    for name in CONTROLS:
-        rows = []
-        for one, chosen, share in columns:
-            hidden = sum(one.units[1:-1])
-            factor = {"density": 1.0, "edges": one.places, "edges_per_unit": one.places / hidden}
-            control = np.log(one.density[chosen] * factor[name])
-            number, point = np.indices(share.shape)
-            rows.append((control[point], 0 * point + one.width, number, share))
-        p, size, realization, y = (np.concatenate([r[i].ravel() for r in rows]) for i in range(4))
-        labels = (f"ln {name}", "W", "share of the plateau")
-        found[name] = ScalingData.from_samples(p, size, realization, y, labels)
-    return found
-
-
-def comparisons(data: Mapping[str, ScalingData]) -> dict[str, Comparison]:
-    """Evidence for scaling forms and smooth ones in each control."""
-    return {name: compare(one, [Algebraic(), BKT()]) for name, one in data.items()}
-
-
-def _of(protocol: str, every: Mapping[Key, Curves]) -> list[Curves]:
-    found = [c for (name, source, _), c in every.items() if (name, source) == (protocol, DATA)]
-    return [c for c in sorted(found, key=lambda c: c.width) if len(c.edges) > 1]
-
-
-def _scaling(protocol: str, every: Mapping[Key, Curves]) -> Rows:
-    for control, found in comparisons(scaling_data(_of(protocol, every))).items():
-        for fit in found.fits:
-            yield {
-                "protocol": protocol,
-                "control": control,
-                "form": fit.ansatz.name,
-                "family": fit.ansatz.family,
-                "log_evidence": fit.log_evidence,
-                "p_value": fit.p_value,
-                "parameters": ", ".join(f"{name} = {x}" for name, x in fit.params.items()),
-                "verdict": found.verdict,
-                "reason": found.reason,
-            }
-
-
-def _crossings(protocol: str, every: Mapping[Key, Curves]) -> Rows:
-    for control, data in scaling_data(_of(protocol, every)).items():
-        for crossing in crossings(data).crossings:
-            yield {
-                "protocol": protocol,
-                "control": control,
-                "smaller": crossing.sizes[0],
-                "larger": crossing.sizes[1],
-                "at": crossing.at.value,
-                "error": crossing.at.error,
-                "flags": "; ".join(flag.name for flag in crossing.flags),
-            }
+# --- the null -------------------------------------------------------------------------------------
 
 
 def theory(inputs: int, outputs: int) -> Rows:
@@ -390,7 +305,7 @@ def theory(inputs: int, outputs: int) -> Rows:
         share = layered.share_reached(density, units)
         low, half, high = np.exp(np.interp(SHARES, share, np.log(density)))
         yield {
-            "width": int(width),
+            "width": width,
             "density": half,
             "edges": half * places,
             "drop": np.log(high / low),
