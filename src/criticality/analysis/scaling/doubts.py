@@ -44,7 +44,7 @@ def doubts(
         if theta[place] < model.lower[place] + 0.05:
             text = "f changes within the distance of two points: the transition is not resolved"
             flags.append(Flag("unresolved", text=text))
-        if not p_value >= POOR:
+        if p_value < POOR:  # NaN: no degree of freedom is left, and nothing to be poor
             flags.append(Flag("poor fit", text=f"the curves do not collapse: p = {p_value:.2g}"))
     nu = effective or params.get("nu")
     if nu is not None and nu.value > LARGE_NU:
