@@ -98,7 +98,7 @@ def test_few_rates_are_kept_and_both_ends():
 
 
 def test_power_laws_with_a_smooth_exponent_are_a_drift_that_looks_like_bkt_with_sigma_1():
-    data = line.curves_of(line.thinned(made_up(power_laws)), "ln loss")
+    data = line.curves_of(line.thinned(made_up(power_laws)))
     forms = Drift(), BKT(L0="marginal"), Algebraic(), Free()
     drift, bkt, power, free = (collapse(data, form, regular=True) for form in forms)
     assert drift.log_evidence > max(fit.log_evidence for fit in (bkt, power, free))

@@ -272,11 +272,11 @@ def required_sizes(
     decisive: float = DECISIVE,
     extra: Sequence[int] = (0, 1, 2),
     more: Sequence[int] = (1, 2, 4, 8),
-    L0: float = 1.0,
+    forms: tuple[Ansatz, Ansatz] | None = None,
     corrections: bool = False,
     regular: bool = False,
 ) -> tuple[Design, ...]:
-    """Find which measurements would decide between an algebraic and a BKT transition.
+    """Find which measurements would decide between two forms, as between two kinds of transition.
 
     Both forms are fitted to the data.  Each in turn is taken for the truth: its fitted curve is
     measured in a larger study with the present noise (of the largest size, for new ones), and the
@@ -293,8 +293,9 @@ def required_sizes(
         Numbers of additional, larger sizes to consider.
     more
         Factors of the number of realizations to consider.
-    L0
-        Of the BKT form.
+    forms
+        Default algebraic and BKT with L0 = 1; a transition is told from none by what costs the
+        most, as `(Algebraic(), Drift())`.
     corrections, regular
         As in `collapse`, of truths and fits: a decision that does not rest on their absence costs
         more.
@@ -315,7 +316,7 @@ def required_sizes(
     more = [whole("more", factor, 1) for factor in more]
     if not data.realizations:
         raise InputError("required_sizes needs samples: from means the noise of one is unknown.")
-    forms: tuple[Ansatz, Ansatz] = (Algebraic(), BKT(L0=L0))
+    forms = forms or (Algebraic(), BKT())
     how: dict[str, Any] = {"corrections": corrections, "regular": regular}
     truths = [collapse(data, form, **how) for form in forms]
     ratio = float(np.exp(np.mean(np.diff(np.log(data.sizes)))))
@@ -357,7 +358,8 @@ def _expected(truth: Fit, rival: Ansatz, sizes: Array, factor: int, how: dict[st
             blocks.append(data.covariance[at : at + n, at : at + n] / factor)
             at += n
         else:
-            p = values["p_c"] + (last.control - values["p_c"]) * largest / s[number]
+            centre = values.get("p_c", 0.0)
+            p = centre + (last.control - centre) * largest / s[number]
             blocks.append(block / factor)
         control.append(p)
         size.append(np.full(len(p), length))
