@@ -33,6 +33,8 @@ GOLDEN_KEYS = {
     "approximation_lookup": "6868ad0571c92ac46b44f4afbee04e29d11b21367d772d42a4193ee74e16c81b",
     "approximation_trained": "f93bfb6f21b3b11392bb6a694972c8adcd5879849c2330f169773ccfc1ff483f",
     "dropout": "f8aba5a9d596713cac92d9829bee3452db3878195a1d88c9bf9c0b7dd03e161e",
+    "dropout_cnn": "d3f242d85979f4ee4c06c8b7d180dab7912be2175947210d52e34c946e55f71c",
+    "dropout_transformer": "0e5fd0f5c2246153e68abc8788c3776b03a8ebbcb15a2d58da13dc487333252c",
     "grokking": "9958fc4ac96da5a8598b8c8e3237a3cfca062ca505d30d0493a50f3b6669d43d",
     "grokking_theory": "9f3530ff160e61a566be8e315706741e2127c97b436a130614540d87e6aa2464",
     "lennard_jones": "eaf2de06c5aa382c56eb5ae7808daa56efc21be7379d8f15f6cb20a655f5bfe2",
@@ -42,6 +44,7 @@ GOLDEN_KEYS = {
     "mean_variance": "8bfbc226cad3c47ad698fd81e86d453a714e1af3d7aecddb3df02b83471ce33b",
     "mean_variance_sweep": "23042c7d4544b0e94e382157a78ff55a74b41bfbcee56e2b977198909ff9dbd0",
     "mean_variance_theory": "079516eb11baedb9fec207aa5327f977c02ba4b2fda82004bc44003689eb341b",
+    "onset": "3023fb4f7726ec2467b2d7ae973d6f5028efb4353e71bba139fc72729e0e90eb",
     "potts": "fe06ec0ae61632d9be009fdb597c85e4e030e0ae0000102708c1a93d831ba0e3",
     "potts_refinement": "cbac6292f0393d75fd832b8d802ed245462bd63a7f1de0aeb32e8c0495f36817",
     "pruning": "5cc8ce70a5b475cff4348932bfb0611f6cc1bd10189247d6f3ef783d09850886",
@@ -50,7 +53,9 @@ GOLDEN_KEYS = {
     "three_layer": "f5e2d0305c1d6c909523f508cb1f08be4d8d82e4d8e60a3f3a4069e42eca4b05",
     "topology": "ae5b8e5641684834d466b8b5e14b5ab5be5d21cc4674f3fb49b9f8db06143156",
 }
-SYSTEMS = {name: find(name) for name in BUILT_IN}
+PLACES = ("onset:Onset", "cnn:CNN", "transformer:Transformer")  # of findings, not installed
+OF_PAPERS = [find(f"criticality.papers.systems.{place}") for place in PLACES]
+SYSTEMS = {name: find(name) for name in BUILT_IN} | {card(kind).name: kind for kind in OF_PAPERS}
 BUILT = pytest.mark.parametrize("kind", SYSTEMS.values(), ids=SYSTEMS)
 ALL = SYSTEMS | EDGES
 EVERY = pytest.mark.parametrize("kind", ALL.values(), ids=ALL)
@@ -81,9 +86,9 @@ def assert_identical(a, b):
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
-# whose programs take a minute to compile, for one realization and for a batch of them
+# whose programs take long to compile, for one realization and for a batch of them
 LONG = ("lennard_jones_coexistence", "lennard_jones_free_energy", "lennard_jones_refinement")
-LONG += ("potts_refinement",)
+LONG += ("potts_refinement", *(card(kind).name for kind in OF_PAPERS))
 TOGETHER = [
     pytest.param(kind, id=name, marks=pytest.mark.slow if name in LONG else ())
     for name, kind in ALL.items()

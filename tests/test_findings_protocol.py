@@ -17,7 +17,7 @@ from criticality import data, keys
 from criticality.analysis.stats import holm
 from criticality.base import Task
 from criticality.papers.findings import protocol
-from criticality.papers.onset import Onset, model
+from criticality.papers.systems.onset import Onset, model
 from criticality.systems.dropout import DropoutNetwork
 from criticality.systems.dropout import model as dropout
 

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from criticality.base import InputError, unknown
 from criticality.cli.app import FORMATS, DataDir, Json, app, say, write, write_json
-from criticality.cli.study import DryRun, Quiet, Workers, begin, compute
+from criticality.cli.study import (
+    DryRun,
+    Quiet,
+    Workers,
+    at_least_one,
+    begin,
+    compute,
+    priced,
+    say_cost,
+)
+
+if TYPE_CHECKING:
+    from criticality.study import Study
 
 LIST = "list"
 
 
 @app.command()
 def paper(
-    name: Annotated[str, typer.Argument(help='Which, as in findings/line; or "list".')],
+    name: Annotated[
+        str, typer.Argument(help="Which, as in findings/line; all are listed without.")
+    ] = LIST,
     scale: Annotated[
         str | None,
         typer.Option(
@@ -43,38 +59,48 @@ def paper(
     as_json: Json = False,
 ) -> None:
     """Make a figure of a paper, or the answer to a question, and say what it shows."""
-    from criticality.papers import entry, make, names, tables
+    from criticality.papers import entry, make, tables
 
+    at_least_one("--workers", workers)
     if name == LIST:
-        found = {known: entry(known) for known in names()}
-        if as_json:
-            write_json({k: {"title": each.title, "kept": each.done} for k, each in found.items()})
-            return
-        for known, each in found.items():
-            write(f"{known:<24} {each.title}{'' if each.done else ' (to be computed)'}")
+        if scale is not None or store is not None or out is not None or as_is or dry_run:
+            raise InputError("of which entry? Its name comes first, as in findings/line.")
+        _list(as_json)
         return
     wanted = entry(name)
     formats = file_format.split(",")
     for kind in formats:
         if kind not in FORMATS:
             raise unknown("format", kind, FORMATS, "--format")
+    if as_is and dry_run:
+        raise InputError("--as-is computes nothing, so that --dry-run has nothing to say.")
     if scale is None:
         if store is not None or as_is or dry_run:
             raise InputError("--store, --as-is and --dry-run are of results; say which: --scale.")
+        if not wanted.done:
+            raise InputError(
+                f"{name} has no kept numbers yet; --scale quick --store DIR computes a small "
+                f"version, in minutes."
+            )
+    elif store is None:
+        raise InputError(f"--scale {scale}: results need a place; give --store DIR.")
+    elif store.exists() and not store.is_dir():
+        raise InputError(f"--store {store}: is a file; stores are directories in a directory.")
+    plans = {} if scale is None else wanted.plans(scale)
+    if dry_run:
+        _price(plans, Path(store or ".", scale or ""), workers, as_json)
+        return
+    if out is not None:
+        make.writable(wanted, out)  # before hours of computing
+    if scale is None or store is None:
         numbers, origin = tables.read(wanted.kept)
     else:
-        if store is None:
-            raise InputError(f"--scale {scale}: results need a place; give --store DIR.")
-        plans = {} if as_is else wanted.plans(scale)
-        for stem, plan in plans.items():
+        for count, (stem, plan) in enumerate(plans.items() if not as_is else (), start=1):
             place = store / scale / stem
-            if dry_run:
-                say(stem)
-            if begin(plan, place, workers, None, dry_run, as_json):
-                say(f"{stem}: {len(plan.tasks())} tasks, results in {place}")
-                compute(plan, place, workers, None, None, data_dir, quiet)
-        if dry_run:
-            return
+            begin(plan, place, workers, None, False, as_json)
+            done = f"{count} of {len(plans)}"
+            say(f"{stem} ({done}): {len(plan.tasks())} tasks, results in {place}")
+            compute(plan, place, workers, None, None, data_dir, quiet)
         numbers, origin = make.measured(wanted, scale, store)
     files = make.save(wanted, numbers, origin, out, formats) if out is not None else []
     if as_json:
@@ -85,3 +111,45 @@ def paper(
     write(wanted.say(numbers))
     for file in files:
         write(str(file))
+
+
+def _list(as_json: bool) -> None:
+    """Name all entries, with how much of their studies the kept numbers are of."""
+    from criticality.papers import entry, make, names, tables
+
+    told: dict[str, dict[str, Any]] = {}
+    for name in names():
+        found = entry(name)
+        origin = tables.origin(found.kept) if found.done else None
+        state = make.progress(origin) if origin else "to be computed"
+        told[name] = {"title": found.title, "kept": found.done, "state": state or "complete"}
+    if as_json:
+        write_json(told)
+        return
+    for name, about in told.items():
+        state = f" ({about['state']})" if about["state"] != "complete" else ""
+        write(f"{name:<24} {about['title']}{state}")
+
+
+def _price(plans: Mapping[str, Study], folder: Path, workers: int | None, as_json: bool) -> None:
+    """Say what each study would cost, and all of them."""
+    from criticality.study import Store
+    from criticality.study.cost import human_time
+
+    found = {stem: priced(plan, Store(folder / stem), workers) for stem, plan in plans.items()}
+    tasks, missing = (
+        sum(getattr(c, n) for c, _, _ in found.values()) for n in ("tasks", "missing")
+    )
+    seconds = sum(each for _, each, _ in found.values())
+    if as_json:
+        studies = {
+            stem: {**vars(cost), "seconds": each, "workers": count}
+            for stem, (cost, each, count) in found.items()
+        }
+        write_json({"studies": studies, "tasks": tasks, "missing": missing, "seconds": seconds})
+        return
+    for stem, each in found.items():
+        write(stem)
+        say_cost(*each)
+    long = f", about {human_time(seconds)}" if math.isfinite(seconds) else ""
+    write(f"all {len(plans)} studies: {tasks} tasks, {missing} to compute{long}")

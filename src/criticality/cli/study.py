@@ -74,6 +74,7 @@ Shard = Annotated[
 if TYPE_CHECKING:
     from criticality.data import Shape
     from criticality.study import Store, Study
+    from criticality.study.cost import Cost
 
 
 @app.command("list")
@@ -346,18 +347,32 @@ def _say_notes(plan: Study) -> None:
         say(f"note: {text}{where}")
 
 
-def _dry_run(
-    plan: Study, store: Store, workers: int | None, as_json: bool, shard: tuple[int, int] | None
-) -> None:
-    from criticality.study.cost import estimate, human_size, human_time
+def priced(
+    plan: Study, store: Store, workers: int | None, shard: tuple[int, int] | None = None
+) -> tuple[Cost, float, int]:
+    """Cost of what is missing, and how many seconds it takes so many workers."""
+    from criticality.study.cost import estimate
     from criticality.study.workers import default_workers
 
     cost = estimate(plan, store, shard)
     count = workers or default_workers(plan.tasks()[: cost.missing])
-    seconds = cost.with_workers(count)
+    return cost, cost.with_workers(count), count
+
+
+def _dry_run(
+    plan: Study, store: Store, workers: int | None, as_json: bool, shard: tuple[int, int] | None
+) -> None:
+    cost, seconds, count = priced(plan, store, workers, shard)
     if as_json:
         write_json({**vars(cost), "seconds": seconds, "workers": count})
-        return
+    else:
+        say_cost(cost, seconds, count)
+
+
+def say_cost(cost: Cost, seconds: float, count: int) -> None:
+    """Say what a study would cost so many workers."""
+    from criticality.study.cost import human_size, human_time
+
     write(f"{cost.tasks} tasks, {cost.missing} to compute ({cost.work / 1e12:.3g} TFLOP)")
     if math.isfinite(seconds):
         write(f"about {human_time(seconds)} with {count} worker(s), within a factor of two")

@@ -33,10 +33,13 @@ class Entry:
         "findings/line", and what it is in a line.
     studies
         Stems of its study files.  Entries that name the same share its store.
+    needs
+        Of these, those without whose results there is nothing to measure.
     own
         Systems that are not installed, "package.module:Name", by the stem of their study.
     measure
-        Tables of everything that is drawn or said, from the stores of the studies by stem.
+        Tables of everything that is drawn or said, from the stores by stem of the studies that
+        have results.
     draw
         Figure of these tables.
     say
@@ -46,6 +49,7 @@ class Entry:
     name: str
     title: str
     studies: tuple[str, ...]
+    needs: tuple[str, ...]
     own: Mapping[str, str]
     measure: Callable[[Mapping[str, Store]], dict[str, pd.DataFrame]]
     draw: Callable[[Tables], Figure]
@@ -106,6 +110,7 @@ def entry(name: str) -> Entry:
             name=name,
             title=module.TITLE,
             studies=module.STUDIES,
+            needs=getattr(module, "NEEDS", module.STUDIES),
             own=getattr(module, "OWN", {}),
             measure=module.measure,
             draw=module.draw,

@@ -15,58 +15,96 @@ from criticality.papers.tables import Tables
 if TYPE_CHECKING:
     import pandas as pd
 
-    from criticality.study import Store
+    from criticality.study import Store, Study
 
 DPI = 160
 TOLD = ("version", "data", "device", "libraries", "python", "criticality", "commit")
 
 
-def stores(entry: Entry, scale: str, folder: Path) -> dict[str, Store]:
-    """Where the results of its studies are, or go, by stem."""
-    from criticality.study import Store
-
-    return {stem: Store(folder / scale / stem) for stem in entry.studies}
-
-
 def measured(
     entry: Entry, scale: str, folder: Path
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Measure what the stores hold; tables, and where they come from.
+    """Measure what the stores of its studies hold; tables, and where they come from.
 
     Raises
     ------
     InputError
-        If a store is missing or holds too little.
+        If a store is of another study, or one that the entry needs is missing or holds nothing.
     """
-    there = stores(entry, scale, folder)
-    missing = [stem for stem, store in there.items() if not store.path.is_dir()]
-    if missing:
-        raise InputError(
-            f"{folder / scale}: no results of {', '.join(missing)}; to compute them, "
-            f"leave --as-is out."
-        )
-    return entry.measure(there), {
+    from criticality.study import Store
+
+    there, studies = {}, {}
+    for stem, plan in entry.plans(scale).items():
+        store = Store(folder / scale / stem)
+        found = _origin(store, plan)
+        if found["done"]:
+            there[stem], studies[stem] = store, found
+        elif stem in entry.needs:
+            raise InputError(
+                f"{store.path}: no results yet; `criticality paper {entry.name} --scale {scale} "
+                f"--store {folder}` computes what is missing."
+            )
+        else:
+            studies[stem] = found
+    return tables.as_kept(entry.measure(there)), {
         "entry": entry.name,
         "scale": scale,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "studies": {stem: _origin(store) for stem, store in there.items()},
+        "studies": studies,
     }
 
 
-def _origin(store: Store) -> dict[str, Any]:
-    """Say what was asked for, how much of it is done, and by what."""
-    from criticality.study.status import status
+def _origin(store: Store, plan: Study) -> dict[str, Any]:
+    """Say what the study asks for, how much of it is done, and by what."""
+    asked = plan.plan()
+    about: dict[str, Any] = {n: asked[n] for n in ("system", "seed", "realizations", "grid")}
+    done, seconds = 0, 0.0
+    if store.path.is_dir():
+        _check(store, asked)
+        store.refresh()
+        for done, (_, result) in enumerate(store.of(asked), start=1):  # noqa: B007
+            seconds += result.own.get("wall_seconds", 0.0)
+        for entry in store.entries()[0]:
+            for name in TOLD:
+                value = entry.attributes.get(name)
+                if value is not None and value not in about.setdefault(name, []):
+                    about[name].append(value)
+    total = len(plan.systems()) * plan.realizations
+    return about | {"tasks": total, "done": done, "core_hours": round(seconds / 3600, 2)}
 
-    state = status(store)
-    plan = {name: state.plan[name] for name in ("system", "seed", "realizations", "grid")}
-    about: dict[str, Any] = {}
-    for entry in store.entries()[0]:
-        for name in TOLD:
-            value = entry.attributes.get(name)
-            if value is not None and value not in about.setdefault(name, []):
-                about[name].append(value)
-    done = {"tasks": state.total, "done": state.done, "core_hours": round(state.seconds / 3600, 2)}
-    return plan | done | about
+
+def _check(store: Store, asked: Mapping[str, Any]) -> None:
+    """Raise `InputError` for a store that holds more than the study, or another."""
+    from criticality.study.manifest import values
+
+    store.admit(asked)
+    plan = store.plan()
+    plan = plan | {"controls": asked.get("before", {}) | plan["controls"]}
+    for name in asked["controls"]:
+        other = [value for value in values(plan, name) if value not in values(asked, name)]
+        if other:
+            raise InputError(
+                f"{store.path}: is of another study: {name} is {', '.join(map(str, other))} there, "
+                f"which this one has not. Use another --store."
+            )
+
+
+def progress(origin: Mapping[str, Any]) -> str:
+    """Say how many networks are done of how many; nothing if all are."""
+    done, tasks = (sum(s[name] for s in origin["studies"].values()) for name in ("done", "tasks"))
+    return f"{done} of {tasks} networks" if done < tasks else ""
+
+
+def writable(entry: Entry, out: Path) -> None:
+    """Raise `InputError` if nothing can be written there."""
+    place = out / entry.name
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        trial = place / ".trial"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error}).") from error
 
 
 def save(
@@ -80,8 +118,11 @@ def save(
         If they cannot be written.
     """
     figure = entry.draw(found)
-    if origin["scale"] == "quick":
-        figure.text(0.998, 0.002, "quick version", ha="right", va="bottom", fontsize=8, alpha=0.7)
+    marks = ["quick version"] if origin["scale"] == "quick" else []
+    marks += [text for text in (progress(origin),) if text]
+    if marks:
+        style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 8, "alpha": 0.7}
+        figure.text(0.998, 0.002, ", ".join(marks), **style)
     files = tables.write(found, origin, out / entry.name)
     for kind in formats:
         files.append(out / f"{entry.name}.{kind}")

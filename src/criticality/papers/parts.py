@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,8 +30,59 @@ def legend_below(ax: Axes) -> None:
     )
 
 
+def intervals(
+    ax: Axes,
+    places: Sequence[float] | Array,
+    rows: pd.DataFrame,
+    ends: tuple[float, float],
+    *,
+    marker: str,
+    colour: str,
+    upright: bool = False,
+    **style: Any,
+) -> None:
+    """Draw values with their intervals; one that leaves the frame ends there in an arrow.
+
+    Parameters
+    ----------
+    places
+        Of the rows on the other axis.
+    rows
+        Columns `value`, `low` and `high`; NaN draws nothing, infinity is open.
+    ends
+        Of the frame, along the intervals.
+    upright
+        Whether intervals are vertical.
+    style
+        Of the markers, and their label.
+    """
+    at = np.asarray(places, dtype=float)
+    low, value, high = (rows[name].to_numpy(float) for name in ("low", "value", "high"))
+    lines = ax.vlines if upright else ax.hlines
+    lines(at, np.clip(low, *ends), np.clip(high, *ends), color=colour, lw=1.2)
+
+    def draw(along: Array, there: Array, form: str, **how: Any) -> None:
+        x, y = (at[there], along) if upright else (along, at[there])
+        ax.plot(x, y, form, color=colour, ls="", **how)
+
+    inside = (value >= ends[0]) & (value <= ends[1])
+    draw(value[inside], inside, marker, **style)
+    for beyond, end, form in zip(
+        (low < ends[0], high > ends[1]), ends, "v^" if upright else "<>", strict=True
+    ):
+        if beyond.any():  # the layout takes an empty line that is not clipped for a point at 0
+            draw(np.full(beyond.sum(), end), beyond, form, ms=5, clip_on=False)
+
+
 def forest(
-    ax: Axes, groups: Mapping[str, pd.DataFrame], ends: tuple[float, float], usual: str
+    ax: Axes,
+    groups: Mapping[str, pd.DataFrame],
+    ends: tuple[float, float],
+    usual: str = "",
+    *,
+    names: Sequence[str] = (),
+    looks: Mapping[str, tuple[str, str]] | None = None,
+    apart: float = APART,
 ) -> None:
     """Draw a row for each variant, with an estimate of each group.
 
@@ -39,17 +91,22 @@ def forest(
     groups
         By label: columns `variant`, `value`, `low` and `high`.
     ends
-        Of the axis, where open intervals end too.
+        Of the axis; intervals that go on end in an arrow.
     usual
         The variant that the others are compared with: a line marks its values.
+    names
+        Variants from top to bottom; by default as they come.
+    looks
+        Colour and marker by label.
+    apart
+        Distance of groups in a row; 0 if they share none.
     """
-    names = list(dict.fromkeys(name for rows in groups.values() for name in rows["variant"]))
+    names = list(names or dict.fromkeys(v for rows in groups.values() for v in rows["variant"]))
     for number, (label, rows) in enumerate(groups.items()):
-        row = np.array([names.index(name) for name in rows["variant"]])
-        place = row + APART * (number - (len(groups) - 1) / 2)
-        colour = COLOURS[number]
-        ax.hlines(place, rows["low"].clip(*ends), rows["high"].clip(*ends), color=colour)
-        ax.plot(rows["value"], place, MARKERS[number], color=colour, label=label)
+        colour, marker = looks[label] if looks else (COLOURS[number], MARKERS[number])
+        place = np.array([names.index(name) for name in rows["variant"]], dtype=float)
+        place += apart * (number - (len(groups) - 1) / 2)
+        intervals(ax, place, rows, ends, marker=marker, colour=colour, label=label)
         for value in rows["value"][rows["variant"] == usual]:
             ax.axvline(value, color=colour, lw=0.8, ls=":", zorder=0)
     ax.set_yticks(range(len(names)), names, fontsize="small")

@@ -32,7 +32,7 @@ BORDERS = (
     *(f"{BORDER}_{name}" for name in ("initialization", "rate", "batch", "width", "depth")),
 )
 STUDIES = (BASE, *LINES, *BORDERS)
-OWN = dict.fromkeys(BORDERS, "criticality.papers.onset:Onset")
+OWN = dict.fromkeys(BORDERS, "criticality.papers.systems.onset:Onset")
 
 USUAL = "as documented"
 PATIENCES = (5, 10, 20, 50)
@@ -47,7 +47,7 @@ Case = tuple[str, "xr.Dataset"]
 
 def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     """Measure line and border at every variant of the protocol, and what moved."""
-    from criticality.papers.onset import Onset
+    from criticality.papers.systems.onset import Onset
     from criticality.systems.dropout import DropoutNetwork
 
     lines = [

@@ -16,19 +16,70 @@ from criticality import data
 from criticality.base import Card, InputError, Observable, Phase, control
 from criticality.nn.controls import Supervised, check_samples
 
-__all__ = ["DropoutNetwork"]
+__all__ = ["DropoutNetwork", "DropoutTraining"]
 
 TYPICAL_EPOCHS = 40  # before early stopping, for estimates of work only
 LEVELS = 2.0**32  # of the random words that masks are made of
 
 
 @dataclass(frozen=True, kw_only=True)
-class DropoutNetwork(Supervised):
+class DropoutTraining(Supervised):
+    """A network with dropout in training: what is trained, and not what is measured of it.
+
+    Every hidden layer has inverted dropout (Eq. 20), a fresh mask at every forward pass, at rate
+    `p_train`.  Grey values of pixels are divided by 255.  Validation is without dropout.
+    """
+
+    p_train: float = control(
+        0.0,
+        symbol=r"$p_\mathrm{train}$",
+        doc="dropout rate in training",
+        interval="[0, 1)",
+        label="training dropout",
+    )
+    width: int = control(
+        100,
+        symbol="$W$",
+        unit="unit",
+        doc="units in a hidden layer",
+        interval="[1, inf)",
+        static=True,
+    )
+    depth: int = control(
+        3, symbol="$L$", unit="layer", doc="hidden layers", interval="[1, inf)", static=True
+    )
+
+    def network(self) -> Any:
+        """Give another network for the same protocol: `model.Network`; None is this one."""
+        return None
+
+    def validate(self) -> None:
+        """Raise `InputError` for more samples than there are."""
+        check_samples(self)
+
+    def requires(self) -> str:
+        """Source of the data set."""
+        return self.dataset
+
+    def products(self) -> tuple[float, float]:
+        """Multiplications of a sample before all dropout, and after it: exact matrix products."""
+        shape = data.shape(self.dataset)
+        first = shape.features * self.width
+        return first, (self.depth - 1) * self.width**2 + self.width * shape.classes
+
+    def work(self) -> float:
+        """FLOP of a training with a guess of the epochs; no slope goes on to the data."""
+        clean, rest = self.products()
+        epoch = self.n_train * (4 * clean + 6 * rest) + 2 * self.n_validation * (clean + rest)
+        return min(self.max_epochs, TYPICAL_EPOCHS) * epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropoutNetwork(DropoutTraining):
     """Network of `depth` hidden ReLU layers of `width` units, trained with Adam.
 
     Every hidden layer has inverted dropout (Eq. 20), a fresh mask at every forward pass, at rate
-    `p_train` in training and, independently, at each rate `p_eval` in evaluation.  Grey values of
-    pixels are divided by 255.  Validation is without dropout.
+    `p_train` in training and, independently, at each rate `p_eval` in evaluation.
     """
 
     card: ClassVar[Card] = Card(
@@ -71,24 +122,6 @@ class DropoutNetwork(Supervised):
         pages="criticality.systems.dropout.figures:pages",
     )
 
-    p_train: float = control(
-        0.0,
-        symbol=r"$p_\mathrm{train}$",
-        doc="dropout rate in training",
-        interval="[0, 1)",
-        label="training dropout",
-    )
-    width: int = control(
-        100,
-        symbol="$W$",
-        unit="unit",
-        doc="units in a hidden layer",
-        interval="[1, inf)",
-        static=True,
-    )
-    depth: int = control(
-        3, symbol="$L$", unit="layer", doc="hidden layers", interval="[1, inf)", static=True
-    )
     restore_best: bool = control(
         True,
         symbol="restore best",
@@ -134,33 +167,14 @@ class DropoutNetwork(Supervised):
             raise InputError(
                 f"p_eval = {list(self.p_eval)}: rates that are one number in 32 bits are the same."
             )
-        check_samples(self)
-
-    def network(self) -> Any:
-        """Give another network for the same protocol: `model.Network`; None is this one."""
-        return None
-
-    def requires(self) -> str:
-        """Source of the data set."""
-        return self.dataset
+        super().validate()
 
     def inner(self) -> dict[str, tuple[float, ...]]:
         """Coordinates of the inner dimensions `p_eval` and `pass`."""
         return {"p_eval": self.p_eval, "pass": tuple(range(self.passes))}
 
     def work(self) -> float:
-        """FLOP of one realization: a guess of the epochs, then exact matrix products."""
-        shape = data.shape(self.dataset)
-        first = shape.features * self.width
-        return self.flop(first, (self.depth - 1) * self.width**2 + self.width * shape.classes)
-
-    def flop(self, clean: float, rest: float) -> float:
-        """FLOP of one realization whose network multiplies so often for a sample.
-
-        `clean` is what is before all dropout: no slope goes on to the data, and an evaluation
-        does it once.
-        """
+        """FLOP of a training and of its evaluations, which do what is before all dropout once."""
+        clean, rest = self.products()
         test = data.shape(self.dataset).test
-        epoch = self.n_train * (4 * clean + 6 * rest) + 2 * self.n_validation * (clean + rest)
-        tested = 2 * test * (clean + len(self.p_eval) * self.passes * rest)
-        return min(self.max_epochs, TYPICAL_EPOCHS) * epoch + tested
+        return super().work() + 2 * test * (clean + len(self.p_eval) * self.passes * rest)

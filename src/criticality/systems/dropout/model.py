@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from criticality.data import shape
 from criticality.nn import bits, dense, fit, masks, measure, samples, supervised
 from criticality.nn.streams import stream
-from criticality.systems.dropout import DropoutNetwork
+from criticality.systems.dropout import DropoutNetwork, DropoutTraining
 
 Drop = Callable[[jax.Array, int], jax.Array]
 
@@ -66,7 +66,7 @@ class FullyConnected(NamedTuple):
         return dense.logits(params, z, drop, self.precision)
 
 
-def network_of(system: DropoutNetwork) -> Network:
+def network_of(system: DropoutTraining) -> Network:
     """Give the network of a system: its own, or the fully-connected one."""
     own: Network | None = system.network()
     if own is not None:
@@ -85,7 +85,7 @@ class State(NamedTuple):
     order: jax.Array
 
 
-def begin(system: DropoutNetwork, key: jax.Array, data: Any) -> State:
+def begin(system: DropoutTraining, key: jax.Array, data: Any) -> State:
     """Initialise the parameters and draw the training and validation subsets."""
     begun, order = supervised.start(system, key, data, network_of(system).shapes)
     return State(begun, key, order)
@@ -95,7 +95,7 @@ def _logits(network: Network, params: dense.Params, drop: Drop | None = None) ->
     return lambda pixels: network.logits(params, network.clean(params, pixels), drop)
 
 
-def advance(system: DropoutNetwork, state: State, data: Any) -> State:
+def advance(system: DropoutTraining, state: State, data: Any) -> State:
     """Train for one epoch."""
     network = network_of(system)
     drop_seeds = bits.seeds(stream(state.key, "training masks"), (network.places, 2))
@@ -113,7 +113,7 @@ def advance(system: DropoutNetwork, state: State, data: Any) -> State:
     return state._replace(fit=trained)
 
 
-def finished(system: DropoutNetwork, state: State) -> jax.Array:
+def finished(system: DropoutTraining, state: State) -> jax.Array:
     """Whether early stopping or the limit of epochs ends the training."""
     return fit.finished(state.fit, system.patience, system.max_epochs)
 

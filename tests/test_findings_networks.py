@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from criticality.papers import entry, tables
-from criticality.papers.findings import architectures
+from criticality.papers.findings import networks
 from tests.own import command
 
 __all__ = ["command"]
@@ -55,19 +55,17 @@ def flat(p, size, probe):
 
 
 def measured(*alphas, **options):
-    stems = architectures.STUDIES[: len(alphas)]
+    stems = networks.STUDIES[: len(alphas)]
     stores = {
         stem: MadeUp(alpha, seed=number, **options)
         for number, (stem, alpha) in enumerate(zip(stems, alphas, strict=True))
     }
-    return architectures.measure(stores)
+    return networks.measure(stores)
 
 
 def test_phases_and_the_line_that_were_put_in_are_found():
     found = measured(rising)
-    assert architectures.verdict(found, "fully-connected") == dict.fromkeys(
-        architectures.PHASES, "yes"
-    )
+    assert networks.verdict(found, "fully-connected") == dict.fromkeys(networks.PHASES, "yes")
     lines = found["lines"]
     line = lines[(lines["p_train"] == 0) & (lines["least"] == 250)].iloc[0]
     assert line["low"] < 0.5 < line["high"]
@@ -80,7 +78,7 @@ def test_phases_and_the_line_that_were_put_in_are_found():
     ]
     assert pulls.loc[0.0].abs().max() < 4
     assert (cells.loc[0.95]["phase"] == "amentia").all()
-    said = architectures.say(found)
+    said = networks.say(found)
     assert "fully-connected: eumentia yes, dementia yes, amentia yes" in said
     assert f"{line['value']:.3f} [{line['low']:.3f}, {line['high']:.3f}]" in said
 
@@ -100,8 +98,8 @@ def test_without_any_dependence_on_size_no_phase_is_certain():
     claims = []
     for seed in range(12):
         store = MadeUp(flat, seed=100 + seed, amentia=False)
-        found = architectures.measure({"networks_dense": store})
-        answer = architectures.verdict(found, "fully-connected")
+        found = networks.measure({"networks_dense": store})
+        answer = networks.verdict(found, "fully-connected")
         assert answer["amentia"] == "no cell"
         claims.append("yes" in answer.values())
     assert sum(claims) <= 2  # 5 % of 12 are 0.6; 3 or more come with a probability of 2 %
@@ -122,16 +120,16 @@ def test_a_phase_must_survive_without_the_small_sizes(counts, answer):
     rows = [
         {"network": "CNN", "least": least, "phase": phase, "cells": cells, "certain": certain}
         for least, (cells, certain) in zip((1000, 250), counts[::-1], strict=True)
-        for phase in architectures.PHASES
+        for phase in networks.PHASES
     ]
-    found = architectures.verdict({"phases": pd.DataFrame(rows)}, "CNN")
-    assert found == dict.fromkeys(architectures.PHASES, answer)
+    found = networks.verdict({"phases": pd.DataFrame(rows)}, "CNN")
+    assert found == dict.fromkeys(networks.PHASES, answer)
 
 
 def test_networks_are_kept_apart():
     found = measured(rising, flat)
-    assert architectures.verdict(found, "fully-connected")["dementia"] == "yes"
-    assert architectures.verdict(found, "CNN")["dementia"] != "yes"
+    assert networks.verdict(found, "fully-connected")["dementia"] == "yes"
+    assert networks.verdict(found, "CNN")["dementia"] != "yes"
 
 
 def test_parts_that_are_left_out_are_told_by_name():
@@ -142,7 +140,7 @@ def test_parts_that_are_left_out_are_told_by_name():
         def open(self, observables):
             return xr.combine_by_coords([with_residuals, with_norm], join="outer")[observables]
 
-    found = dict(architectures.networks({"networks_parts": Both()}))
+    found = dict(networks.networks({"networks_parts": Both()}))
     xr.testing.assert_equal(
         found["transformer, no LayerNorm"].drop_vars(["residual", "norm"]), MadeUp(rising).ds
     )
@@ -154,33 +152,33 @@ def test_parts_that_are_left_out_are_told_by_name():
 def test_the_figure_shows_every_network_from_the_tables_alone(tmp_path):
     tables.write(measured(rising, flat), {"entry": "x"}, tmp_path)
     back, _ = tables.read(tmp_path)
-    figure = architectures.draw(back)
+    figure = networks.draw(back)
     top = figure.axes[:2]
     assert [ax.get_title() for ax in top] == ["fully-connected", "CNN"]
     assert all(len(ax.containers) == len(RATES) - 1 for ax in top)  # error bars of what learns
     assert all(len(ax.containers) == len(SIZES) for ax in figure.axes[2:6])
-    assert architectures.say(back) == architectures.say(measured(rising, flat))
+    assert networks.say(back) == networks.say(measured(rising, flat))
 
 
 @pytest.mark.slow
 def test_the_quick_version_learns_and_knows_what_does_not(command, tmp_path):
     code, out, err = command(
-        "paper", "findings/architectures", "--scale", "quick", "--store", tmp_path / "stores",
+        "paper", "findings/networks", "--scale", "quick", "--store", tmp_path / "stores",
         "--out", tmp_path / "out",
     )  # fmt: skip
     assert code == 0, err
-    found, origin = tables.read(tmp_path / "out" / "findings" / "architectures")
+    found, origin = tables.read(tmp_path / "out" / "findings" / "networks")
     assert {s["done"] for s in origin["studies"].values()} == {
         s["tasks"] for s in origin["studies"].values()
     }
-    wanted = {*architectures.NAMES.values(), *architectures.PARTS.values()}
+    wanted = {*networks.NAMES.values(), *networks.PARTS.values()}
     assert set(found["cells"]["network"]) == wanted
     losses = found["losses"].set_index(["network", "p_train", "n_train", "p_eval"])
-    for network in architectures.NAMES.values():
+    for network in networks.NAMES.values():
         accuracy = losses.loc[network, 0.0]["accuracy"]
         assert accuracy.loc[400, 0.0] > accuracy.loc[400, 0.9] + 0.1  # evaluation dropout hurts
         loss = losses.loc[network, 0.0]["loss"]
         assert loss.loc[400, 0.0] < loss.loc[100, 0.0]  # more data help
-        assert architectures.verdict(found, network)["eumentia"] != "no cell"
-    assert architectures.verdict(found, "fully-connected")["amentia"] == "yes"
-    assert entry("findings/architectures").say(found) in out
+        assert networks.verdict(found, network)["eumentia"] != "no cell"
+    assert networks.verdict(found, "fully-connected")["amentia"] == "yes"
+    assert entry("findings/networks").say(found) in out

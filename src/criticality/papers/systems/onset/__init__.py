@@ -10,15 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from criticality import data
 from criticality.base import Card, Observable, control
-from criticality.nn.controls import Supervised, check_samples
-
-TYPICAL_EPOCHS = 40  # for estimates of work only
+from criticality.systems.dropout import DropoutTraining
 
 
 @dataclass(frozen=True, kw_only=True)
-class Onset(Supervised):
+class Onset(DropoutTraining):
     """Network with dropout in training, watched until it has begun to learn.
 
     `patience` ends a training that may still begin; give one that is never reached, and
@@ -27,7 +24,7 @@ class Onset(Supervised):
 
     card: ClassVar[Card] = Card(
         name="onset",
-        model="criticality.papers.onset.model",
+        model="criticality.papers.systems.onset.model",
         source="Pan, Aggarwal & Pixley, Pruning-induced phases (Sec. II): the border of amentia",
         observables=(
             Observable(
@@ -61,13 +58,6 @@ class Onset(Supervised):
         size="n_train",
     )
 
-    p_train: float = control(
-        0.0, symbol=r"$p_\mathrm{train}$", doc="dropout rate in training", interval="[0, 1)"
-    )
-    width: int = control(
-        100, symbol="$W$", doc="units in a hidden layer", interval="[1, inf)", static=True
-    )
-    depth: int = control(3, symbol="$L$", doc="hidden layers", interval="[1, inf)", static=True)
     margin: tuple[float, ...] = control(
         (0.01, 0.1),
         symbol=r"$\epsilon$",
@@ -89,22 +79,3 @@ class Onset(Supervised):
             max_epochs=4,
             p_train=0.1,
         )
-
-    def network(self) -> None:
-        """Leave the network as `dropout` has it."""
-
-    def validate(self) -> None:
-        """Raise `InputError` for more samples than there are."""
-        check_samples(self)
-
-    def requires(self) -> str:
-        """Source of the data set."""
-        return self.dataset
-
-    def work(self) -> float:
-        """FLOP of one realization: a guess of the epochs, then exact matrix products."""
-        shape = data.shape(self.dataset)
-        first = shape.features * self.width
-        rest = (self.depth - 1) * self.width**2 + self.width * shape.classes
-        epoch = self.n_train * (4 * first + 6 * rest) + 2 * self.n_validation * (first + rest)
-        return float(min(self.max_epochs, TYPICAL_EPOCHS) * epoch)

@@ -16,7 +16,7 @@ from criticality import data
 from criticality.base import InputError, Task, canonical
 from criticality.engine import ensemble
 from criticality.nn import bits, dense, masks, measure
-from criticality.papers.architectures import cnn, transformer
+from criticality.papers.systems import cnn, transformer
 from criticality.study.plan import checksum
 from criticality.systems.dropout import DropoutNetwork, model
 from tests.own import command
@@ -24,7 +24,7 @@ from tests.own import command
 __all__ = ["command"]
 KEY = jax.random.key(3)
 CNN = cnn.CNN.tiny()
-TRANSFORMER = transformer.Transformer.tiny()
+TRANSFORMER = replace(transformer.Transformer.tiny(), heads=2, patch=4)
 FORMS = {
     "cnn": CNN,
     "odd": replace(CNN, depth=3),  # sides 8, 4, 2, 1

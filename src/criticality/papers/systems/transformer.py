@@ -180,14 +180,14 @@ class Transformer(DropoutNetwork):
         if self.width % self.heads:
             raise InputError(f"heads = {self.heads} does not divide width = {self.width}.")
 
-    def work(self) -> float:
-        """FLOP of one realization: a guess of the epochs, then exact matrix products."""
+    def products(self) -> tuple[float, float]:
+        """Multiplications of a sample before all dropout, and after it: exact matrix products."""
         net = self.network()
         first, *blocks, last = (math.prod(w) for w in net.shapes)
         mixing = 2 * net.depth * net.tokens**2 * net.width
-        return self.flop(first * net.tokens, sum(blocks) * net.tokens + mixing + last)
+        return first * net.tokens, sum(blocks) * net.tokens + mixing + last
 
     @classmethod
     def tiny(cls) -> Self:
         """Give a preset on the synthetic set that runs in a second."""
-        return replace(super().tiny(), width=8, heads=2, patch=4)
+        return replace(super().tiny(), width=8, heads=1, patch=1)

@@ -138,12 +138,12 @@ class CNN(DropoutNetwork):
                 f"{self.dataset} has {features} numbers a sample, which are no square image."
             )
 
-    def work(self) -> float:
-        """FLOP of one realization: a guess of the epochs, then exact matrix products."""
+    def products(self) -> tuple[float, float]:
+        """Multiplications of a sample before all dropout, and after it: exact matrix products."""
         net = self.network()
         areas = [*(side**2 for side in net.sides[1:]), 1, 1]
         first, *rest = (math.prod(w) * area for w, area in zip(net.shapes, areas, strict=True))
-        return self.flop(first, sum(rest))
+        return first, sum(rest)
 
     @classmethod
     def tiny(cls) -> Self:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from criticality.data import shape
 from criticality.nn import dense, recorders, samples
-from criticality.papers.onset import Onset
-from criticality.systems.dropout import DropoutNetwork
+from criticality.papers.systems.onset import Onset
 from criticality.systems.dropout import model as dropout
 
 
@@ -33,15 +32,11 @@ class State(NamedTuple):
     stall: jax.Array
 
 
-def _trained(system: Onset) -> DropoutNetwork:
-    return cast("DropoutNetwork", system)  # it has all the controls that training reads
-
-
 def begin(system: Onset, key: jax.Array, data: Any) -> State:
     """Begin as the system `dropout` does."""
     number = len(system.margin)
     return State(
-        dropout.begin(_trained(system), key, data),
+        dropout.begin(system, key, data),
         recorders.never((number,)),
         jnp.zeros(number, jnp.int32),
     )
@@ -49,7 +44,7 @@ def begin(system: Onset, key: jax.Array, data: Any) -> State:
 
 def advance(system: Onset, state: State, data: Any) -> State:
     """Train for one epoch, and look whether learning has begun."""
-    network = dropout.advance(_trained(system), state.network, data)
+    network = dropout.advance(system, state.network, data)
     fit = network.fit
     guess = math.log(shape(system.dataset).classes)
     below = fit.loss < guess * (1 - jnp.asarray(system.margin))
@@ -60,7 +55,7 @@ def advance(system: Onset, state: State, data: Any) -> State:
 
 def finished(system: Onset, state: State) -> jax.Array:
     """Whether learning has begun by every margin, or will not be seen to."""
-    return jnp.isfinite(state.start).all() | dropout.finished(_trained(system), state.network)
+    return jnp.isfinite(state.start).all() | dropout.finished(system, state.network)
 
 
 def observe(system: Onset, state: State, data: Any) -> dict[str, jax.Array]:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 TITLE = "Do the three phases of dropout persist beyond fully-connected networks?"
 STUDIES = ("networks_dense", "networks_cnn", "networks_transformer", "networks_parts")
-_TRANSFORMER = "criticality.papers.architectures.transformer:Transformer"
+_TRANSFORMER = "criticality.papers.systems.transformer:Transformer"
 OWN = {
-    "networks_cnn": "criticality.papers.architectures.cnn:CNN",
+    "networks_cnn": "criticality.papers.systems.cnn:CNN",
     "networks_transformer": _TRANSFORMER,
     "networks_parts": _TRANSFORMER,
 }
