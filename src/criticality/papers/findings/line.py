@@ -92,7 +92,7 @@ def decided(ds: xr.Dataset) -> Decision:
         data,
         centres=[low + share * span for share in CENTRES],
         half_widths=(span / 2, span / 4),
-        size_min=data.sizes[: max(1, len(data.sizes) - SIZES_LEFT) : STEP],
+        size_min=list(data.sizes[: max(1, len(data.sizes) - SIZES_LEFT) : STEP]),
     )
     return decide(data, made=made)
 
