@@ -33,7 +33,7 @@ CENTRES = (0.25, 0.5, 0.75)  # of half as wide ranges, in that range
 STEP = 2  # between least sizes: every second
 OBSERVABLE = "ln loss"  # in which a power law with a smooth exponent is a smooth drift
 PRICED = "line"  # study whose decisions are priced
-FACTORS = (1, 8, 64)  # of the number of networks
+FACTORS = (8, 64)  # of the number of networks
 NAMES = ("p_c", "nu", "sigma")
 
 
@@ -149,12 +149,13 @@ def _form(found: Marginal) -> Iterator[dict[str, Any]]:
 
 
 def _price(decision: Decision) -> Iterator[dict[str, Any]]:
-    """Find with how many networks two forms would be told apart, where a power law does best."""
+    """Find with how many networks two forms would be told apart, where the curves collapse best."""
     from criticality import BKT, Algebraic, required_sizes
     from criticality.analysis.scaling import Drift
 
     power = decision["algebraic"]
-    choice = power.choices[int(power.gains.argmax())]
+    heavy = power.weights > power.weights.max() / 2
+    choice = power.choices[int(np.where(heavy, power.gains, -np.inf).argmax())]
     (low, high), least = choice.place
     data = power.data.restrict((low - EDGE, high + EDGE), least)
     for rival in (Drift(), BKT()):
