@@ -89,8 +89,11 @@ def compare(
     (`gaussian.WIDTH`).  No transition, a smooth crossover, a smooth drift with the size
     and free curves are always among the compared.
 
-    A transition is claimed if a scaling form beats all of those, and a kind of transition if it
-    also beats the other kind, each by `decisive` in ln Z; otherwise the verdict is "undecided".
+    A transition is claimed if a scaling form beats all of those and fits, and a kind of transition
+    if it also beats the other kind, each by `decisive` in ln Z; but none where a BKT form may have
+    sigma = 1, which is a smooth exponent.  No transition is claimed if a smooth form beats all
+    scaling forms so, fits, is at no limit, and the p_c of the best of those is at no end.
+    Otherwise the verdict is "undecided".
 
     Parameters
     ----------
@@ -220,7 +223,7 @@ def verdict(fits: Sequence[Weighed], decisive: float) -> tuple[str, str]:
 
 def _hidden(smooth: Weighed, scaling: Weighed | None) -> str:
     """Why the better fit of a smooth form does not exclude a transition; "" if it does."""
-    if smooth.p_value < POOR:
+    if smooth.p_value < POOR or flagged(smooth.flags, "poor fit"):
         return f"it does not fit: p = {smooth.p_value:.2g}"
     for flag in smooth.flags:
         if flag.name == "at bound":

@@ -288,7 +288,8 @@ def _inner(choice: Choice, fit: Fit, share: float = INNER) -> Array:
 
 def _fine(fit: Fit) -> bool:
     """Whether the curves collapse, as far as can be seen (NaN: nothing is left to see it by)."""
-    return not fit.p_value < FITS and math.isfinite(fit.log_evidence)
+    poor = fit.p_value < FITS or flagged(fit.flags, "poor fit")
+    return math.isfinite(fit.log_evidence) and not poor
 
 
 def _weights(made: Sequence[Choice], fits: Sequence[Fit], shares: Sequence[Array]) -> Array:
@@ -300,8 +301,8 @@ def _weights(made: Sequence[Choice], fits: Sequence[Fit], shares: Sequence[Array
     """
     fine = np.array([_fine(fit) for fit in fits])
     if not fine.any():
-        p_values = np.array([fit.p_value for fit in fits])
-        fine = p_values >= np.nanmax(p_values)
+        p_values = np.nan_to_num([fit.p_value for fit in fits])
+        fine = p_values >= p_values.max()
     seen = np.array([share.sum() for share in shares])
     central = np.array([_inner(*pair, CENTRAL).sum() for pair in zip(made, fits, strict=True)])
     kinds = [(f"{np.ptp(c.control_range):.6g}", c.size_min, c.corrections, c.regular) for c in made]
