@@ -68,16 +68,6 @@ def test_a_line_that_moves_with_the_least_size_is_seen_to():
     assert first["low"] > last["high"]
 
 
-def test_crossings_are_of_sizes_that_are_far_apart():
-    rows = pd.DataFrame(line._crossings(line.curves_of(made_up(power_laws), "loss")))
-    assert (rows["large"] >= 7 * rows["small"]).all()
-    assert {(500, 4000), (2000, 16000)} <= set(zip(rows["small"], rows["large"], strict=True))
-    known = rows["value"].notna() & (rows["flags"] == "")
-    assert known.any()
-    assert (rows["low"] <= 0.5)[known].mean() > 0.7
-    assert (rows["high"] >= 0.5)[known].mean() > 0.7
-
-
 def test_cases_are_those_of_the_path_and_no_others():
     ds = made_up(power_laws)
     both = xr.concat([ds.assign_coords(p_train=[p]) for p in (0.0, 0.1)], "p_train")

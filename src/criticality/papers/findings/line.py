@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 TITLE = "Is the line between eumentia and dementia a BKT-like transition?"
 STUDIES = ("line", "shapes", "fashion")
 SWEPT = ("p_train", "width", "depth")
-APART = 8  # ratio of two sizes whose curves are compared: neighbours do not cross resolvably
 SIZES_LEFT = 3  # at least, for an exponent
 RANGE = (0.2, 0.98)  # of p_eval, where curves are compared; what is chosen in it is integrated out
 EDGE = 1e-9
@@ -38,8 +37,8 @@ NAMES = ("p_c", "nu", "sigma")
 
 
 def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
-    """Measure curves, where alpha = 0 by the least size, where curves cross, and evidence."""
-    tables = ("curves", "drift", "crossings", "forms", "verdicts", "price")
+    """Measure curves, where alpha = 0 by the least size, evidence, and its price."""
+    tables = ("curves", "drift", "forms", "verdicts", "price")
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in tables}
 
     def add(table: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -50,7 +49,6 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
         if case == SHOWN:
             add("curves", _points(data))
         add("drift", _drift(ds))
-        add("crossings", _crossings(data))
         decision = decided(ds)
         add("forms", (row for each in decision.marginals for row in _form(each)))
         said = {"verdict": decision.verdict, "reason": decision.reason}
@@ -123,16 +121,6 @@ def _drift(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
         yield {"least": sizes[first], "largest": sizes[-1], **row(line.estimate, line.flags)}
 
 
-def _crossings(data: ScalingData) -> Iterator[dict[str, Any]]:
-    """Where the curves of two sizes cross that are far apart."""
-    from criticality import crossings
-
-    for crossing in crossings(data, pairs="all").crossings:
-        small, large = crossing.sizes
-        if large > 0.9 * APART * small:  # 58,000 stands for 64,000
-            yield {"small": small, "large": large, **row(crossing.at, crossing.flags)}
-
-
 def _form(found: Marginal) -> Iterator[dict[str, Any]]:
     """One form: its evidence over that of free curves, and a row for each parameter."""
     about = {"form": found.ansatz.family, "log_evidence": found.log_evidence}
@@ -198,12 +186,18 @@ def draw(tables: Tables) -> Figure:
 
     figure = Figure(figsize=(10.8, 8.4), layout="constrained")
     parts = figure.subfigures(2, 2, squeeze=False).ravel()
-    panels = [part.subplots() for part in parts]
-    _draw_curves(tables, panels[0])
-    _draw_drift(tables["drift"], panels[1])
-    _draw_exponents(tables["forms"], panels[2])
-    _draw_evidence(tables["forms"], panels[3])
-    for panel, letter in zip(panels, "abcd", strict=True):
+    curves, exponents, evidence = (parts[i].subplots() for i in (0, 2, 3))
+    lines = parts[1].subplots(1, 2, sharey=True)
+    _draw_curves(tables, curves)
+    drift = tables["drift"]
+    rates = drift["case"].str.startswith("p_train")
+    for ax, rows in zip(lines, (drift[rates], drift[~rates]), strict=True):
+        _draw_drift(rows, ax)
+    lines[0].set_ylabel(r"$p_\mathrm{eval}$ at which $\alpha = 0$")
+    parts[1].supxlabel(r"least size $N_\mathrm{min}$ that is kept", fontsize="medium")
+    _draw_exponents(tables["forms"], exponents)
+    _draw_evidence(tables["forms"], evidence)
+    for panel, letter in zip((curves, *lines, exponents, evidence), "abcde", strict=True):
         panel.set_title(f"({letter})", loc="left", fontsize="medium")
     return figure
 
@@ -232,7 +226,7 @@ def _draw_curves(tables: Tables, ax: Axes) -> None:
 
 
 def _draw_drift(drift: pd.DataFrame, ax: Axes) -> None:
-    from criticality.figures.parts import COLOURS, MARKERS, outside_legend
+    from criticality.figures.parts import COLOURS, MARKERS
     from criticality.papers.parts import intervals
 
     ends = (0.15, 1.0)
@@ -243,16 +237,11 @@ def _draw_drift(drift: pd.DataFrame, ax: Axes) -> None:
         how: dict[str, Any] = {"marker": marker, "colour": colour, "upright": True, "ms": 4.5}
         intervals(ax, place, rows, ends, label=case, **how)
         ax.plot(place, rows["value"], lw=0.7, color=colour)
-    ax.set(
-        xlabel=r"least size $N_\mathrm{min}$ that is kept",
-        ylabel=r"$p_\mathrm{eval}$ at which $\alpha = 0$",
-        xscale="log",
-        ylim=ends,
-    )
     least = sorted(drift["least"].unique())
-    ax.set_xticks(least, [f"{size:g}" for size in least])
+    ax.set(xscale="log", ylim=ends)
+    ax.set_xticks(least, [f"{size:g}" for size in least], rotation=45)
     ax.minorticks_off()
-    outside_legend(ax, "")
+    ax.legend(fontsize="small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 
 
 def _draw_exponents(forms: pd.DataFrame, ax: Axes) -> None:
@@ -289,14 +278,14 @@ def _draw_evidence(forms: pd.DataFrame, ax: Axes) -> None:
     names = list(dict.fromkeys(forms["case"]))
     for number, (form, word) in enumerate(WORDS.items()):
         rows = forms[(forms["form"] == form) & forms["parameter"].isin(["", math.nan])]
-        place = [names.index(case) for case in rows["case"]]
+        shift = 0.18 * (number - 0.5) if form in KINDS else 0.0
+        place = [names.index(case) + shift for case in rows["case"]]
         filled = COLOURS[number] if form in KINDS else "w"
         style: dict[str, Any] = {"color": COLOURS[number], "mfc": filled, "ls": "", "label": word}
         ax.plot(rows["log_evidence"], place, MARKERS[number], **style)
-    ax.set_xscale("symlog", linthresh=10)
     ax.set_yticks(range(len(names)), names, fontsize="small")
     ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set(xlabel=r"$\ln Z$ over free curves, choices integrated out (linear within $\pm 10$)")
+    ax.set(xlabel=r"$\ln Z$ over free curves")
     outside_legend(ax, "")
 
 
