@@ -279,7 +279,7 @@ def test_stores_of_other_studies_are_refused(other, message, tmp_path):
         ((12.34, 2.5, 7.4, 17.3), [], "12.3(25) [7.4, 17.3]"),
         ((1234.0, 250.0, 734.0, 1734.0), [], "1234(250) [734, 1734]"),
         ((math.nan, math.nan, 0.6, 1.0), ["stays above"], "none [0.60, 1.00] (stays above)"),
-        ((math.nan, math.nan, -math.inf, math.inf), [], "none [open, open]"),
+        ((math.nan, math.nan, -math.inf, math.inf), ["stays below"], "none (stays below)"),
         ((math.nan, math.nan, math.nan, math.nan), ["amentia"], "none (amentia)"),
         ((0.25, math.inf, 0.1, math.inf), [], "0.25 [0.100, open]"),
     ],

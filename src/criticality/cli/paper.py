@@ -59,7 +59,7 @@ def paper(
     as_json: Json = False,
 ) -> None:
     """Make a figure of a paper, or the answer to a question, and say what it shows."""
-    from criticality.papers import entry, make, tables
+    from criticality.papers import entry, make
 
     at_least_one("--workers", workers)
     if name == LIST:
@@ -77,11 +77,6 @@ def paper(
     if scale is None:
         if store is not None or as_is or dry_run:
             raise InputError("--store, --as-is and --dry-run are of results; say which: --scale.")
-        if not wanted.done:
-            raise InputError(
-                f"{name} has no kept numbers yet; --scale quick --store DIR computes a small "
-                f"version, in minutes."
-            )
     elif store is None:
         raise InputError(f"--scale {scale}: results need a place; give --store DIR.")
     elif store.exists() and not store.is_dir():
@@ -90,11 +85,10 @@ def paper(
     if dry_run:
         _price(plans, Path(store or ".", scale or ""), workers, as_json)
         return
+    numbers, origin = make.kept(wanted) if scale is None else ({}, {})
     if out is not None:
         make.writable(wanted, out)  # before hours of computing
-    if scale is None or store is None:
-        numbers, origin = tables.read(wanted.kept)
-    else:
+    if scale is not None and store is not None:
         for count, (stem, plan) in enumerate(plans.items() if not as_is else (), start=1):
             place = store / scale / stem
             begin(plan, place, workers, None, False, as_json)
@@ -115,12 +109,12 @@ def paper(
 
 def _list(as_json: bool) -> None:
     """Name all entries, with how much of their studies the kept numbers are of."""
-    from criticality.papers import entry, make, names, tables
+    from criticality.papers import entry, make, names
 
     told: dict[str, dict[str, Any]] = {}
     for name in names():
         found = entry(name)
-        origin = tables.origin(found.kept) if found.done else None
+        origin = make.kept(found)[1] if found.done else None
         state = make.progress(origin) if origin else "to be computed"
         told[name] = {"title": found.title, "kept": found.done, "state": state or "complete"}
     if as_json:

@@ -89,6 +89,23 @@ def _check(store: Store, asked: Mapping[str, Any]) -> None:
             )
 
 
+def kept(entry: Entry) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """Read the numbers that the full studies of an entry gave, and where they come from.
+
+    Raises
+    ------
+    InputError
+        If there are none yet, or they are not as they were written.
+    """
+    if not entry.done:
+        raise InputError(
+            f"{entry.name} has no kept numbers yet; --scale quick --store DIR computes a small "
+            f"version, in minutes."
+        )
+    tables.origin(entry.kept, "scale", "studies")
+    return tables.read(entry.kept)
+
+
 def progress(origin: Mapping[str, Any]) -> str:
     """Say how many networks are done of how many; nothing if all are."""
     done, tasks = (sum(s[name] for s in origin["studies"].values()) for name in ("done", "tasks"))

@@ -25,13 +25,13 @@ def row(found: Estimate, flags: Iterable[Flag] = ()) -> dict[str, Any]:
 def said(of: Mapping[str, Any]) -> str:
     """Value, interval and flags of a row in words: "0.512(17) [0.478, open] (coarse grid)".
 
-    A row without a value says "none", and its interval where it has one.
+    A row without a value says "none", and its interval where it has an end.
     """
     value, error, low, high = (float(of[name]) for name in NUMBERS[:4])
     given = [float(x) for x in (error, high - low) if math.isfinite(x) and x > 0]
     digits = max(0, 1 - math.floor(math.log10(given[0]))) if given else DECIMALS
     between = ""
-    if not math.isnan(low) and not math.isnan(high):
+    if not (math.isnan(low) or math.isnan(high)) and (math.isfinite(low) or math.isfinite(high)):
         ends = (f"{x:.{digits}f}" if math.isfinite(x) else OPEN for x in (low, high))
         between = f" [{', '.join(ends)}]"
     flags = of.get("flags", "")

@@ -79,8 +79,8 @@ def read(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     return found, about
 
 
-def origin(folder: Path) -> dict[str, Any]:
-    """Read where the tables of a folder come from, with their seals.
+def origin(folder: Path, *wanted: str) -> dict[str, Any]:
+    """Read where the tables of a folder come from, with their seals; `wanted` must be told there.
 
     Raises
     ------
@@ -88,13 +88,14 @@ def origin(folder: Path) -> dict[str, Any]:
         If it is not there, or cannot be read.
     """
     try:
-        about = json.loads((folder / ORIGIN).read_text())
-        if all(isinstance(about[name], dict) for name in (SEALS, "studies")) and about["scale"]:
-            return dict(about)
-        raise ValueError("no text, or no tables, where they belong")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        about = dict(json.loads((folder / ORIGIN).read_text()))
+        missing = {SEALS, *wanted} - about.keys()
+        if not missing:
+            return about
+        raise ValueError(f"nothing about {', '.join(sorted(missing))}")
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{folder / ORIGIN}: does not say where numbers come from ({error!r})."
+            f"{folder / ORIGIN}: does not say where numbers come from ({error})."
         ) from error
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from criticality.base import with_error
+from criticality.papers.rows import row, said
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from criticality.analysis.classify import PhaseDiagram
     from criticality.papers.tables import Tables
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 TITLE = "Do the three phases of dropout persist beyond fully-connected networks?"
 STUDIES = ("networks_dense", "networks_cnn", "networks_transformer", "networks_parts")
+NEEDS = ("networks_dense",)
 _TRANSFORMER = "criticality.papers.systems.transformer:Transformer"
 OWN = {
     "networks_cnn": "criticality.papers.systems.cnn:CNN",
@@ -37,25 +40,28 @@ PARTS = {"residual": "transformer, no residuals", "norm": "transformer, no Layer
 PHASES = ("eumentia", "dementia", "amentia")
 FALSE = 0.05  # probability that any cell of a map is given a phase that it does not have
 SIZES_LEFT = 3  # at least, for an exponent
+LEAST = 2  # networks of a point, for an error
+BENT = 0.01  # probability of a fit so bad, below which there is no power law
+SIGMAS = 2.0  # beyond which a cell has a phase, certain or not
 LEARNED = 0.2  # accuracy, as amentia is defined for ten classes
 
 
 def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     """Exponents and phases, which phases there are for certain, lines, losses."""
     found: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("cells", "phases", "lines", "losses")
+        name: [] for name in ("cells", "phases", "lines", "losses", "learned")
     }
     for network, ds in networks(stores):
         label = {"network": network}
-        found["cells"] += [label | row for row in _cells(ds)]
-        found["losses"] += [label | row for row in _losses(ds)]
+        found["cells"] += [label | each for each in _cells(ds)]
+        found["losses"] += [label | each for each in _losses(ds)]
+        found["learned"] += [label | each for each in _learned(ds)]
         sizes = ds["n_train"].values
         for first in range(max(len(sizes) - SIZES_LEFT, 0) + 1):
-            part = ds.isel(n_train=slice(first, None))
+            before, part = (ds.isel(n_train=slice(*ends)) for ends in ((first,), (first, None)))
             label["least"] = sizes[first]
-            diagram = _diagram(part, 2.0)
-            found["phases"] += [label | row for row in _phases(part, diagram)]
-            found["lines"] += [label | row for row in _lines(diagram)]
+            found["phases"] += [label | each for each in _phases(part, before)]
+            found["lines"] += [label | each for each in _lines(_diagram(part, SIGMAS))]
     return {name: pd.DataFrame(rows) for name, rows in found.items()}
 
 
@@ -64,11 +70,17 @@ def networks(stores: Mapping[str, Store]) -> Iterator[tuple[str, xr.Dataset]]:
     for stem, store in stores.items():
         ds = store.open(observables=["loss", "accuracy"])
         if stem in NAMES:
-            yield NAMES[stem], ds
+            yield NAMES[stem], _whole(ds)
             continue
         for left_out, name in PARTS.items():
             there = {part: part != left_out for part in PARTS}
-            yield name, ds.sel(there)
+            yield name, _whole(ds.sel(there))
+
+
+def _whole(ds: xr.Dataset) -> xr.Dataset:
+    """Give the training rates of which all sizes have networks enough."""
+    number = ds["loss"].notnull().all(["p_eval", "pass"]).sum("realization")
+    return ds.sel(p_train=(number >= LEAST).all("n_train"))
 
 
 def _diagram(ds: xr.Dataset, sigmas: float) -> PhaseDiagram:
@@ -80,8 +92,8 @@ def _diagram(ds: xr.Dataset, sigmas: float) -> PhaseDiagram:
 
 def _cells(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
     names = ("p_train", "p_eval", "alpha", "alpha_error", "fit_probability", "phase")
-    for row in _diagram(ds, 2.0).to_dict()["cells"]:
-        yield {name: row[name] for name in names}
+    for cell in _diagram(ds, SIGMAS).to_dict()["cells"]:
+        yield {name: cell[name] for name in names}
 
 
 def _losses(ds: xr.Dataset) -> list[dict[str, Any]]:
@@ -98,41 +110,77 @@ def _losses(ds: xr.Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def _phases(ds: xr.Dataset, diagram: PhaseDiagram) -> Iterator[dict[str, Any]]:
-    """How many cells each phase has, and whether it is there for certain.
+def _learned(ds: xr.Dataset) -> list[dict[str, Any]]:
+    """How many networks have learned, at every training rate and size.
+
+    Counted one by one: networks that give every sample the same class have all one accuracy.
+    """
+    accuracy = ds["accuracy"].mean("pass").isel(p_eval=0, drop=True)
+    known = accuracy.notnull().sum("realization")
+    learned = (accuracy > LEARNED).sum("realization")
+    counts = known.to_dataset(name="networks").assign(learned=learned).to_dataframe()
+    rows: list[dict[str, Any]] = counts.reset_index().to_dict("records")
+    return rows
+
+
+def _phases(ds: xr.Dataset, before: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """How many cells each phase has, whether it is there for certain, and whether it was lost.
 
     Of a map's many cells some pass two standard errors by chance.  A phase is certain if it has a
     cell beyond so many that any would with probability `FALSE` (Bonferroni, both signs).  Amentia
-    is no matter of standard errors: all its cells count.
+    is no matter of standard errors: all its cells count.  Lost is a cell in which the phase is
+    certain by the sizes before, and as certainly weaker at the sizes here.
     """
     from scipy.stats import norm
 
-    cells = diagram.cells["phase"].size
-    sure = _diagram(ds, float(norm.isf(FALSE / 2 / cells)))
+    count = ds.sizes["p_train"] * ds.sizes["p_eval"]
+    sure = float(norm.isf(FALSE / 2 / count))
+    here = {sigmas: _diagram(ds, sigmas) for sigmas in (SIGMAS, sure)}
+    old = _diagram(before, sure) if before.sizes["n_train"] >= SIZES_LEFT else None
     for phase in PHASES:
-        counts = [
-            int((one.cells["phase"] == 1 + [p.name for p in one.phases].index(phase)).sum())
-            for one in (diagram, sure)
-        ]
-        yield {"phase": phase, "cells": counts[0], "certain": counts[1], "of": cells}
+        cells, certain = (int(_has(one, phase).sum()) for one in here.values())
+        lost = 0
+        if old is not None:
+            gone = ~_has(here[sure], phase)
+            if phase != "amentia":
+                gone = _fell(old, here[sure], 1 if phase == "dementia" else -1, sure)
+            lost = int((_has(old, phase) & gone).sum())
+        yield {"phase": phase, "cells": cells, "certain": certain, "lost": lost, "of": count}
+
+
+def _has(diagram: PhaseDiagram, phase: str) -> NDArray[np.bool_]:
+    """Whether cells have a phase."""
+    codes = [one.name for one in diagram.phases]
+    found: NDArray[np.bool_] = diagram.cells["phase"].values == 1 + codes.index(phase)
+    return found
+
+
+def _fell(old: PhaseDiagram, new: PhaseDiagram, sign: int, sigmas: float) -> NDArray[np.bool_]:
+    """Whether exponents times a sign fell from one to the other, of independent networks."""
+    from criticality.analysis.stats import quantile_of_few
+
+    (a, error, dof), (a_2, error_2, dof_2) = (
+        [one.cells[name].values for name in ("alpha", "alpha_error", "dof")] for one in (old, new)
+    )
+    total = np.hypot(error, error_2)
+    welch = total**4 / (error**4 / dof + error_2**4 / dof_2)
+    found: NDArray[np.bool_] = sign * (a - a_2) > quantile_of_few(sigmas, welch) * total
+    return found
 
 
 def _lines(diagram: PhaseDiagram) -> Iterator[dict[str, Any]]:
     for border in diagram.boundaries:
-        numbers = {n: getattr(border.estimate, n) for n in ("value", "error", "low", "high")}
-        flags = "; ".join(flag.name for flag in border.flags)
-        yield (
-            {"along": border.along, "p_train": border.at.get("p_train", math.nan)}
-            | numbers
-            | {"flags": flags}
-        )
+        if border.along == "p_eval":
+            yield dict(border.at) | row(border.estimate, border.flags)
 
 
 def verdict(tables: Tables, network: str) -> dict[str, str]:
-    """For each phase "yes", "no cell", "undecided", or "small sizes only".
+    """For each phase "yes", "at these sizes", "fades", "undecided", or "no cell".
 
-    "yes" if it is certain with all sizes and with the smallest ones left out; "small sizes only"
-    if with all but not with the largest alone; "undecided" if some cells have it, none for certain.
+    "yes" if it is certain with all sizes and with the smallest ones left out; "at these sizes" if
+    it is certain and there are too few to leave any out; "fades" if a cell has lost it, which is
+    certainly weaker at the largest sizes, and there no cell is certain; "undecided" if else some
+    cell has it.
     """
     rows = tables["phases"]
     rows = rows[rows["network"] == network]
@@ -141,9 +189,9 @@ def verdict(tables: Tables, network: str) -> dict[str, str]:
         of = rows[rows["phase"] == phase].sort_values("least")
         everywhere, largest = of.iloc[0], of.iloc[-1]
         if everywhere["certain"] and largest["certain"]:
-            found[phase] = "yes"
-        elif everywhere["certain"]:
-            found[phase] = "small sizes only" if not largest["cells"] else "undecided"
+            found[phase] = "yes" if len(of) > 1 else "at these sizes"
+        elif largest["lost"] and not largest["certain"]:
+            found[phase] = "fades"
         else:
             found[phase] = "undecided" if everywhere["cells"] or largest["cells"] else "no cell"
     return found
@@ -151,35 +199,45 @@ def verdict(tables: Tables, network: str) -> dict[str, str]:
 
 def say(tables: Tables) -> str:
     """Say for each network which phases there are, where the line is, and how loud dropout is."""
-    said = []
+    told = []
     for network in tables["cells"]["network"].unique():
         of = {name: table[table["network"] == network] for name, table in tables.items()}
         answer = verdict(tables, network)
-        few = int(of["losses"]["networks"].min())
-        words = ", ".join(f"{phase} {answer[phase]}" for phase in PHASES)
-        said.append(f"{network}: {words} (at least {few} networks a point)")
+        sizes, number = of["losses"]["n_train"], of["losses"]["networks"]
+        told.append(f"{network}: " + ", ".join(f"{phase} {answer[phase]}" for phase in PHASES))
+        told.append(
+            f"  {_range(number)} networks a point, {sizes.nunique()} sizes from {_range(sizes)} "
+            f"samples, p_train = {', '.join(f'{p:g}' for p in of['losses']['p_train'].unique())}"
+        )
         rows = of["phases"][of["phases"]["least"] == of["phases"]["least"].min()]
         counts = (f"{r['certain']} of {r['cells']} {r['phase']}" for _, r in rows.iterrows())
-        said.append(f"  cells, of which certain: {', '.join(counts)}; {rows['of'].iloc[0]} in all")
-        said += [f"  {_extreme(of['cells'], sign)}" for sign in (-1, 1)]
+        told.append(f"  cells, of which certain: {', '.join(counts)}; {rows['of'].iloc[0]} in all")
+        alive = of["cells"][of["cells"]["phase"] != "amentia"]
+        told += [f"  {_extreme(alive, sign)}" for sign in (-1, 1)]
+        bent = int((alive["fit_probability"] < BENT).sum())
+        told.append(f"  no power law fits (p < {BENT}) in {bent} of {len(alive)} cells that learn")
         lines = of["lines"].sort_values("least")
-        for _, row in lines[lines["p_train"] == 0].iterrows():
-            at = f"  p_train = 0, from {row['least']:g} samples: p_eval* = "
-            said.append(at + _interval(row))
-        for _, row in lines[lines["along"] == "p_train"].head(1).iterrows():
-            said.append(f"  networks learn up to p_train* = {_interval(row)}")
-        said.append(f"  {_loudest(of['losses'])}")
-    return "\n".join(said)
+        for _, line in lines[lines["p_train"] == 0].iterrows():
+            place = f"p_train = 0, from {line['least']:g} samples"
+            told.append(f"  {place}: p_eval* = {said(line)}")
+        told.append(f"  {_loudest(of['losses'])}")
+        told.append(f"  {_learning_networks(of['learned'])}")
+    return "\n".join(told)
+
+
+def _range(values: pd.Series) -> str:
+    """Least and largest, if they differ."""
+    return " to ".join(f"{value:g}" for value in sorted({values.min(), values.max()}))
 
 
 def _extreme(cells: pd.DataFrame, sign: int) -> str:
     """Say where alpha has this sign most significantly."""
-    alive = cells[(cells["phase"] != "amentia") & (cells["alpha"] * sign > 0)]
-    if alive.empty:
+    cells = cells[cells["alpha"] * sign > 0]
+    if cells.empty:
         return f"alpha is nowhere {'positive' if sign > 0 else 'negative'}"
-    row = alive.loc[(alive["alpha"].abs() / alive["alpha_error"]).idxmax()]
-    alpha = with_error(row["alpha"], row["alpha_error"])
-    return f"alpha = {alpha} at p_train = {row['p_train']:g}, p_eval = {row['p_eval']:g}"
+    cell = cells.loc[(cells["alpha"].abs() / cells["alpha_error"]).idxmax()]
+    alpha = with_error(cell["alpha"], cell["alpha_error"])
+    return f"alpha = {alpha} at p_train = {cell['p_train']:g}, p_eval = {cell['p_eval']:g}"
 
 
 def _loudest(losses: pd.DataFrame) -> str:
@@ -195,41 +253,45 @@ def _loudest(losses: pd.DataFrame) -> str:
     )
 
 
-def _interval(row: Any) -> str:
-    between = f"[{row['low']:.3f}, {row['high']:.3f}]"
-    flags = row["flags"] if isinstance(row["flags"], str) else ""  # empty ones are NaN in a CSV
-    if math.isfinite(row["value"]):
-        return f"{row['value']:.3f} {between}" + (f" ({flags})" if flags else "")
-    return f"none{f', {between}' if not math.isnan(row['low']) else ''} ({flags})"
+def _learning_networks(counts: pd.DataFrame) -> str:
+    """Say how many networks learn from most samples, by training rate."""
+    most = counts[counts["n_train"] == counts["n_train"].max()].sort_values("p_train")
+    each = (f"{c.learned} of {c.networks} at p_train = {c.p_train:g}" for c in most.itertuples())
+    return f"networks that learn from {most['n_train'].iloc[0]:g} samples: {', '.join(each)}"
 
 
 def draw(tables: Tables) -> Figure:
-    """Exponents; losses relative to their mean over sizes, where they cross; what is learned."""
+    """Exponents; losses relative to their mean over sizes; losses; what is learned."""
     from matplotlib.figure import Figure
 
     names = list(tables["cells"]["network"].unique())
-    figure = Figure(figsize=(2.6 * len(names) + 1.2, 7.8), layout="constrained")
-    panels = figure.subplots(3, len(names), sharey="row", sharex=True, squeeze=False)
+    figure = Figure(figsize=(2.6 * len(names) + 1.2, 10.4), layout="constrained")
+    panels = figure.subplots(4, len(names), sharey="row", sharex=True, squeeze=False)
     rates, sizes = (sorted(tables["losses"][name].unique()) for name in ("p_train", "n_train"))
-    for (top, middle, bottom), network in zip(panels.T, names, strict=True):
+    for column, network in zip(panels.T, names, strict=True):
         of = {name: table[table["network"] == network] for name, table in tables.items()}
-        top.set_title(network)
-        _exponents(of["cells"], rates, top)
-        _crossing(of["losses"], of["lines"], sizes, middle)
-        _learning(of["losses"], sizes, bottom)
+        column[0].set_title(f"{network}\nn = {_range(of['losses']['networks'])}", fontsize="medium")
+        _exponents(of["cells"], rates, column[0])
+        _crossing(of["losses"], of["lines"], sizes, column[1])
+        _loudness(of["losses"], sizes, column[2])
+        _learning(of["losses"], sizes, column[3])
     alive = tables["cells"][tables["cells"]["phase"] != "amentia"]
-    top, middle, bottom = panels[:, 0]
-    top.set_ylim(alive["alpha"].min() - 0.06, alive["alpha"].max() + 0.06)
-    bottom.set_xlim(-0.04, 1.0)
-    top.set_ylabel(r"exponent $\alpha$ of the test loss")
-    middle.set_ylabel("loss / geometric mean over sizes\n" r"$p_\mathrm{train}=0$")
-    bottom.set_ylabel("accuracy without\nevaluation dropout")
-    titles = (r"$p_\mathrm{train}$", r"$N_\mathrm{train}$", r"$N_\mathrm{train}$")
-    for row, title, values in zip(panels, titles, (rates, sizes, sizes), strict=True):
-        shown = {h.get_label(): h for ax in row for h in ax.get_legend_handles_labels()[0]}
+    first = panels[:, 0]
+    first[0].set_ylim(alive["alpha"].min() - 0.06, alive["alpha"].max() + 0.06)
+    first[0].set_xlim(-0.04, 1.0)
+    first[0].set_xticks([0, 0.5, 1])
+    first[0].set_ylabel(r"exponent $\alpha$ of the test loss")
+    first[1].set_ylabel("loss / geometric mean over sizes\n" r"$p_\mathrm{train}=0$")
+    first[2].set_ylabel("loss (nat)\n" r"$p_\mathrm{train}=0$")
+    first[3].set_ylabel("accuracy without\nevaluation dropout")
+    for ax, letter in zip(first, "abcd", strict=True):
+        ax.set_title(f"({letter})", loc="left", fontsize="medium")
+    titles = (r"$p_\mathrm{train}$", *[r"$N_\mathrm{train}$"] * 3)
+    for line, title, values in zip(panels, titles, (rates, *[sizes] * 3), strict=True):
+        shown = {h.get_label(): h for ax in line for h in ax.get_legend_handles_labels()[0]}
         order = [f"{value:g}" for value in values if f"{value:g}" in shown]
-        order += [label for label in shown if label not in order]
-        row[-1].legend(
+        order += sorted(label for label in shown if label not in order)
+        line[-1].legend(
             [shown[label] for label in order],
             order,
             title=title,
@@ -280,13 +342,23 @@ def _crossing(losses: pd.DataFrame, lines: pd.DataFrame, sizes: list[float], ax:
     at = at.assign(ratio=at["loss"] / centre, error=at["loss_error"] / centre)
     for size, rows in at.groupby("n_train"):
         _curve(rows, ("p_eval", "ratio", "error"), size, sizes, ax)
-    line = lines[(lines["p_train"] == 0) & (lines["least"] == lines["least"].min())]
-    for _, row in line.iterrows():
-        if math.isfinite(row["value"]):
-            ax.axvspan(max(row["low"], 0), min(row["high"], 1), color="#d55e00", alpha=0.2, lw=0)
+    lines = lines[(lines["p_train"] == 0) & (lines["least"] == lines["least"].min())]
+    for _, line in lines.iterrows():
+        if math.isfinite(line["value"]):
+            ends = np.clip([line["low"], line["high"]], 0, 1)
+            ax.axvspan(*ends, color="#d55e00", alpha=0.2, lw=0)
     ax.axhline(1, color="black", linewidth=0.8)
     ax.set_yscale("log")
     plain(ax.yaxis)
+    _shared(ax, r"evaluation dropout $p_\mathrm{eval}$")
+
+
+def _loudness(losses: pd.DataFrame, sizes: list[float], ax: Axes) -> None:
+    at = losses[losses["p_train"] == 0]
+    for size, rows in at.groupby("n_train"):
+        _curve(rows, ("p_eval", "loss", "loss_error"), size, sizes, ax)
+    ax.axhline(math.log(10), color="black", linewidth=0.8, linestyle="--", label="ln 10")
+    ax.set_yscale("log")
     _shared(ax, r"evaluation dropout $p_\mathrm{eval}$")
 
 
