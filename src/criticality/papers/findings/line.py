@@ -194,7 +194,6 @@ def draw(tables: Tables) -> Figure:
     for ax, rows in zip(lines, (drift[rates], drift[~rates]), strict=True):
         _draw_drift(rows, ax)
     lines[0].set_ylabel(r"$p_\mathrm{eval}$ at which $\alpha = 0$")
-    parts[1].supxlabel(r"least size $N_\mathrm{min}$ that is kept", fontsize="medium")
     _draw_exponents(tables["forms"], exponents)
     _draw_evidence(tables["forms"], evidence)
     for panel, letter in zip((curves, *lines, exponents, evidence), "abcde", strict=True):
@@ -237,9 +236,9 @@ def _draw_drift(drift: pd.DataFrame, ax: Axes) -> None:
         how: dict[str, Any] = {"marker": marker, "colour": colour, "upright": True, "ms": 4.5}
         intervals(ax, place, rows, ends, label=case, **how)
         ax.plot(place, rows["value"], lw=0.7, color=colour)
-    least = sorted(drift["least"].unique())
-    ax.set(xscale="log", ylim=ends)
-    ax.set_xticks(least, [f"{size:g}" for size in least], rotation=45)
+    least = sorted(drift["least"].unique())[::2]
+    ax.set(xscale="log", ylim=ends, xlabel=r"least size $N_\mathrm{min}$")
+    ax.set_xticks(least, [f"{size:g}" for size in least])
     ax.minorticks_off()
     ax.legend(fontsize="small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 
