@@ -99,6 +99,24 @@ def test_power_laws_with_a_smooth_exponent_are_a_drift_that_looks_like_bkt_with_
 
 
 @pytest.mark.slow
+def test_power_laws_are_not_called_a_transition_nor_bkt():
+    tables = line.measure({"line": Made(made_up(power_laws))})
+    forms = tables["forms"]
+    evidence = forms[forms["parameter"] == ""].set_index("form")["log_evidence"]
+    assert evidence["free"] == 0
+    assert evidence["drift"] > evidence.max() - 2
+    assert evidence["drift"] > evidence["algebraic"] + 3
+    sigma = forms[forms["parameter"] == "sigma"].iloc[0]
+    assert sigma["low"] < 1 < sigma["high"]
+    place = forms[(forms["parameter"] == "p_c") & (forms["form"] == "bkt")].iloc[0]
+    assert place["low"] < 0.5 < place["high"]
+    (verdict,) = tables["verdicts"]["verdict"]
+    assert verdict in ("no transition", "undecided")
+    assert "kind" not in tables["verdicts"]["reason"][0]
+    assert "p_train 0: alpha = 0 at p_eval = 0.5" in line.say(tables)
+
+
+@pytest.mark.slow
 def test_the_quick_version_finds_a_line_at_zero_training_dropout(command, tmp_path):
     code, out, err = command(
         "paper", "findings/line", "--scale", "quick", "--store", tmp_path / "s", "--out", tmp_path
