@@ -1,40 +1,58 @@
 """Differences of means of a few realizations, and what share of one difference another one is.
 
-Two groups of independent realizations with scatters of their own: Welch's statistic with the
-degrees of freedom of Satterthwaite [Welch, Biometrika 34, 28 (1947)].  A ratio of differences has
-the interval of Fieller: all values that the data do not exclude, which may be without an end.
+Groups of independent realizations with scatters of their own: Welch's statistic with the degrees of
+freedom of Satterthwaite [Welch, Biometrika 34, 28 (1947)].  A ratio of two sums of means has the
+interval of Fieller: all values that the data do not exclude.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats as distributions
+from scipy.optimize import brentq
+from scipy.special import stdtr, stdtrit
 
 from criticality.analysis.stats import Array
 from criticality.base import Estimate, InputError
 
-METHOD = "difference of means; Welch's degrees of freedom"
-SHARES = np.linspace(-5, 5, 2_001)  # in which ends of an interval are looked for
-Pair = tuple[Array, Array]
+Group = tuple[Array, Array]  # what each of its realizations adds to the part, and to the whole
 
 
-def _finite(values: Array, name: str) -> Array:
-    array = np.asarray(values, float)
-    if array.ndim != 1:
-        raise InputError(f"{name}: expected one number a realization, got shape {array.shape}.")
-    kept: Array = array[np.isfinite(array)]
+def _finite(groups: Sequence[Group]) -> list[Array]:
+    """Realizations [2, realizations] of each group, without those that are not finite."""
+    kept = []
+    for group in groups:
+        if len({np.shape(x) for x in group}) > 1 or np.ndim(group[0]) != 1:
+            shapes = ", ".join(str(np.shape(x)) for x in group)
+            raise InputError(f"expected as many numbers in part and whole, got shapes {shapes}.")
+        both = np.array(group, float)
+        kept.append(both[:, np.isfinite(both).all(axis=0)])
     return kept
 
 
-def _welch(mean: Array, squares: list[Array], dof: list[int], level: float) -> tuple[Array, Array]:
-    """Give the standard error, and half the interval, from the squared errors of both means."""
-    total = squares[0] + squares[1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        degrees = total**2 / sum(s**2 / d for s, d in zip(squares, dof, strict=True))
-        wide = distributions.t.isf((1 - level) / 2, degrees) * np.sqrt(total)
-    return np.sqrt(total), np.where(total > 0, wide, 0.0) + 0 * mean
+class _Sums:
+    """Sums of the means of parts and of wholes, and how they scatter."""
+
+    def __init__(self, groups: Sequence[Array]) -> None:
+        counts = np.array([group.shape[1] for group in groups])
+        self.means = np.sum([group.mean(axis=1) for group in groups], axis=0)
+        self.covariances = np.array([np.cov(group) for group in groups]) / counts[:, None, None]
+        self.degrees = counts - 1
+
+    def combined(self, part: float, whole: float) -> tuple[float, float, float]:
+        """Weigh and add both: value, error, degrees of freedom."""
+        weights = np.array([part, whole])
+        squares = np.maximum(self.covariances @ weights @ weights, 0)
+        total = float(squares.sum())
+        dof = total**2 / float((squares**2 / self.degrees).sum()) if total else math.inf
+        return float(weights @ self.means), math.sqrt(total), dof
+
+
+def _half(error: float, dof: float, level: float) -> float:
+    """Half of an interval."""
+    return float(stdtrit(dof, (1 + level) / 2)) * error if error else 0.0
 
 
 def difference(ones: Array, others: Array, level: float = 0.95) -> Estimate:
@@ -52,77 +70,82 @@ def difference(ones: Array, others: Array, level: float = 0.95) -> Estimate:
     Estimate
         NaN with fewer than two realizations on a side.
     """
-    groups = _finite(ones, "ones"), _finite(others, "others")
-    n = min(map(len, groups))
+    groups = _finite([(x, np.zeros_like(x)) for x in (np.asarray(ones), -np.asarray(others))])
+    n = min(group.shape[1] for group in groups)
+    method = "difference of means; Welch's degrees of freedom"
     if n < 2:
-        return Estimate(value=math.nan, level=level, n=n, method=METHOD)
-    value = np.asarray(groups[0].mean() - groups[1].mean())
-    squares = [np.asarray(g.var(ddof=1) / len(g)) for g in groups]
-    error, half = _welch(value, squares, [len(g) - 1 for g in groups], level)
+        return Estimate(value=math.nan, level=level, n=n, method=method)
+    value, error, dof = _Sums(groups).combined(1, 0)
+    half = _half(error, dof, level)
     return Estimate(
-        value=float(value),
-        error=float(error),
-        low=float(value - half),
-        high=float(value + half),
+        value=value,
+        error=error,
+        low=value - half,
+        high=value + half,
         level=level,
         n=n,
-        method=METHOD,
+        method=method,
     )
 
 
-def share(part: Pair, whole: Pair, level: float = 0.95) -> Estimate:
-    """Ratio of two differences, (a - b) / (c - d), with the interval of Fieller.
-
-    The same realization may stand behind a and c, and another behind b and d, as where networks of
-    the same seeds are treated in two ways: what they have in common counts once.
+def share(groups: Sequence[Group], level: float = 0.95) -> Estimate:
+    """Ratio of two sums of means, part to whole, with the interval of Fieller.
 
     Parameters
     ----------
-    part
-        (a, b), [realizations] each.
-    whole
-        (c, d): as many as a and b, of the same realizations or of others.
+    groups
+        Independent of each other, of two realizations at least: (part, whole), [realizations]
+        each, is what every realization adds to the sum above and to that below.  What stands behind
+        both counts once; realizations that are not finite are left out.
     level
-        Probability of the interval; infinite where c - d may be zero.
+        Probability of the interval, which has no ends where the whole may be zero.
 
     Raises
     ------
     InputError
-        For groups of other lengths.
+        For a part and a whole of other lengths.
     """
-    if any(len(x) != len(y) for x, y in zip(part, whole, strict=True)):
-        raise InputError("share: expected as many realizations in the part as in the whole.")
-    method = "ratio of differences of means; Fieller's interval"
-    sides = []
-    for x, y in zip(part, whole, strict=True):
-        both = np.stack([np.asarray(x, float), np.asarray(y, float)])
-        sides.append(both[:, np.isfinite(both).all(axis=0)])
-    n = min(side.shape[1] for side in sides)
+    kept = _finite(groups)
+    n = min(group.shape[1] for group in kept)
+    method = "ratio of sums of means; Fieller's interval"
     if n < 2:
         return Estimate(value=math.nan, level=level, n=n, method=method)
-    means = [side.mean(axis=1) for side in sides]
-    above, below = means[0] - means[1]
-    covariances = [np.cov(side) / side.shape[1] for side in sides]
-    dof = [side.shape[1] - 1 for side in sides]
+    sums = _Sums(kept)
 
-    def contrast(e: Array) -> tuple[Array, list[Array]]:
-        squares = [c[0, 0] - 2 * e * c[0, 1] + e * e * c[1, 1] for c in covariances]
-        return above - e * below, [np.maximum(s, 0) for s in squares]
+    def excess(angle: float) -> float:
+        """How far beyond chance is part - tan(angle) whole; below 0 what is not excluded."""
+        value, error, dof = sums.combined(math.cos(angle), -math.sin(angle))
+        return abs(value) - _half(error, dof, level)
 
-    def ends(probability: float) -> tuple[float, float]:
-        away, squares = contrast(SHARES)
-        _, half = _welch(away, squares, dof, probability)
-        there = SHARES[np.abs(away) <= half]
-        if not len(there) or abs(value) > SHARES[-1]:
-            return (value, value) if not len(there) else (-math.inf, math.inf)
-        low, high = float(there[0]), float(there[-1])
-        open_ended = low == SHARES[0] or high == SHARES[-1]
-        return (-math.inf, math.inf) if open_ended else (low, high)
-
-    value = float(above / below) if below else math.nan
-    if not math.isfinite(value):
+    above, below = (float(mean) for mean in sums.means)
+    if excess(math.pi / 2) <= 0:
+        value = above / below if below else math.nan
         return Estimate(value=value, low=-math.inf, high=math.inf, level=level, n=n, method=method)
-    low, high = ends(level)
-    _, squares = contrast(np.asarray(value))
-    error = float(np.sqrt(sum(squares)) / abs(below))
+    value = above / below
+    middle = math.atan(value)
+    low, high = (
+        math.tan(brentq(excess, middle, end)) if excess(middle) < 0 else value
+        for end in (-math.pi / 2, math.pi / 2)
+    )
+    error = sums.combined(1, -value)[1] / abs(below)
     return Estimate(value=value, error=error, low=low, high=high, level=level, n=n, method=method)
+
+
+def chance(groups: Sequence[Group], at: float) -> float:
+    """Probability of a ratio as far from `at`, on either side, as that of `share`, were it `at`.
+
+    Values inside of the interval of `share` have more than 1 - level.  1 with fewer than two
+    realizations in a group.
+
+    Raises
+    ------
+    InputError
+        As `share`.
+    """
+    kept = _finite(groups)
+    if min(group.shape[1] for group in kept) < 2:
+        return 1.0
+    value, error, dof = _Sums(kept).combined(1, -at)
+    if not error:
+        return float(value == 0)
+    return 2 * float(stdtr(dof, -abs(value) / error))
