@@ -32,11 +32,12 @@ def measured(
     realizations: int = 20,
     noise: float = 0.05,
     correlation: float = 0.8,
+    p_c: float = P_C,
 ) -> ScalingData:
-    """Samples about `mean(size, t)` [points], each network with errors relative to it."""
+    """Samples about `mean(size, t = p - p_c)` [points], each network with errors relative to it."""
     columns: list[np.ndarray] = []
     for size in sizes:
-        y = mean(size, CONTROL - P_C)
+        y = mean(size, CONTROL - p_c)
         shape = (realizations, len(CONTROL))
         table = y * (1 + known.network_noise(shape, noise, correlation, rng))
         number = np.arange(realizations)[:, None] + np.zeros(shape)
@@ -57,7 +58,7 @@ def transition(
     sizes: Sequence[int] = SIZES,
     **options: float,
 ) -> ScalingData:
-    """A transition at P_C: `curve` of a scaling field t + t^2, with a correction L^-omega.
+    """A transition at p_c (P_C): `curve` of a scaling field t + t^2, with a correction L^-omega.
 
     The correction is 2 to 8 % of y at the smallest size, of either sign; omega is 0.5 to 1.5.
     """
@@ -121,5 +122,27 @@ def learning_curves(rng: np.random.Generator, **options: float) -> ScalingData:
     def mean(size: int, t: np.ndarray) -> np.ndarray:
         power = (size / 5000) ** (1.2 * t + 0.6 * t**2)
         return 1.5 + np.log(0.3 * np.exp(2 * t) + np.exp(3 * t) * power)
+
+    return measured(mean, rng, **options)
+
+
+def learning_losses(rng: np.random.Generator, **options: float) -> ScalingData:
+    """a + b L^alpha with a, b and alpha smooth in p, and alpha = 0 at P_C: no transition."""
+
+    def mean(size: int, t: np.ndarray) -> np.ndarray:
+        power = (size / 5000) ** (1.2 * t + 0.6 * t**2)
+        return 0.3 * np.exp(2 * t) + np.exp(3 * t) * power
+
+    return measured(mean, rng, **options)
+
+
+def power_laws(rng: np.random.Generator, **options: float) -> ScalingData:
+    """A power of the size, of itself and not of a logarithm, with a smooth exponent: no transition.
+
+    The exponent bends, as tanh(3 t), and goes through zero at P_C.
+    """
+
+    def mean(size: int, t: np.ndarray) -> np.ndarray:
+        return np.exp(4 * t) * (size / 5000) ** (0.6 * np.tanh(3 * t))
 
     return measured(mean, rng, **options)

@@ -68,16 +68,6 @@ def test_a_line_that_moves_with_the_least_size_is_seen_to():
     assert first["low"] > last["high"]
 
 
-def test_crossings_are_of_sizes_that_are_far_apart():
-    rows = pd.DataFrame(line._crossings(line.curves_of(made_up(power_laws), "loss")))
-    assert (rows["large"] >= 7 * rows["small"]).all()
-    assert {(500, 4000), (2000, 16000)} <= set(zip(rows["small"], rows["large"], strict=True))
-    known = rows["value"].notna() & (rows["flags"] == "")
-    assert known.any()
-    assert (rows["low"] <= 0.5)[known].mean() > 0.7
-    assert (rows["high"] >= 0.5)[known].mean() > 0.7
-
-
 def test_cases_are_those_of_the_path_and_no_others():
     ds = made_up(power_laws)
     both = xr.concat([ds.assign_coords(p_train=[p]) for p in (0.0, 0.1)], "p_train")
@@ -98,7 +88,7 @@ def test_few_rates_are_kept_and_both_ends():
 
 
 def test_power_laws_with_a_smooth_exponent_are_a_drift_that_looks_like_bkt_with_sigma_1():
-    data = line.curves_of(line.thinned(made_up(power_laws)), "ln loss")
+    data = line.curves_of(line.thinned(made_up(power_laws)))
     forms = Drift(), BKT(L0="marginal"), Algebraic(), Free()
     drift, bkt, power, free = (collapse(data, form, regular=True) for form in forms)
     assert drift.log_evidence > max(fit.log_evidence for fit in (bkt, power, free))
@@ -106,6 +96,24 @@ def test_power_laws_with_a_smooth_exponent_are_a_drift_that_looks_like_bkt_with_
     assert abs(drift.params["theta"].value) < 3 * drift.params["theta"].error < 0.05
     assert bkt.params["sigma"].low < 1 < bkt.params["sigma"].high
     assert bkt.log_evidence > power.log_evidence + 5
+
+
+@pytest.mark.slow
+def test_power_laws_are_not_called_a_transition_nor_bkt():
+    tables = line.measure({"line": Made(made_up(power_laws))})
+    forms = tables["forms"]
+    evidence = forms[forms["parameter"] == ""].set_index("form")["log_evidence"]
+    assert evidence["free"] == 0
+    assert evidence["drift"] > evidence.max() - 2
+    assert evidence["drift"] > evidence["algebraic"] + 3
+    sigma = forms[forms["parameter"] == "sigma"].iloc[0]
+    assert sigma["low"] < 1 < sigma["high"]
+    place = forms[(forms["parameter"] == "p_c") & (forms["form"] == "bkt")].iloc[0]
+    assert place["low"] < 0.5 < place["high"]
+    (verdict,) = tables["verdicts"]["verdict"]
+    assert verdict in ("no transition", "undecided")
+    assert "kind" not in tables["verdicts"]["reason"][0]
+    assert "p_train 0: alpha = 0 at p_eval = 0." in line.say(tables)
 
 
 @pytest.mark.slow

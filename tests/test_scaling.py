@@ -426,6 +426,15 @@ def test_what_is_expected_where_nothing_was_measured_is_the_curve():
         np.testing.assert_allclose(beyond, larger.curves[-1].mean[inside], atol=0.03)
 
 
+def test_a_transition_is_told_from_a_smooth_drift_by_more_realizations():
+    points = data("algebraic", 1.3, noise=0.08, correlation=0.0, seed=1)
+    one, other = sorted(
+        required_sizes(points, forms=(Algebraic(), Drift()), extra=(0,), more=(1, 8)),
+        key=lambda design: design.realizations,
+    )
+    assert 5 < one.delta < other.delta / 4
+
+
 def test_a_decision_that_allows_for_a_regular_part_costs_more():
     points = data("bkt", 0.5, noise=0.03, correlation=0.0, seed=1)
     (plain,) = required_sizes(points, extra=(0,), more=(1,))

@@ -225,7 +225,7 @@ def choices(marginal: Marginal, name: str = "p_c", ax: Axes | None = None) -> Ax
             found.value,
             s=15 + 150 * weight,
             marker=MARKERS[places.index(place) % len(MARKERS)],
-            facecolor=colour if fit.p_value >= FITS else "w",
+            facecolor="w" if fit.p_value < FITS else colour,
             edgecolor=colour,
             zorder=3,
             label="" if place in named else f"{place[0]:.3g} to {place[1]:.3g}",

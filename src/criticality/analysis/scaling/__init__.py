@@ -1,6 +1,13 @@
 """Finite-size scaling of any observable of any system: collapse, evidence, crossings."""
 
-from criticality.analysis.scaling.ansatz import BKT, Algebraic, Crossover, Free, NoTransition
+from criticality.analysis.scaling.ansatz import (
+    BKT,
+    Algebraic,
+    Crossover,
+    Drift,
+    Free,
+    NoTransition,
+)
 from criticality.analysis.scaling.choices import Choice, choices
 from criticality.analysis.scaling.crossings import crossings
 from criticality.analysis.scaling.data import ScalingData
@@ -23,6 +30,7 @@ __all__ = [
     "Comparison",
     "Crossover",
     "Decision",
+    "Drift",
     "Fit",
     "Free",
     "Landscape",

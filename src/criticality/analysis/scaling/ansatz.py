@@ -22,9 +22,9 @@ NU = (
     100.0,
 )  # range of the exponent nu, and of nu_eff for a BKT form; its prior is log-uniform
 BETA = (-5.0, 5.0)  # uniform prior
+SMALL = 1e-4  # theta that is zero
 # L_0, if not fixed, lies between these shares of the smallest size: it is a microscopic length.  As
 # L_0 and sigma go to zero together the form becomes a power law, and would be its own rival.
-SMALL = 1e-4  # theta that is zero
 REFERENCE = (1e-3, 0.1)
 FAR = 100.0  # spans of the control that a p_c which is given may lie away
 
@@ -55,7 +55,7 @@ class Parameter:
 
 
 class Ansatz(Protocol):
-    """A form; `Algebraic`, `BKT`, `NoTransition`, `Free`."""
+    """A form; `Algebraic`, `BKT`, `NoTransition`, `Crossover`, `Drift`, `Free`."""
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ class Ansatz(Protocol):
 
     @property
     def family(self) -> str:
-        """One of "algebraic", "bkt", "no transition", "free": what a verdict is about."""
+        """One of "algebraic", "bkt", "no transition", "crossover", "drift", "free"."""
 
     def parameters(self, control: Array, size: Array) -> tuple[Parameter, ...]:
         """Parameters on these points."""

@@ -13,7 +13,7 @@ from criticality.analysis.scaling.data import ScalingData
 from criticality.base import InputError
 
 SHARES = (1.0, 0.5)  # of the measured range: half-widths of the ranges that are looked at
-INNER = 0.5  # share of a range, in its middle, where p_c is looked for: both sides must be seen
+INNER = 0.5  # share of a range, in its middle, where a p_c counts: both sides must be seen
 LEAST_POINTS = 5  # of each curve in a range
 LEAST_SIZES = 3  # that are kept
 DROPPED = 2  # smallest sizes at most that are left out

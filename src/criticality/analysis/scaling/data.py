@@ -369,6 +369,26 @@ class ScalingData:
         given = None if self.given is None else self.given[np.ix_(points, points)]
         return ScalingData(tuple(curves), self.names, given, self.labels)
 
+    def log(self) -> ScalingData:
+        """Curves of the logarithm: of means, with relative errors.
+
+        Raises
+        ------
+        InputError
+            If a mean is not positive.
+        """
+        if not (self.mean > 0).all():
+            raise InputError(f"{self.names[2]} is not positive everywhere: it has no logarithm.")
+        curves = []
+        for curve in self.curves:
+            log, m = np.log(curve.mean), curve.mean
+            samples = None if curve.samples is None else log + (curve.samples - m) / m
+            curves.append(Curve(curve.size, curve.control, log, curve.error / m, samples))
+        given = None if self.given is None else self.given / np.outer(self.mean, self.mean)
+        names = (*self.names[:2], f"ln {self.names[2]}")
+        labels = None if self.labels is None else (*self.labels[:2], f"ln {self.labels[2]}")
+        return ScalingData(tuple(curves), names, given, labels)
+
     def resampled_deviations(self, draws: int, rng: np.random.Generator) -> Array:
         """[draws, N]: deviations of the means when realizations are resampled whole.
 

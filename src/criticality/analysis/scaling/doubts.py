@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from criticality.analysis.scaling.data import ScalingData
@@ -41,10 +43,12 @@ def doubts(
             flags.append(Flag("interval at bound", name, text))
     if search.objective == "gp":
         place = len(model.free) + model.hyper.index("ln l")
-        if theta[place] < model.lower[place] + 0.05:
+        unresolved = theta[place] < model.lower[place] + 0.05
+        if unresolved:
             text = "f changes within the distance of two points: the transition is not resolved"
             flags.append(Flag("unresolved", text=text))
-        if not p_value >= POOR:
+        # without a degree of freedom left only that tells a curve through all points from a fit
+        if p_value < POOR or (math.isnan(p_value) and unresolved):
             flags.append(Flag("poor fit", text=f"the curves do not collapse: p = {p_value:.2g}"))
     nu = effective or params.get("nu")
     if nu is not None and nu.value > LARGE_NU:

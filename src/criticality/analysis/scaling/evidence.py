@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.doubts import POOR
 from criticality.analysis.scaling.fit import Fit, collapse
 from criticality.analysis.stats import Array
-from criticality.base import Flag, InputError, flagged
+from criticality.base import Estimate, Flag, InputError, flagged
 
 DECISIVE = 5.0  # of ln Z: odds of 150 to 1, "decisive" on the scale of Jeffreys
 UNDECIDED = "undecided"
@@ -89,8 +89,11 @@ def compare(
     (`gaussian.WIDTH`).  No transition, a smooth crossover, a smooth drift with the size
     and free curves are always among the compared.
 
-    A transition is claimed if a scaling form beats all of those, and a kind of transition if it
-    also beats the other kind, each by `decisive` in ln Z; otherwise the verdict is "undecided".
+    A transition is claimed if a scaling form beats all of those and fits, and a kind of transition
+    if it also beats the other kind, each by `decisive` in ln Z; but none where a BKT form may have
+    sigma = 1, which is a smooth exponent.  No transition is claimed if a smooth form beats all
+    scaling forms so, fits, is at no limit, and the p_c of the best of those is at no end.
+    Otherwise the verdict is "undecided".
 
     Parameters
     ----------
@@ -150,6 +153,10 @@ class Weighed(Protocol):
         """Of its fit."""
 
     @property
+    def params(self) -> Mapping[str, Estimate]:
+        """Its parameters."""
+
+    @property
     def flags(self) -> tuple[Flag, ...]:
         """Doubts about its fit."""
 
@@ -173,14 +180,10 @@ def verdict(fits: Sequence[Weighed], decisive: float) -> tuple[str, str]:
     smooth = max(words, key=evidence)
     null, free = evidence(smooth), evidence("free")
     if null > first + decisive and null > free - decisive:
-        if kinds[0] in best and flagged(best[kinds[0]].flags, "unresolved"):
-            return UNDECIDED, (
-                f"{words[smooth]} is preferred to every scaling form by {null - first:.1f}, but a "
-                f"transition between two points cannot be excluded"
-            )
-        return "no transition", (
-            f"{words[smooth]} is preferred to every scaling form by {null - first:.1f}"
-        )
+        preferred = f"{words[smooth]} is preferred to every scaling form by {null - first:.1f}"
+        if doubt := _hidden(best[smooth], best.get(kinds[0])):
+            return UNDECIDED, f"{preferred}, but {doubt}"
+        return "no transition", preferred
     if free > max(first, null) + decisive:
         return UNDECIDED, (
             f"smooth curves of each size, with no scaling, are preferred by "
@@ -194,15 +197,20 @@ def verdict(fits: Sequence[Weighed], decisive: float) -> tuple[str, str]:
             f"a transition is not established: {kinds[0]} over {rival} by {first - over:+.1f}"
         )
     chosen = best[kinds[0]]
-    if not chosen.p_value >= POOR:
+    if chosen.p_value < POOR:
         return UNDECIDED, f"the best form, {kinds[0]}, does not fit: p = {chosen.p_value:.2g}"
     wrong = [
         flag
         for flag in chosen.flags
-        if flagged([flag], "unresolved", "at bound") and flag.parameter != "L0"
+        if flagged([flag], "unresolved", "at bound", "one side") and flag.parameter != "L0"
     ]
     if wrong:
         return UNDECIDED, f"the best form, {kinds[0]}, cannot be trusted: {wrong[0]}"
+    if evidence("bkt") > first - decisive and _smooth_exponent(best["bkt"]):
+        return UNDECIDED, (
+            f"{kinds[0]} over no scaling by {first - over:.1f}, but sigma = 1 is not excluded: the "
+            f"same curves are a power of the size whose exponent goes smoothly through zero"
+        )
     if first - second < decisive:
         return UNDECIDED, (
             f"a transition, of undecided kind: {kinds[0]} over {kinds[1]} by {first - second:+.1f}"
@@ -211,6 +219,28 @@ def verdict(fits: Sequence[Weighed], decisive: float) -> tuple[str, str]:
     if math.isfinite(second):
         lead = f"over {kinds[1]} by {first - second:.1f}, {lead}"
     return kinds[0], f"{kinds[0]} {lead}"
+
+
+def _hidden(smooth: Weighed, scaling: Weighed | None) -> str:
+    """Why the better fit of a smooth form does not exclude a transition; "" if it does."""
+    if smooth.p_value < POOR or flagged(smooth.flags, "poor fit"):
+        return f"it does not fit: p = {smooth.p_value:.2g}"
+    for flag in smooth.flags:
+        if flag.name == "at bound":
+            return f"it cannot be trusted: {flag}"
+    if scaling is None:
+        return ""
+    if flagged(scaling.flags, "unresolved"):
+        return "a transition between two points cannot be excluded"
+    if any(flagged(scaling.flags, name, parameter="p_c") for name in ("at bound", "one side")):
+        return f"a transition near an end of the range cannot be excluded: {scaling.params['p_c']}"
+    return ""
+
+
+def _smooth_exponent(bkt: Weighed) -> bool:
+    """Whether a BKT form may be F[a(p) ln L, p] with a smooth a: sigma = 1, and no singularity."""
+    sigma = bkt.params["sigma"]
+    return not (sigma.low > 1 or sigma.high < 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,11 +275,11 @@ def required_sizes(
     decisive: float = DECISIVE,
     extra: Sequence[int] = (0, 1, 2),
     more: Sequence[int] = (1, 2, 4, 8),
-    L0: float = 1.0,
+    forms: tuple[Ansatz, Ansatz] | None = None,
     corrections: bool = False,
     regular: bool = False,
 ) -> tuple[Design, ...]:
-    """Find which measurements would decide between an algebraic and a BKT transition.
+    """Find which measurements would decide between two forms, as between two kinds of transition.
 
     Both forms are fitted to the data.  Each in turn is taken for the truth: its fitted curve is
     measured in a larger study with the present noise (of the largest size, for new ones), and the
@@ -266,8 +296,9 @@ def required_sizes(
         Numbers of additional, larger sizes to consider.
     more
         Factors of the number of realizations to consider.
-    L0
-        Of the BKT form.
+    forms
+        Default algebraic and BKT with L0 = 1; a transition is told from none by what costs the
+        most, as `(Algebraic(), Drift())`.
     corrections, regular
         As in `collapse`, of truths and fits: a decision that does not rest on their absence costs
         more.
@@ -288,7 +319,7 @@ def required_sizes(
     more = [whole("more", factor, 1) for factor in more]
     if not data.realizations:
         raise InputError("required_sizes needs samples: from means the noise of one is unknown.")
-    forms: tuple[Ansatz, Ansatz] = (Algebraic(), BKT(L0=L0))
+    forms = forms or (Algebraic(), BKT())
     how: dict[str, Any] = {"corrections": corrections, "regular": regular}
     truths = [collapse(data, form, **how) for form in forms]
     ratio = float(np.exp(np.mean(np.diff(np.log(data.sizes)))))
@@ -330,7 +361,8 @@ def _expected(truth: Fit, rival: Ansatz, sizes: Array, factor: int, how: dict[st
             blocks.append(data.covariance[at : at + n, at : at + n] / factor)
             at += n
         else:
-            p = values["p_c"] + (last.control - values["p_c"]) * largest / s[number]
+            centre = values.get("p_c", 0.0)
+            p = centre + (last.control - centre) * largest / s[number]
             blocks.append(block / factor)
         control.append(p)
         size.append(np.full(len(p), length))

@@ -242,20 +242,27 @@ def collapse(
         ) from error
 
 
-def refit(
+Found = tuple[Search, Array]  # a search, and the best point that it has found
+
+
+def search_near(
     data: ScalingData,
     ansatz: Ansatz,
     corrections: bool,
     regular: bool,
-    inner: float,
-    near: Sequence[Fit],
-    level: float,
-    seed: int,
-) -> Fit:
-    """Fit by "gp" from where other fits of nearly the same data ended; with fewer draws."""
-    others = [(fit.model, fit.theta) for fit in near]
-    search = Search(data, ansatz, "gp", corrections, {}, regular, others, inner)
-    return _finish(data, search, search.best(), [], 0, level, seed, quick=True)
+    near: Sequence[Found] = (),
+    sizes: Array | None = None,
+) -> Found:
+    """Search by "gp", from where others of nearly the same data ended if there are any."""
+    others = [(search.model, theta) for search, theta in near]
+    search = Search(data, ansatz, "gp", corrections, {}, regular, others, sizes)
+    return search, search.best()
+
+
+def finished(found: Found, level: float, seed: int) -> Fit:
+    """Finish a fit with fewer draws of the posterior, of all maxima that are nearly as likely."""
+    search, theta = found
+    return _finish(search.data, search, theta, [], 0, level, seed, quick=True)
 
 
 def scan(
@@ -314,7 +321,7 @@ def _windowed(
 
 
 def _numbers(model: Model, theta: Array) -> dict[str, float]:
-    order = [p.name for p in model.ansatz.parameters(model.control, model.size)]
+    order = [p.name for p in model.ansatz.parameters(model.control, model.sizes)]
     values = {name: float(np.squeeze(value)) for name, value in model.values(theta).items()}
     return {name: values[name] for name in order}
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import linalg, optimize
 from scipy.stats import chi2, norm, qmc
 
-from criticality.analysis.scaling.ansatz import Ansatz, Drift, Free, Parameter
+from criticality.analysis.scaling.ansatz import Ansatz, Drift, Free
 from criticality.analysis.stats import Array
 
 CENTRES = ("p_c", "p_0")  # of the scaling variable
@@ -55,10 +54,11 @@ class Model:
     regular
         Put f(x, t) in place of f(x), analytic in t = p - p_c: a regular dependence on the control
         beside that on the scaling variable, as of amplitudes and of a nonlinear scaling field.
-        The terms of the series in t are independent processes.  For a smooth drift t is counted
-        from the middle; without effect on other forms that have no centre.
-    inner
-        Share of the range, in its middle, in which the centre (p_c, p_0) lies.
+        The terms of the series in t are independent processes.  Of forms that have no centre t is
+        counted from the middle: what one form may do on the control all may.
+    sizes
+        All sizes, before any were left out: limits of parameters rest on them, and so do not
+        depend on what is kept.  By default those of the points.
     """
 
     def __init__(
@@ -70,16 +70,16 @@ class Model:
         noise: Array,
         corrections: bool = False,
         regular: bool = False,
-        inner: float = 1.0,
+        sizes: Array | None = None,
     ) -> None:
-        self.ansatz, self.corrections, self.inner = ansatz, corrections, inner
+        self.ansatz, self.corrections, self.regular = ansatz, corrections, regular
         self.control, self.size, self.mean, self.noise = control, size, mean, noise
-        parameters = [self._limited(p) for p in ansatz.parameters(control, size)]
+        self.sizes = size if sizes is None else sizes
+        parameters = ansatz.parameters(control, self.sizes)
         self.free = [p for p in parameters if p.fixed is None]
         self.fixed = {p.name: p.fixed for p in parameters if p.fixed is not None}
         self.centred = next((p.name for p in parameters if p.name in CENTRES), "")
         self.middle = float(control.min() + control.max()) / 2
-        self.regular = regular and (self.centred != "" or isinstance(ansatz, Drift))
         spread, span = float(mean.std()), float(np.ptp(control))
         self.span = span
         last = control[size == size.max()]
@@ -119,19 +119,11 @@ class Model:
             np.sum(np.log(self.width) + 0.5 * math.log(2 * math.pi))
         )
 
-    def _limited(self, parameter: Parameter) -> Parameter:
-        """Centre within the middle of the range; other parameters as they are."""
-        if parameter.name not in CENTRES:
-            return parameter
-        middle = (parameter.low + parameter.high) / 2
-        reach = self.inner * (parameter.high - parameter.low) / 2
-        return replace(parameter, low=middle - reach, high=middle + reach)
-
     def blurred(self, share: float) -> Model:
         """Give the same model with errors of this share of each curve's spread added."""
         noise = self.noise + np.diag((share * self.spread) ** 2)
         columns = (self.control, self.size, self.mean, noise)
-        return Model(self.ansatz, *columns, self.corrections, self.regular, self.inner)
+        return Model(self.ansatz, *columns, self.corrections, self.regular, self.sizes)
 
     def values(self, theta: Array) -> dict[str, Any]:
         """Parameters of the form at theta [..., k], each [..., 1], or a number if fixed."""

@@ -23,7 +23,7 @@ from criticality.analysis.scaling.choices import INNER, Choice, Place, choices
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.estimates import Fitted, given, weighted
 from criticality.analysis.scaling.evidence import DECISIVE, verdict, with_rivals
-from criticality.analysis.scaling.fit import Fit, refit
+from criticality.analysis.scaling.fit import Fit, Found, finished, search_near
 from criticality.analysis.stats import Array
 from criticality.base import Estimate, Flag, InputError, flagged
 
@@ -31,6 +31,7 @@ FITS = 0.05  # probability of a worse fit by chance from which on a choice is be
 SHARE = 0.05  # of the weight: choices with less do not count
 CENTRAL = 0.25  # share of a range, in its middle: next to that of the next range of `choices`
 HEAVY = 0.5  # a doubt that this share of the weight has is one of the whole
+SURE = 5.0  # errors that every mean has to be above zero for its logarithm to be taken
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,17 +50,20 @@ class Marginal:
     nu_eff
         Of a BKT form, at all sizes; else None.
     log_evidence
-        ln of the evidence over that of free curves without corrections, averaged over all choices
-        with equal prior, that of p_c being uniform.
+        ln of the evidence over that of free curves, averaged over all choices with equal prior;
+        that of p_c is uniform over all of each range.
     p_value
-        Of the choice with the largest evidence over free curves.
+        Of the choice with the largest evidence over free curves; NaN if its curves have no degree
+        of freedom left.
     choices, fits, weights, gains
         The choices, the fit of each, its share in the mixture, and ln of its evidence over that of
         free curves for the same points.
     flags
         "no choice fits"; "choices disagree" (systematic > statistical) about a parameter; "edge of
         choices" of "size_min" or "control_range" (only with the largest least size, or in the
-        narrowest range, do the curves collapse); those of `Fit` that half of the weight has.
+        narrowest range, do the curves collapse); "one side" (p_c is not in the middle half of the
+        range); those of `Fit`: each if half of the weight has it, or the choice with the largest
+        evidence.
     """
 
     ansatz: Ansatz
@@ -133,14 +137,14 @@ def marginal(
 
     Value and interval are those of a mixture of posteriors.  All widths of the range, least sizes
     and kinds of corrections with which the curves collapse (p >= 0.05) have an equal share; ranges
-    of one width share it by how much of their posterior of p_c lies at their own centre.  p_c is
-    looked for in the middle half of every range.
+    of one width share it by how much of their posterior of p_c lies at their own centre.  Only p_c
+    in the middle half of a range counts, where both sides of it are seen; if there is none, all do.
 
-    The evidence is an average over all choices: one that keeps the points K says that the form
-    holds in K and that the other points lie on free curves, which is Z_form(K) / Z_free(K) times
-    what all choices have in common.  It decides between forms; as a weight of choices it would give
-    errors that are too small, since a misfit too small to be seen shifts the answer by as much as
-    its error (docs/scaling.md).
+    The evidence, with p_c anywhere in a range, is an average over all choices: one that keeps the
+    points K says that the form holds in K and that the other points lie on free curves, which is
+    Z_form(K) / Z_free(K) times what all choices have in common.  It decides between forms; as a
+    weight of choices it would give errors that are too small, since a misfit too small to be seen
+    shifts the answer by as much as its error (docs/scaling.md).
 
     Parameters
     ----------
@@ -162,60 +166,70 @@ def marginal(
     """
     form = Algebraic() if ansatz is None else ansatz
     made = choices(data) if made is None else tuple(made)
-    return _marginal(data, form, made, _Free(data, seed), level, seed)
+    return _marginal(form, made, _Free(data, level, seed))
+
+
+class _Kept:
+    """What each choice keeps of the points."""
+
+    def __init__(self, data: ScalingData) -> None:
+        self.data = data
+        self.places: dict[Place, ScalingData] = {}
+
+    def __getitem__(self, place: Place) -> ScalingData:
+        if place not in self.places:
+            (low, high), least = place
+            edge = 1e-9 * (high - low)
+            self.places[place] = self.data.restrict((low - edge, high + edge), least)
+        return self.places[place]
 
 
 class _Free:
-    """Evidence of free curves for what each choice keeps."""
+    """Free curves for what each choice keeps; their evidence is the unit of that of forms."""
 
-    def __init__(self, data: ScalingData, seed: int) -> None:
-        self.data, self.seed = data, seed
-        self.kept: dict[Place, ScalingData] = {}
+    def __init__(self, data: ScalingData, level: float, seed: int) -> None:
+        self.kept = _Kept(data)
+        self.level, self.seed = probability("level", level), whole("seed", seed)
         self.fits: dict[Place, Fit] = {}
-
-    def restricted(self, place: Place) -> ScalingData:
-        if place not in self.kept:
-            (low, high), least = place
-            edge = 1e-9 * (high - low)
-            self.kept[place] = self.data.restrict((low - edge, high + edge), least)
-        return self.kept[place]
 
     def __getitem__(self, place: Place) -> Fit:
         if place not in self.fits:
-            kept = self.restricted(place)
-            self.fits[place] = refit(kept, Free(), False, False, 1.0, (), 0.95, self.seed)
+            found = search_near(self.kept[place], Free(), corrections=False, regular=True)
+            self.fits[place] = finished(found, self.level, self.seed)
         return self.fits[place]
 
 
 @stats.one_thread
 def _marginal(
-    data: ScalingData,
-    form: Ansatz,
-    made: Sequence[Choice],
-    free: _Free,
-    level: float,
-    seed: int,
+    form: Ansatz, made: Sequence[Choice], free: _Free, data: ScalingData | None = None
 ) -> Marginal:
+    """Fit `data`, by default those of `free`; if others, `free` has their logarithm."""
     if not made:
         raise InputError("no choices: expected at least one, as of choices(data).")
-    level, seed = probability("level", level), whole("seed", seed)
-    fits = _fits(form, made, free, level, seed)
-    span = float(np.ptp(data.control))
-    gains = np.empty(len(made))
-    for number, (choice, fit) in enumerate(zip(made, fits, strict=True)):
-        gains[number] = fit.log_evidence - free[choice.place].log_evidence
-        if fit.model.centred in fit.free:  # its prior is the same for all choices
-            gains[number] += math.log(fit.model.span / span)
-    weights = _weights(made, fits)
+    kept = free.kept if data is None else _Kept(data)
+    data = kept.data
+    fits = (
+        [free[choice.place] for choice in made]
+        if isinstance(form, Free)
+        else _fits(form, made, kept, free.level, free.seed)
+    )
+    unit = [free[choice.place].log_evidence for choice in made]
+    gains = np.array([fit.log_evidence for fit in fits]) - unit
+    if kept is not free.kept:  # of the same points in another unit: dy = y d(ln y)
+        gains += [np.log(fit.data.mean).sum() for fit in fits]
+    best = int(gains.argmax())
+    shares = [_inner(*pair) for pair in zip(made, fits, strict=True)]
+    weights = _weights(made, fits, shares)
+    posteriors = _normalised(fits, shares, weights)
     method = f"median of the posteriors of {len(made)} choices"
-    how = {"level": level, "n": data.realizations, "method": method}
+    how = {"level": free.level, "n": data.realizations, "method": method}
     params, within, between = {}, {}, {}
     for name, first in fits[0].params.items():
         if first.fixed:
             params[name] = first
             continue
         samples = [fit.sample[name] for fit in fits]
-        params[name], within[name], between[name] = _mixture(samples, fits, weights, how)
+        params[name], within[name], between[name] = _mixture(samples, posteriors, weights, how)
     effective: Estimate | None = None
     if "sigma" in params:
         pairs = [
@@ -223,9 +237,9 @@ def _marginal(
         ]
         drawn = [nu_eff(sigma, data.sizes, reference) for sigma, reference in pairs]
         if params["sigma"].fixed and params["L0"].fixed:
-            effective = given(drawn[0], level)
+            effective = given(drawn[0], free.level)
         else:
-            effective, _, _ = _mixture(drawn, fits, weights, how)
+            effective, _, _ = _mixture(drawn, posteriors, weights, how)
     return Marginal(
         ansatz=form,
         data=data,
@@ -234,74 +248,89 @@ def _marginal(
         systematic=between,
         nu_eff=effective,
         log_evidence=float(logsumexp(gains) - math.log(len(made))),
-        p_value=fits[int(gains.argmax())].p_value,
+        p_value=fits[best].p_value,
         choices=tuple(made),
         fits=tuple(fits),
         weights=weights,
         gains=gains,
-        flags=tuple(_doubts(made, fits, weights, within, between)),
+        flags=tuple(_doubts(made, fits, shares, weights, best, within, between)),
     )
 
 
-def _fits(form: Ansatz, made: Sequence[Choice], free: _Free, level: float, seed: int) -> list[Fit]:
+def _fits(form: Ansatz, made: Sequence[Choice], kept: _Kept, level: float, seed: int) -> list[Fit]:
     """Fit every choice: plain ones from everywhere, those with corrections from simpler ones."""
-    found: dict[Choice, Fit] = {}
+    found: dict[Choice, Found] = {}
 
-    def fitted(choice: Choice) -> Fit:
+    def searched(choice: Choice) -> Found:
         if choice not in found:
             simpler: Choice | None = None
             if choice.corrections:
                 simpler = replace(choice, corrections=False)
             elif choice.regular:
                 simpler = replace(choice, regular=False)
-            near = [fitted(simpler)] if simpler else []
-            kept = free.restricted(choice.place)
+            near = [searched(simpler)] if simpler else []
             kind = (choice.corrections, choice.regular)
-            found[choice] = refit(kept, form, *kind, INNER, near, level, seed)
+            found[choice] = search_near(kept[choice.place], form, *kind, near, kept.data.size)
         return found[choice]
 
-    return [fitted(choice) for choice in made]
+    return [finished(searched(choice), level, seed) for choice in made]
 
 
-def _weights(made: Sequence[Choice], fits: Sequence[Fit]) -> Array:
+def _inner(choice: Choice, fit: Fit, share: float = INNER) -> Array:
+    """Weights of the draws of a posterior with p_c in this share of the range, in its middle."""
+    assert fit.weights is not None  # a posterior
+    if fit.model.centred not in fit.sample:
+        return fit.weights
+    low, high = choice.control_range
+    away = np.abs(fit.sample[fit.model.centred] - (low + high) / 2)
+    return np.where(away <= share * (high - low) / 2, fit.weights, 0.0)
+
+
+def _fine(fit: Fit) -> bool:
+    """Whether the curves collapse, as far as can be seen (NaN: nothing is left to see it by)."""
+    poor = fit.p_value < FITS or flagged(fit.flags, "poor fit")
+    return math.isfinite(fit.log_evidence) and not poor
+
+
+def _weights(made: Sequence[Choice], fits: Sequence[Fit], shares: Sequence[Array]) -> Array:
     """Shares in the mixture; if nothing fits, all for the best fit.
 
     How wide a range is, which sizes are kept and how they are fitted are choices; those that fit
     have equal shares.  Where a range has its centre is none: it shall be at p_c, so that ranges of
     one width share by how much of their own posterior of p_c lies in their central part.
     """
-    p_values = np.array([fit.p_value for fit in fits])
-    fine = (p_values >= FITS) & np.isfinite([fit.log_evidence for fit in fits])
+    fine = np.array([_fine(fit) for fit in fits])
     if not fine.any():
+        p_values = np.nan_to_num([fit.p_value for fit in fits])
         fine = p_values >= p_values.max()
-    central = np.array([_central(*pair) for pair in zip(made, fits, strict=True)]) * fine
+    seen = np.array([share.sum() for share in shares])
+    central = np.array([_inner(*pair, CENTRAL).sum() for pair in zip(made, fits, strict=True)])
     kinds = [(f"{np.ptp(c.control_range):.6g}", c.size_min, c.corrections, c.regular) for c in made]
     weights = np.zeros(len(made))
     for kind in set(kinds):
-        same = np.array([other == kind for other in kinds])
+        same = np.array([other == kind for other in kinds]) & fine & (seen > SHARE)
         if np.count_nonzero(same) == 1:
-            weights[same] = fine[same]
+            weights[same] = seen[same]
         elif central[same].sum() > SHARE:
-            weights[same] = central[same] / central[same].sum()
+            weights[same] = central[same] / central[same].sum() * seen[same].max()
     if not weights.any():
         weights = fine.astype(float)
     return np.asarray(weights / weights.sum())
 
 
-def _central(choice: Choice, fit: Fit) -> float:
-    """Share of the posterior of p_c in the middle quarter of the range; 1 without a p_c."""
-    if fit.model.centred not in fit.sample or fit.weights is None:
-        return 1.0
-    low, high = choice.control_range
-    away = np.abs(fit.sample[fit.model.centred] - (low + high) / 2)
-    return float(fit.weights @ (away <= CENTRAL * (high - low) / 2))
+def _normalised(fits: Sequence[Fit], shares: Sequence[Array], weights: Array) -> list[Array]:
+    """Weights of the draws of each choice: with p_c in the middle, or all where that is seldom."""
+    found = []
+    for fit, share in zip(fits, shares, strict=True):
+        assert fit.weights is not None
+        found.append(share / share.sum() if share.sum() > SHARE else fit.weights)
+    return found
 
 
 def _mixture(
-    samples: Sequence[Array], fits: Sequence[Fit], weights: Array, how: dict[str, Any]
+    samples: Sequence[Array], shares: Sequence[Array], weights: Array, how: dict[str, Any]
 ) -> tuple[Fitted, float, float]:
     """Estimate from the mixture of weighted samples, and its deviations within and between."""
-    shares = [fit.weights for fit in fits if fit.weights is not None]  # posteriors all have them
     drawn = np.concatenate(samples)
     share = np.concatenate([w * each for w, each in zip(weights, shares, strict=True)])
     centres = np.array([each @ s for each, s in zip(shares, samples, strict=True)])
@@ -315,13 +344,22 @@ def _mixture(
 def _doubts(
     made: Sequence[Choice],
     fits: Sequence[Fit],
+    shares: Sequence[Array],
     weights: Array,
+    best: int,
     within: dict[str, float],
     between: dict[str, float],
 ) -> list[Flag]:
     """Say what a reader must know."""
     flags = []
-    if not max(fit.p_value for fit in fits) >= FITS:
+
+    def heavy(has: Array) -> bool:
+        return bool(weights[has].sum() > HEAVY or has[best])
+
+    if "p_c" in within and heavy(np.array([share.sum() < HEAVY for share in shares])):
+        text = "p_c is not in the middle half of the range: only one side of it is seen"
+        flags.append(Flag("one side", "p_c", text))
+    if not any(_fine(fit) for fit in fits):
         text = "the curves collapse with no choice; the best fit is given"
         flags.append(Flag("no choice fits", text=text))
     for name, deviation in between.items():
@@ -342,10 +380,9 @@ def _doubts(
             flags.append(Flag("edge of choices", name, f"the curves collapse {text}"))
     for flag in dict.fromkeys((f.name, f.parameter) for fit in fits for f in fit.flags):
         has = [flagged(fit.flags, flag[0], parameter=flag[1]) for fit in fits]
-        if weights[np.array(has)].sum() > HEAVY:
-            heaviest = int(np.argmax(weights * has))
-            same = [f for f in fits[heaviest].flags if (f.name, f.parameter) == flag]
-            flags.append(same[0])
+        if heavy(np.array(has)):
+            heaviest = fits[int(np.argmax((weights + 1e-9) * has))]
+            flags += [f for f in heaviest.flags if (f.name, f.parameter) == flag][:1]
     return flags
 
 
@@ -356,7 +393,7 @@ class Decision:
     Attributes
     ----------
     marginals
-        By descending evidence; that of free curves is 0 by definition.
+        By descending evidence, whose unit is that of free curves: theirs is 0.
     verdict
         "algebraic", "bkt", "no transition" or "undecided".
     reason
@@ -371,7 +408,7 @@ class Decision:
     decisive: float
 
     def __getitem__(self, family: str) -> Marginal:
-        """Likeliest form of a family: "algebraic", "bkt", "crossover", "no transition", "free"."""
+        """Likeliest form of a family, as `Ansatz.family`."""
         return next(found for found in self.marginals if found.ansatz.family == family)
 
     def to_dict(self) -> dict[str, Any]:
@@ -395,6 +432,12 @@ def decide(
 ) -> Decision:
     """Compare forms as `compare` does, with the choices of the analysis integrated out.
 
+    An observable that is positive everywhere (each mean by `SURE` errors) is compared in its
+    logarithm if free curves have more evidence so.  A form y = f(x) is the same for any function of
+    y, but what is smooth is not: a power law with a smooth exponent is a smooth drift in its
+    logarithm only.  Forms with a prefactor L^(-beta/nu) are fitted to y itself, and their evidence
+    is given for ln y.
+
     Parameters
     ----------
     data
@@ -415,8 +458,32 @@ def decide(
     positive("decisive", decisive)
     asked = with_rivals([Algebraic(), BKT(L0="marginal")] if ansatze is None else ansatze)
     made = choices(data) if made is None else tuple(made)
-    free = _Free(data, seed)
-    found = [_marginal(data, form, made, free, level, seed) for form in asked]
+    unit = _smoother(data, seed)
+    free = _Free(unit, level, seed)
+    found = [
+        _marginal(form, made, free, data if unit is not data and _prefactor(form, data) else None)
+        for form in asked
+    ]
     marginals = tuple(sorted(found, key=lambda each: -each.log_evidence))
     said, reason = verdict(marginals, decisive)
     return Decision(marginals=marginals, verdict=said, reason=reason, decisive=decisive)
+
+
+@stats.one_thread
+def _smoother(data: ScalingData, seed: int) -> ScalingData:
+    """Curves themselves, or their logarithm: that in which free ones are likelier."""
+    if not (data.mean > SURE * data.error).all():
+        return data
+    units = data, data.log()
+    plain, log = (
+        finished(search_near(each, Free(), corrections=False, regular=True), 0.95, seed)
+        for each in units
+    )
+    gain = log.log_evidence - plain.log_evidence - float(np.log(data.mean).sum())
+    return units[int(gain > 0)]
+
+
+def _prefactor(form: Ansatz, data: ScalingData) -> bool:
+    """Whether y = D(L) f(x), and not f(x): then its logarithm is no function of x."""
+    parameters = form.parameters(data.control, data.size)
+    return any(p.name == "beta" and p.fixed != 0 for p in parameters)

@@ -53,11 +53,11 @@ class Search:
         start: Mapping[str, float],
         regular: bool = False,
         near: Sequence[tuple[Model, Array]] = (),
-        inner: float = 1.0,
+        sizes: Array | None = None,
     ) -> None:
         self.data, self.objective, self.start, self.near = data, objective, start, near
         columns = (data.control, data.size, data.mean, data.covariance)
-        self.model = Model(ansatz, *columns, corrections, regular, inner)
+        self.model = Model(ansatz, *columns, corrections, regular, sizes)
         names = [parameter.name for parameter in self.model.free]
         for name in start:
             if name not in names:

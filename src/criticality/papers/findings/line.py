@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from criticality.base import with_error
+from criticality.papers.rows import row, said
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,43 +18,43 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from criticality.analysis.scaling import Decision, Marginal, ScalingData
-    from criticality.base import Estimate
     from criticality.papers.tables import Tables
     from criticality.study import Store
 
 TITLE = "Is the line between eumentia and dementia a BKT-like transition?"
 STUDIES = ("line", "shapes", "fashion")
 SWEPT = ("p_train", "width", "depth")
-APART = 8  # ratio of two sizes whose curves are compared: neighbours do not cross resolvably
 SIZES_LEFT = 3  # at least, for an exponent
 RANGE = (0.2, 0.98)  # of p_eval, where curves are compared; what is chosen in it is integrated out
 EDGE = 1e-9
 POINTS = 14  # of these are enough for that: those of one network are correlated
-OBSERVABLES = {"line": ("loss", "ln loss")}  # of the others, the loss
+CENTRES = (0.25, 0.5, 0.75)  # of half as wide ranges, in that range
+STEP = 2  # between least sizes: every second
+OBSERVABLE = "ln loss"  # in which a power law with a smooth exponent is a smooth drift
+PRICED = "line"  # study whose decisions are priced
+FACTORS = (8, 64)  # of the number of networks
+NAMES = ("p_c", "nu", "sigma")
 
 
 def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
-    """Measure curves, where alpha = 0 by the least size, where curves cross, and evidence."""
-    found: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("curves", "drift", "crossings", "forms", "verdicts", "price")
-    }
+    """Measure curves, where alpha = 0 by the least size, evidence, and its price."""
+    tables = ("curves", "drift", "forms", "verdicts", "price")
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in tables}
 
-    def add(table: str, case: Mapping[str, Any], rows: Iterator[dict[str, Any]]) -> None:
-        found[table] += [{**case, **row} for row in rows]
+    def add(table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        found[table] += [{"case": case, **row} for row in rows]
 
     for stem, case, ds in cases(stores):
-        about = {"case": case}
         data = curves_of(ds, "loss")
-        add("curves", about, _points(data))
-        add("drift", about, _drift(ds))
-        add("crossings", about, _crossings(data))
-        for observable in OBSERVABLES.get(stem, ("loss",)):
-            decision = decided(ds, observable)
-            this = {**about, "observable": observable}
-            add("forms", this, map(_form, decision.marginals))
-            said = {"verdict": decision.verdict, "reason": decision.reason}
-            add("verdicts", this, iter([{"networks": data.realizations, **said}]))
-        add("price", about, _price(ds))
+        if case == SHOWN:
+            add("curves", _points(data))
+        add("drift", _drift(ds))
+        decision = decided(ds)
+        add("forms", (row for each in decision.marginals for row in _form(each)))
+        said = {"verdict": decision.verdict, "reason": decision.reason}
+        add("verdicts", [{"networks": data.realizations, **said}])
+        if stem == PRICED:
+            add("price", _price(decision))
     return {name: pd.DataFrame(rows) for name, rows in found.items()}
 
 
@@ -70,21 +70,29 @@ def cases(stores: Mapping[str, Store]) -> Iterator[tuple[str, str, xr.Dataset]]:
                 yield stem, ", ".join(said or [stem]), one
 
 
-def curves_of(ds: xr.Dataset, observable: str) -> ScalingData:
-    """Give the loss, or its logarithm, against p_eval, a curve for each number of samples."""
+def curves_of(ds: xr.Dataset, observable: str = OBSERVABLE) -> ScalingData:
+    """Give the logarithm of the loss, or the loss, against p_eval for each number of samples."""
     from criticality.analysis.scaling import ScalingData
 
     at = {name: ds[name].values[0] for name in SWEPT if name in ds.dims}
-    if observable == "ln loss":
+    if observable == OBSERVABLE:
         ds = ds.assign({observable: np.log(ds["loss"].mean("pass"))})
     return ScalingData.from_dataset(ds, "p_eval", "n_train", observable, at)
 
 
-def decided(ds: xr.Dataset, observable: str) -> Decision:
+def decided(ds: xr.Dataset) -> Decision:
     """Evidence over the whole range, with what could be chosen in it integrated out."""
-    from criticality.analysis.scaling import decide
+    from criticality.analysis.scaling import choices, decide
 
-    return decide(curves_of(thinned(ds), observable))
+    data = curves_of(thinned(ds))
+    low, span = data.control.min(), float(np.ptp(data.control))
+    made = choices(
+        data,
+        centres=[low + share * span for share in CENTRES],
+        half_widths=(span / 2, span / 4),
+        size_min=list(data.sizes[: max(1, len(data.sizes) - SIZES_LEFT) : STEP]),
+    )
+    return decide(data, made=made)
 
 
 def thinned(ds: xr.Dataset) -> xr.Dataset:
@@ -110,80 +118,85 @@ def _drift(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
     for first in range(len(sizes) - SIZES_LEFT + 1):
         found = phase_diagram(ds.isel(n_train=slice(first, None)))
         line = next(b for b in found.boundaries if b.along == "p_eval")
-        flags = "; ".join(flag.name for flag in line.flags)
-        ends = {"least": sizes[first], "largest": sizes[-1]}
-        yield {**ends, **_numbers(line.estimate), "flags": flags}
+        yield {"least": sizes[first], "largest": sizes[-1], **row(line.estimate, line.flags)}
 
 
-def _crossings(data: ScalingData) -> Iterator[dict[str, Any]]:
-    """Where the curves of two sizes cross that are far apart."""
-    from criticality import crossings
-
-    for crossing in crossings(data, pairs="all").crossings:
-        small, large = crossing.sizes
-        if large > 0.9 * APART * small:  # 58,000 stands for 64,000
-            flags = "; ".join(flag.name for flag in crossing.flags)
-            yield {"small": small, "large": large, **_numbers(crossing.at), "flags": flags}
-
-
-def _form(found: Marginal) -> dict[str, Any]:
-    """One form: its evidence over free curves, and its parameters."""
-    row: dict[str, Any] = {"form": found.ansatz.family, "log_evidence": found.log_evidence}
-    row |= {"p_value": found.p_value, "choices": len(found.choices)}
-    for name in ("p_c", "nu", "sigma"):
+def _form(found: Marginal) -> Iterator[dict[str, Any]]:
+    """One form: its evidence over that of free curves, and a row for each parameter."""
+    about = {"form": found.ansatz.family, "log_evidence": found.log_evidence}
+    about |= {"p_value": found.p_value, "choices": len(found.choices)}
+    flags = [flag for flag in found.flags if flag.parameter in ("", "size_min", "control_range")]
+    yield {**about, "parameter": "", "flags": "; ".join(flag.name for flag in flags)}
+    for name in NAMES:
         if name in found.params:
-            numbers = _numbers(found.params[name])
-            row |= {name if key == "value" else f"{name}_{key}": v for key, v in numbers.items()}
-            row[f"{name}_statistical"] = found.statistical[name]
-            row[f"{name}_systematic"] = found.systematic[name]
+            mine = [flag for flag in found.flags if flag.parameter == name]
+            parts = {"statistical": found.statistical[name], "systematic": found.systematic[name]}
+            yield {**about, "parameter": name, **row(found.params[name], mine), **parts}
     if found.nu_eff is not None:
-        row |= {"nu_eff": found.nu_eff.value, "nu_eff_error": found.nu_eff.error}
-    row["flags"] = "; ".join(flag.name for flag in found.flags)
-    return row
+        yield {**about, "parameter": "nu_eff", **row(found.nu_eff)}
 
 
-def _price(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
-    """Find what would tell the two kinds apart: the cheapest that does, and the dearest."""
-    from criticality import required_sizes
+def _price(decision: Decision) -> Iterator[dict[str, Any]]:
+    """Find with how many networks two forms would be told apart, where the curves collapse best."""
+    from criticality import BKT, Algebraic, required_sizes
+    from criticality.analysis.scaling import Drift
 
-    designs = required_sizes(curves_of(thinned(ds), "ln loss"), extra=(0, 1), more=(1, 4))
-    for design in {designs[0].work: designs[0], designs[-1].work: designs[-1]}.values():
-        yield {
-            "largest": design.sizes[-1],
-            "networks": design.realizations,
-            "delta": design.delta,
-            "spread": design.spread,
-        }
-
-
-def _numbers(found: Estimate) -> dict[str, float]:
-    return {name: getattr(found, name) for name in ("value", "error", "low", "high")}
+    power = decision["algebraic"]
+    heavy = power.weights > power.weights.max() / 2
+    choice = power.choices[int(np.where(heavy, power.gains, -np.inf).argmax())]
+    (low, high), least = choice.place
+    data = power.data.restrict((low - EDGE, high + EDGE), least)
+    for rival in (Drift(), BKT()):
+        designs = required_sizes(
+            data,
+            forms=(Algebraic(), rival),
+            extra=(0,),
+            more=FACTORS,
+            corrections=True,
+            regular=True,
+        )
+        for design in designs:
+            yield {
+                "rival": rival.family,
+                "p_eval_low": low,
+                "p_eval_high": high,
+                "least": least,
+                "networks": design.realizations,
+                "delta": design.delta,
+                "spread": design.spread,
+            }
 
 
 KINDS = ("algebraic", "bkt")
 WORDS = {
-    "algebraic": "algebraic",
+    "algebraic": "power law",
     "bkt": "BKT",
     "drift": "smooth drift",
     "crossover": "smooth crossover",
     "free": "free curves",
-    "no transition": "no dependence",
+    "no transition": "no dependence on $N$",
 }
+EXPONENTS = {"nu": r"$\nu$ (power law)", "sigma": r"$\sigma$ (BKT)"}
 SHOWN = "p_train 0"  # the case whose curves are drawn
 
 
 def draw(tables: Tables) -> Figure:
-    """Draw curves, the drift of the line, p_c with its parts, and evidence."""
+    """Draw curves, where alpha = 0, exponents, and evidence."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10.4, 8.4), layout="constrained")
+    figure = Figure(figsize=(10.8, 8.4), layout="constrained")
     parts = figure.subfigures(2, 2, squeeze=False).ravel()
-    panels = [part.subplots() for part in parts]
-    _draw_curves(tables, panels[0])
-    _draw_drift(tables["drift"], panels[1])
-    _draw_points(tables["forms"], panels[2])
-    _draw_evidence(tables["forms"], panels[3])
-    for panel, letter in zip(panels, "abcd", strict=True):
+    curves, exponents, evidence = (parts[i].subplots() for i in (0, 2, 3))
+    lines = parts[1].subplots(1, 2, sharey=True)
+    _draw_curves(tables, curves)
+    drift = tables["drift"]
+    rates = drift["case"].str.startswith("p_train")
+    for ax, rows in zip(lines, (drift[rates], drift[~rates]), strict=True):
+        _draw_drift(rows, ax)
+    lines[0].set_ylabel(r"$p_\mathrm{eval}$ at which $\alpha = 0$")
+    _draw_exponents(tables["forms"], exponents)
+    _draw_evidence(tables["forms"], evidence)
+    for panel, letter in zip((curves, *lines, exponents, evidence), "abcde", strict=True):
         panel.set_title(f"({letter})", loc="left", fontsize="medium")
     return figure
 
@@ -191,7 +204,7 @@ def draw(tables: Tables) -> Figure:
 def _draw_curves(tables: Tables, ax: Axes) -> None:
     from criticality.figures.parts import MARKERS, outside_legend, shades
 
-    rows = tables["curves"].query("case == @SHOWN and p_eval >= @RANGE[0]")
+    rows = tables["curves"].query("p_eval >= @RANGE[0]")
     sizes = sorted(rows["n_train"].unique())
     for size, colour, marker in zip(sizes, shades(len(sizes)), MARKERS, strict=False):
         one = rows[rows["n_train"] == size].sort_values("p_eval")
@@ -205,98 +218,93 @@ def _draw_curves(tables: Tables, ax: Axes) -> None:
             color=colour,
             label=f"{size:.0f}",
         )
-    line = tables["drift"].query("case == @SHOWN").iloc[0]
-    ax.axvspan(line["low"], min(line["high"], RANGE[1]), color="0.88", zorder=0)
+    line = tables["drift"].query("case == @SHOWN")
+    ax.axvspan(line["value"].min(), line["value"].max(), color="0.88", zorder=0)
     ax.set(xlabel=r"$p_\mathrm{eval}$", ylabel="test loss (nat)", yscale="log")
     outside_legend(ax, r"$N$")
 
 
 def _draw_drift(drift: pd.DataFrame, ax: Axes) -> None:
-    from criticality.figures.parts import COLOURS, MARKERS, outside_legend
-
-    for number, (case, rows) in enumerate(drift.groupby("case", sort=False)):
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        place = rows["least"] * 1.05 ** (number - 3)
-        known = rows["value"].notna()
-        low, high = rows["low"].clip(0, 1), rows["high"].clip(0, 1)
-        ax.vlines(place, low, high, color=colour, lw=0.9)
-        style: dict[str, Any] = {"ls": "-", "lw": 0.7, "ms": 4.5, "color": colour}
-        ax.plot(place[known], rows["value"][known], marker=marker, label=case, **style)
-    ax.set(
-        xlabel=r"least size $N_\mathrm{min}$ that is kept",
-        ylabel=r"$p_\mathrm{eval}$ at which $\alpha = 0$",
-        xscale="log",
-        ylim=(0.2, 1.0),
-    )
-    outside_legend(ax, "")
-
-
-def _draw_points(forms: pd.DataFrame, ax: Axes) -> None:
-    """Draw the effective exponent of both kinds, with its interval."""
     from criticality.figures.parts import COLOURS, MARKERS
+    from criticality.papers.parts import intervals
 
-    names = list(dict.fromkeys(_label(row) for _, row in forms.iterrows()))
-    for number, (kind, name) in enumerate((("algebraic", "nu"), ("bkt", "sigma"))):
-        rows = forms[forms["form"] == kind]
-        place = [names.index(_label(row)) + 0.2 * (number - 0.5) for _, row in rows.iterrows()]
-        symbol = rf"$\{name}$ ({WORDS[kind]})"
-        style: dict[str, Any] = {"color": COLOURS[number], "lw": 1.2}
-        ax.hlines(place, rows[f"{name}_low"], rows[f"{name}_high"], **style)
-        ax.plot(rows[name], place, MARKERS[number], color=COLOURS[number], label=symbol)
-    ax.axvline(0.5, color="0.5", lw=0.8, ls=":")
-    ax.annotate(r"$\sigma = 1/2$", (0.52, len(names) - 0.55), fontsize="small", color="0.35")
-    ax.set_yticks(range(len(names)), names, fontsize="small")
-    ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set(xlabel="exponent, 95 % interval over all choices", xscale="log", xlim=(0.05, 60))
-    ax.legend(fontsize="small", frameon=False)
+    ends = (0.15, 1.0)
+    cases = list(drift.groupby("case", sort=False))
+    for number, (case, rows) in enumerate(cases):
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        place = rows["least"].to_numpy() * 1.045 ** (number - (len(cases) - 1) / 2)
+        how: dict[str, Any] = {"marker": marker, "colour": colour, "upright": True, "ms": 4.5}
+        intervals(ax, place, rows, ends, label=case, **how)
+        ax.plot(place, rows["value"], lw=0.7, color=colour)
+    least = sorted(drift["least"].unique())[::2]
+    ax.set(xscale="log", ylim=ends, xlabel=r"least size $N_\mathrm{min}$")
+    ax.set_xticks(least, [f"{size:g}" for size in least])
+    ax.minorticks_off()
+    ax.legend(fontsize="small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+
+
+def _draw_exponents(forms: pd.DataFrame, ax: Axes) -> None:
+    """Draw the exponent of both kinds, with its interval."""
+    from criticality.papers.parts import forest
+
+    groups = {
+        label: forms[forms["parameter"] == name].rename(columns={"case": "variant"})
+        for name, label in EXPONENTS.items()
+    }
+    names = list(dict.fromkeys(forms["case"]))
+    forest(ax, groups, (0.05, 100.0), names=names)
+    for sigma in (0.5, 1.0):
+        ax.axvline(sigma, color="0.5", lw=0.8, ls=":", zorder=0)
+        ax.annotate(
+            f"{sigma:g}",
+            (sigma, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize="small",
+            color="0.35",
+        )
+    ax.set(xlabel="exponent, 95 % interval over all choices", xscale="log")
+    ax.legend(
+        fontsize="small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2
+    )
 
 
 def _draw_evidence(forms: pd.DataFrame, ax: Axes) -> None:
-    from criticality.analysis.scaling.evidence import DECISIVE
     from criticality.figures.parts import COLOURS, MARKERS, outside_legend
 
-    names = list(dict.fromkeys(_label(row) for _, row in forms.iterrows()))
+    names = list(dict.fromkeys(forms["case"]))
     for number, (form, word) in enumerate(WORDS.items()):
-        rows = forms[forms["form"] == form]
-        place = [names.index(_label(row)) for _, row in rows.iterrows()]
+        rows = forms[(forms["form"] == form) & forms["parameter"].isin(["", math.nan])]
+        shift = 0.18 * (number - 0.5) if form in KINDS else 0.0
+        place = [names.index(case) + shift for case in rows["case"]]
         filled = COLOURS[number] if form in KINDS else "w"
         style: dict[str, Any] = {"color": COLOURS[number], "mfc": filled, "ls": "", "label": word}
         ax.plot(rows["log_evidence"], place, MARKERS[number], **style)
-    ax.axvspan(-DECISIVE, DECISIVE, color="0.92", zorder=0)
-    ax.set_xscale("symlog", linthresh=10)
     ax.set_yticks(range(len(names)), names, fontsize="small")
     ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set(xlabel=r"$\ln Z$ over free curves, choices integrated out")
+    ax.set(xlabel=r"$\ln Z$ over free curves")
     outside_legend(ax, "")
-
-
-def _label(row: pd.Series[Any]) -> str:
-    return f"{row['case']}, {row['observable']}"
 
 
 def say(tables: Tables) -> str:
     """Give a line for each case: where, which exponents, the verdict, and what would decide."""
     lines = []
-    for _, row in tables["verdicts"].iterrows():
-        mine = tables["forms"].query(
-            "case == @row.case and observable == @row.observable", local_dict={"row": row}
-        )
-        by = mine.set_index("form")
-        power, bkt = by.loc["algebraic"], by.loc["bkt"]
-        where = with_error(power["p_c"], power["p_c_error"])
-        nu, sigma = (
-            with_error(one[name], one[f"{name}_error"])
-            for one, name in ((power, "nu"), (bkt, "sigma"))
-        )
-        lines.append(
-            f"{_label(row)} ({row['networks']} networks): {row['verdict']}: {row['reason']}; "
-            f"p_c = {where}, nu = {nu}, or sigma = {sigma}"
-        )
+    forms = tables["forms"].set_index(["case", "form"])
+    for _, of in tables["verdicts"].iterrows():
+        lines.append(f"{of['case']} ({of['networks']} networks): {of['verdict']}: {of['reason']}")
+        for form, names in (("algebraic", ("p_c", "nu")), ("bkt", ("p_c", "sigma"))):
+            mine = forms.loc[(of["case"], form)].set_index("parameter")
+            numbers = ", ".join(f"{name} = {said(mine.loc[name])}" for name in names)
+            lines.append(f"  {form}: {numbers}")
     for case, rows in tables["drift"].groupby("case", sort=False):
-        steps = ", ".join(
-            f"{with_error(row['value'], row['error']) if math.isfinite(row['value']) else 'none'}"
-            f" (N >= {row['least']:g})"
-            for _, row in rows.iterrows()
-        )
+        steps = ", ".join(f"{said(of)} (N >= {of['least']:g})" for _, of in rows.iterrows())
         lines.append(f"{case}: alpha = 0 at p_eval = {steps}")
+    for (case, rival), rows in tables["price"].groupby(["case", "rival"], sort=False):
+        steps = ", ".join(
+            f"{of['delta']:.1f}({of['spread']:.1f}) with {of['networks']:.0f} networks"
+            for _, of in rows.sort_values("networks").iterrows()
+        )
+        lines.append(f"{case}: power law or {rival}, expected difference of ln Z: {steps}")
     return "\n".join(lines)
