@@ -1,6 +1,8 @@
 """Whether the line between eumentia and dementia is found, and what is said of it."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import xarray as xr
 from criticality import BKT, Algebraic
 from criticality.analysis.scaling import collapse
 from criticality.analysis.scaling.ansatz import Drift, Free
+from criticality.papers import entry, tables
 from criticality.papers.findings import line
 from tests.own import command
 
@@ -114,6 +117,24 @@ def test_power_laws_are_not_called_a_transition_nor_bkt():
     assert verdict in ("no transition", "undecided")
     assert "kind" not in tables["verdicts"]["reason"][0]
     assert "p_train 0: alpha = 0 at p_eval = 0." in line.say(tables)
+
+
+def test_every_number_in_the_tables_of_the_page_is_said_of_its_case():
+    page = (Path(__file__).parent.parent / "docs" / "findings" / "line.md").read_text()
+    said = line.say(tables.read(entry("findings/line").kept)[0])
+    cases, numbers = set(), 0
+    for row in re.findall(r"^\| (?:p_train|width|fashion).*\|$", page, re.MULTILINE):
+        first, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+        case = first.split(" (")[0]
+        mine = " ".join(
+            text for text in re.findall(rf"^{case}[ :].*(?:\n  .*)*", said, re.MULTILINE)
+        )
+        cases.add(case)
+        for cell in cells:
+            numbers += 1
+            assert cell in mine, (case, cell)
+    assert len(cases) == 9
+    assert numbers == 9 * (6 + 6)
 
 
 @pytest.mark.slow

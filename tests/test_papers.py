@@ -82,8 +82,11 @@ def page(name):
     return (PAGES / f"{name}.md").read_text()
 
 
+IN_TABLES = "findings/line"  # whose page says it in tables: tests/test_findings_line.py
+
+
 def test_the_numbers_of_a_page_are_those_that_are_kept():
-    for name in [n for n in names() if MARK.format(n) in page(n)]:
+    for name in [n for n in names() if n != IN_TABLES]:
         numbers, _ = tables.read(entry(name).kept)
         pattern = re.escape(MARK.format(name)) + r"\n```text\n(.*?)\n```"
         (block,) = re.findall(pattern, page(name), re.DOTALL)
