@@ -33,12 +33,17 @@ def say(tables: Tables) -> str:
     return "\n".join((*_border(tables), "", *_line(tables)))
 
 
-def is_phase(tables: Tables) -> bool:
-    """Whether waiting leaves amentia: at the highest rate fewer than half begin, at every size."""
+def stays(tables: Tables) -> dict[str, bool]:
+    """Whether waiting leaves amentia, by variant: at the highest rate few begin, at every size."""
     waited = ended(tables["counts"], WAITED)
-    usual = waited[waited["variant"] == USUAL]
-    highest = usual.loc[usual.groupby("n_train")["p_train"].idxmax()]
-    return bool(len(highest)) and bool((highest["high"] < 0.5).all())
+    highest = waited.loc[waited.groupby(["variant", "n_train"])["p_train"].idxmax()]
+    few = (highest["high"] < 0.5).groupby(highest["variant"], sort=False).all()
+    return {str(name): bool(found) for name, found in few.items()}
+
+
+def is_phase(tables: Tables) -> bool:
+    """Whether waiting leaves amentia in the protocol as documented."""
+    return stays(tables).get(USUAL, False)
 
 
 def movers(tables: Tables, ending: str) -> list[str]:
@@ -99,10 +104,9 @@ def _border(tables: Tables) -> Iterator[str]:
             ]
             about = f"{row['variant']}, {row['n_train']:,} samples (n = {row['n']})"
             yield "\n      ".join([f"  {about}: {said(row)}", *claims])
-    if is_phase(tables):
-        yield "Amentia is a phase: waiting does not end it."
-    else:
-        yield "Undecided whether amentia is a phase: waiting may end it."
+    for variant, found in stays(tables).items():
+        verdict = "amentia is a phase" if found else "undecided whether amentia is a phase"
+        yield f"{variant.capitalize()}: {verdict}; waiting {'does not' if found else 'may'} end it."
     waited, stopped = movers(tables, WAITED), movers(tables, DOCUMENTED)
     if waited:
         yield f"Its border is protocol: moved, though waited for, by {', '.join(waited)}."
