@@ -118,7 +118,7 @@ def share(groups: Sequence[Group], level: float = 0.95) -> Estimate:
         return abs(value) - _half(error, dof, level)
 
     above, below = (float(mean) for mean in sums.means)
-    if excess(math.pi / 2) <= 0:
+    if not excess(math.pi / 2) > 0:  # NaN of a whole that is zero for all
         value = above / below if below else math.nan
         return Estimate(value=value, low=-math.inf, high=math.inf, level=level, n=n, method=method)
     value = above / below

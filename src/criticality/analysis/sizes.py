@@ -78,6 +78,8 @@ def _means(samples: Samples) -> _Means:
             f"a power of the size needs {LEAST} sizes with two realizations or more; there are "
             f"{len(there)}."
         )
+    if min(there) <= 0:
+        raise InputError(f"size {min(there):g}: expected positive sizes.")
     mean = np.array([y.mean() for y in there.values()])
     if (mean <= 0).any():
         raise InputError(f"{mean.min():g}: expected positive means.")

@@ -8,7 +8,7 @@ largest size; results are given without that.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -26,6 +26,7 @@ SMALL = 1e-4  # theta that is zero
 # L_0, if not fixed, lies between these shares of the smallest size: it is a microscopic length.  As
 # L_0 and sigma go to zero together the form becomes a power law, and would be its own rival.
 REFERENCE = (1e-3, 0.1)
+PIVOT = 0.9  # of the smallest size: what L_0 of a smooth exponent may be, which is any length
 FAR = 100.0  # spans of the control that a p_c which is given may lie away
 
 Fixable = float | Literal["free"]
@@ -221,6 +222,33 @@ class BKT:
     def scale(self, values: dict[str, float], size: Array) -> tuple[Array, Array]:
         """ln(L/L0)^(1/sigma) and 1."""
         return np.log(size / values["L0"]) ** (1 / values["sigma"]), np.ones_like(size)
+
+
+@dataclass(frozen=True)
+class SmoothExponent(BKT):
+    """y = f[(p - p_0) ln(L/L_0)], any f: a power of the size with an exponent that is smooth in p.
+
+    Curves F[a(p) ln L, p] with an analytic a cross where a is zero, and have no singularity.  They
+    are a BKT form with sigma = 1, which therefore is no evidence of a transition by itself.
+    """
+
+    sigma: Fixable = 1.0
+    L0: float | Literal["marginal"] = "marginal"
+
+    @property
+    def name(self) -> str:
+        """As in reports."""
+        return "smooth exponent"
+
+    @property
+    def family(self) -> str:
+        """What a verdict is about."""
+        return "smooth exponent"
+
+    def parameters(self, control: Array, size: Array) -> tuple[Parameter, ...]:
+        """As of BKT; but L_0 is no microscopic length, and may be as large as logarithms allow."""
+        *others, reference = super().parameters(control, size)
+        return (*others, replace(reference, high=PIVOT * _least(size)))
 
 
 @dataclass(frozen=True)

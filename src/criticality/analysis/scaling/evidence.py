@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from criticality.analysis.scaling.ansatz import (
     Fixable,
     Free,
     NoTransition,
+    SmoothExponent,
 )
 from criticality.analysis.scaling.checks import positive, whole
 from criticality.analysis.scaling.data import ScalingData
@@ -90,10 +91,10 @@ def compare(
     and free curves are always among the compared.
 
     A transition is claimed if a scaling form beats all of those and fits, and a kind of transition
-    if it also beats the other kind, each by `decisive` in ln Z; but none where a BKT form may have
-    sigma = 1, which is a smooth exponent.  No transition is claimed if a smooth form beats all
-    scaling forms so, fits, is at no limit, and the p_c of the best of those is at no end.
-    Otherwise the verdict is "undecided".
+    if it also beats the other kind, each by `decisive` in ln Z; but none that does not beat a
+    smooth exponent so (`ansatz.SmoothExponent`), which is fitted only then.  No transition is
+    claimed if a smooth form beats all scaling forms so, fits, is at no limit, and the p_c of the
+    best of those is at no end.  Otherwise the verdict is "undecided".
 
     Parameters
     ----------
@@ -120,7 +121,9 @@ def compare(
     asked = with_rivals(default_ansatze(data) if ansatze is None else ansatze)
     found = [collapse(data, ansatz, **options) for ansatz in asked]
     fits = tuple(sorted(found, key=lambda fit: -fit.log_evidence))
-    said, reason = verdict(fits, decisive)
+    said, reason = verdict(
+        fits, decisive, lambda: collapse(data, SmoothExponent(), **options).log_evidence
+    )
     return Comparison(fits=fits, verdict=said, reason=reason, decisive=decisive)
 
 
@@ -161,8 +164,13 @@ class Weighed(Protocol):
         """Doubts about its fit."""
 
 
-def verdict(fits: Sequence[Weighed], decisive: float) -> tuple[str, str]:
-    """Verdict and reason for forms by descending evidence; see `compare`."""
+def verdict(
+    fits: Sequence[Weighed], decisive: float, exponent: Callable[[], float]
+) -> tuple[str, str]:
+    """Verdict and reason for forms by descending evidence; see `compare`.
+
+    `exponent` gives the evidence of a smooth exponent, where a transition would be claimed.
+    """
     best: dict[str, Weighed] = {}
     for fit in fits:
         best.setdefault(fit.ansatz.family, fit)
@@ -202,14 +210,15 @@ def verdict(fits: Sequence[Weighed], decisive: float) -> tuple[str, str]:
     wrong = [
         flag
         for flag in chosen.flags
-        if flagged([flag], "unresolved", "at bound", "one side") and flag.parameter != "L0"
+        if flagged([flag], "unresolved", "at bound", "one side", "no choice fits")
+        and flag.parameter != "L0"
     ]
     if wrong:
         return UNDECIDED, f"the best form, {kinds[0]}, cannot be trusted: {wrong[0]}"
-    if evidence("bkt") > first - decisive and _smooth_exponent(best["bkt"]):
+    if (ahead := first - exponent()) < decisive:
         return UNDECIDED, (
-            f"{kinds[0]} over no scaling by {first - over:.1f}, but sigma = 1 is not excluded: the "
-            f"same curves are a power of the size whose exponent goes smoothly through zero"
+            f"{kinds[0]} over no scaling by {first - over:.1f}, but over a power of the size whose "
+            f"exponent goes smoothly through zero by {ahead:+.1f}"
         )
     if first - second < decisive:
         return UNDECIDED, (
@@ -235,12 +244,6 @@ def _hidden(smooth: Weighed, scaling: Weighed | None) -> str:
     if any(flagged(scaling.flags, name, parameter="p_c") for name in ("at bound", "one side")):
         return f"a transition near an end of the range cannot be excluded: {scaling.params['p_c']}"
     return ""
-
-
-def _smooth_exponent(bkt: Weighed) -> bool:
-    """Whether a BKT form may be F[a(p) ln L, p] with a smooth a: sigma = 1, and no singularity."""
-    sigma = bkt.params["sigma"]
-    return not (sigma.low > 1 or sigma.high < 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,14 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from criticality.analysis import stats
-from criticality.analysis.scaling.ansatz import BKT, Algebraic, Ansatz, Free, nu_eff
+from criticality.analysis.scaling.ansatz import (
+    BKT,
+    Algebraic,
+    Ansatz,
+    Free,
+    SmoothExponent,
+    nu_eff,
+)
 from criticality.analysis.scaling.checks import positive, probability, whole
 from criticality.analysis.scaling.choices import INNER, Choice, Place, choices
 from criticality.analysis.scaling.data import ScalingData
@@ -166,7 +173,12 @@ def marginal(
     """
     form = Algebraic() if ansatz is None else ansatz
     made = choices(data) if made is None else tuple(made)
-    return _marginal(form, made, _Free(data, level, seed))
+    return _marginal(form, made, _Free(data, _tilted(made), level, seed))
+
+
+def _tilted(made: Sequence[Choice]) -> bool:
+    """Whether free curves have the regular part: as soon as other forms have it."""
+    return any(choice.regular for choice in made)
 
 
 class _Kept:
@@ -187,14 +199,14 @@ class _Kept:
 class _Free:
     """Free curves for what each choice keeps; their evidence is the unit of that of forms."""
 
-    def __init__(self, data: ScalingData, level: float, seed: int) -> None:
-        self.kept = _Kept(data)
+    def __init__(self, data: ScalingData, regular: bool, level: float, seed: int) -> None:
+        self.kept, self.regular = _Kept(data), regular
         self.level, self.seed = probability("level", level), whole("seed", seed)
         self.fits: dict[Place, Fit] = {}
 
     def __getitem__(self, place: Place) -> Fit:
         if place not in self.fits:
-            found = search_near(self.kept[place], Free(), corrections=False, regular=True)
+            found = search_near(self.kept[place], Free(), corrections=False, regular=self.regular)
             self.fits[place] = finished(found, self.level, self.seed)
         return self.fits[place]
 
@@ -409,7 +421,10 @@ class Decision:
 
     def __getitem__(self, family: str) -> Marginal:
         """Likeliest form of a family, as `Ansatz.family`."""
-        return next(found for found in self.marginals if found.ansatz.family == family)
+        for found in self.marginals:
+            if found.ansatz.family == family:
+                return found
+        raise KeyError(f"{family}: not among the forms that were compared")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
@@ -459,13 +474,15 @@ def decide(
     asked = with_rivals([Algebraic(), BKT(L0="marginal")] if ansatze is None else ansatze)
     made = choices(data) if made is None else tuple(made)
     unit = _smoother(data, seed)
-    free = _Free(unit, level, seed)
+    free = _Free(unit, _tilted(made), level, seed)
     found = [
         _marginal(form, made, free, data if unit is not data and _prefactor(form, data) else None)
         for form in asked
     ]
     marginals = tuple(sorted(found, key=lambda each: -each.log_evidence))
-    said, reason = verdict(marginals, decisive)
+    said, reason = verdict(
+        marginals, decisive, lambda: _marginal(SmoothExponent(), made, free).log_evidence
+    )
     return Decision(marginals=marginals, verdict=said, reason=reason, decisive=decisive)
 
 

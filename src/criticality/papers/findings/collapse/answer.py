@@ -57,6 +57,8 @@ def verdict(tables: Tables, protocol: str) -> str:
     transition, but as 1 + (w/W)^(1/2) 14 to 28 %.
     """
     drop = power(tables, protocol, "drop")
+    if "poor fit" in str(drop["flags"]):
+        return UNDECIDED
     if drop["low"] > -SHARP and drop["high"] >= 0:
         return NONE
     shrinks = drop["high"] < 0 and drop["over_saturation"] >= DECISIVE

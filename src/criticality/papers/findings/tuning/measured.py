@@ -97,7 +97,10 @@ def _networks(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
 
 def _step(one: xr.Dataset, density: float) -> int:
     """First step of at most this density."""
-    return int(np.argmax(one["density"].values <= density * (1 + 1e-6)))
+    reached = one["density"].values <= density * (1 + 1e-6)
+    if not reached.any():
+        raise too_little(f"a network that never comes down to {density:.2g} of its edges")
+    return int(np.argmax(reached))
 
 
 def _growth(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
