@@ -146,3 +146,25 @@ def power_laws(rng: np.random.Generator, **options: float) -> ScalingData:
         return np.exp(4 * t) * (size / 5000) ** (0.6 * np.tanh(3 * t))
 
     return measured(mean, rng, **options)
+
+
+def bounded_losses(rng: np.random.Generator, **options: float) -> ScalingData:
+    """A loss that ends at ln 10, whose odds are a power of the size with a smooth exponent.
+
+    No transition; and no smooth drift of the loss, or of its logarithm, either.
+    """
+
+    def mean(size: int, t: np.ndarray) -> np.ndarray:
+        odds = np.exp(6 * t) * (size / 5000) ** (0.6 * np.tanh(3 * t))
+        return np.log(10) * odds / (1 + odds)
+
+    return measured(mean, rng, **options)
+
+
+def accuracies(rng: np.random.Generator, **options: float) -> ScalingData:
+    """An accuracy from chance to 0.98, with odds as of `bounded_losses`: no transition."""
+
+    def mean(size: int, t: np.ndarray) -> np.ndarray:
+        return 0.1 + 0.88 / (1 + np.exp(6 * t) * (size / 5000) ** (1.2 * t))
+
+    return measured(mean, rng, **options)

@@ -115,7 +115,7 @@ def test_one_choice_is_a_collapse():
         assert one.error == pytest.approx(other.error, rel=0.2)
         assert found.systematic[name] == 0
         assert found.statistical[name] == pytest.approx(other.error, rel=0.3)
-    expected = fit.log_evidence - collapse(points, Free(), regular=True).log_evidence
+    expected = fit.log_evidence - collapse(points, Free()).log_evidence
     assert found.log_evidence == pytest.approx(expected, abs=0.3)
 
 
@@ -220,6 +220,9 @@ def test_percolation_with_the_sizes_that_a_plain_collapse_has_to_drop():
 
 
 # --- verdicts ---
+
+
+SMOOTH = ("drift", "crossover", "no transition", "free")
 
 
 def cheap(points):
@@ -340,6 +343,19 @@ def test_nulls_are_not_called_critical(null):
     assert found.verdict in ("no transition", "undecided")
 
 
+@pytest.mark.parametrize(
+    ("null", "seed"), [(corrected.accuracies, 1), (corrected.bounded_losses, 3)]
+)
+def test_any_function_of_a_power_with_a_smooth_exponent_is_no_transition(null, seed):
+    # a BKT form leads all other smooth forms by 7 and more
+    points = null(np.random.default_rng([seed, 17]), p_c=0.6)
+    found = decide(points, [Algebraic(), BKT()], cheap(points))
+    lead = found["bkt"].log_evidence - max(found[form].log_evidence for form in SMOOTH)
+    assert lead > 5
+    assert found.verdict == "undecided"
+    assert "exponent goes smoothly through zero" in found.reason
+
+
 # --- coverage ---
 
 TRUTHS = {  # kind, options, form, and what it should find
@@ -424,7 +440,6 @@ MADE = {  # the order is part of the seeds
     "slow crossover": partial(corrected.crossover, power=0.5),
 }
 ANYWHERE = (0.35, 0.82)  # p_c of transitions, outer quarters of the range included
-SMOOTH = ("drift", "crossover", "no transition", "free")
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy import stats as distributions
 from threadpoolctl import ThreadpoolController
 
+from criticality.base import InputError
+
 Array = NDArray[np.float64]
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -220,9 +222,18 @@ def more_often(hits: Array, number: Array) -> float:
     -------
     float
         1 where nothing can be said.
+
+    Raises
+    ------
+    InputError
+        If there are more hits than trials.
     """
     sums = np.ones(1)
     for hit, trials in zip(np.asarray(hits, int).T, np.asarray(number, int).T, strict=True):
+        if (hit > trials).any() or (hit < 0).any():
+            raise InputError(f"{hit.tolist()} hits of {trials.tolist()}: expected 0 to all.")
+        if not trials.any():
+            continue  # nothing was tried there
         sums = np.convolve(
             sums,
             distributions.hypergeom.pmf(range(trials[0] + 1), trials.sum(), hit.sum(), trials[0]),

@@ -102,7 +102,12 @@ def kept(entry: Entry) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
             f"{entry.name} has no kept numbers yet; --scale quick --store DIR computes a small "
             f"version, in minutes."
         )
-    tables.origin(entry.kept, "scale", "studies")
+    try:
+        progress(tables.origin(entry.kept, "scale", "studies"))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{entry.kept}: {tables.ORIGIN} does not say how much is done ({error!r})."
+        ) from error
     return tables.read(entry.kept)
 
 

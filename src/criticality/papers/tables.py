@@ -90,7 +90,7 @@ def origin(folder: Path, *wanted: str) -> dict[str, Any]:
     try:
         about = dict(json.loads((folder / ORIGIN).read_text()))
         missing = {SEALS, *wanted} - about.keys()
-        if not missing:
+        if not missing and isinstance(about[SEALS], dict):
             return about
         raise ValueError(f"nothing about {', '.join(sorted(missing))}")
     except (OSError, ValueError, TypeError) as error:
