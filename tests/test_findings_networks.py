@@ -81,6 +81,7 @@ def test_phases_and_the_line_that_were_put_in_are_found():
     assert (cells.loc[0.95]["phase"] == "amentia").all()
     told = networks.say(found)
     assert "fully-connected: eumentia yes, dementia yes, amentia yes" in told
+    assert "18 in all; amentia at p_train = 0.95\n" in told
     assert f"from 250 samples: p_eval* = {said(line)} at" in told
 
 

@@ -420,6 +420,16 @@ def test_amentia_is_a_phase_only_if_waiting_leaves_it_at_every_size():
     assert not answer.is_phase({"counts": counts})
 
 
+def test_a_border_of_too_few_networks_is_said_without_an_interval():
+    row = pd.Series({"variant": "v", "n_train": 4000, "low": -math.inf, "high": math.inf})
+    counts = pd.DataFrame(
+        {"variant": "v", "n_train": 4000, "p_train": [0.6, 0.7, 0.8], "begun": [2, 1, 0]}
+    ).assign(networks=2)
+    assert border.unbounded(row)
+    assert answer._between(row, counts) == "between 0.6 and 0.8, no interval of so few"
+    assert not border.unbounded(row.replace(math.inf, 0.9))
+
+
 def test_waiting_networks_are_told_apart_from_those_that_began():
     ds = onsets(np.random.default_rng(9), 0.73)
     rows = pd.DataFrame(border.waiting("v", ds)).set_index("p_train")

@@ -213,8 +213,15 @@ def say(tables: Tables) -> str:
             f"samples, p_train = {', '.join(f'{p:g}' for p in of['losses']['p_train'].unique())}"
         )
         rows = of["phases"][of["phases"]["least"] == of["phases"]["least"].min()]
-        counts = (f"{r['certain']} of {r['cells']} {r['phase']}" for _, r in rows.iterrows())
-        told.append(f"  cells, of which certain: {', '.join(counts)}; {rows['of'].iloc[0]} in all")
+        counts = (
+            f"{r['certain']} of {r['cells']} {r['phase']}"
+            for _, r in rows.iterrows()
+            if r["phase"] != "amentia"
+        )
+        told.append(
+            f"  cells, of which certain: {', '.join(counts)}; {rows['of'].iloc[0]} in all; "
+            f"amentia at {_dead(of['cells'])}"
+        )
         for least, cells in of["cells"].groupby("least"):
             alive = cells[cells["phase"] != "amentia"]
             bent = int((alive["fit_probability"] < BENT).sum())
@@ -228,6 +235,17 @@ def say(tables: Tables) -> str:
         told.append(f"  {_loudest(of['losses'])}")
         told.append(f"  {_learning_networks(of['learned'])}")
     return "\n".join(told)
+
+
+def _dead(cells: pd.DataFrame) -> str:
+    """Say at which training rates nothing is learned at any size: all cells of a rate, or none."""
+    every = cells[cells["least"] == cells["least"].min()]
+    rates = every["p_train"][every["phase"] == "amentia"].unique()
+    return (
+        f"p_train = {', '.join(f'{p:g}' for p in rates)}"
+        if len(rates)
+        else "none of these training rates"
+    )
 
 
 def _range(values: pd.Series) -> str:
@@ -273,7 +291,7 @@ def draw(tables: Tables) -> Figure:
     from matplotlib.figure import Figure
 
     names = list(tables["cells"]["network"].unique())
-    figure = Figure(figsize=(2.6 * len(names) + 1.2, 10.4), layout="constrained")
+    figure = Figure(figsize=(2.25 * len(names) + 1.2, 9.8), layout="constrained")
     panels = figure.subplots(4, len(names), sharey="row", sharex=True, squeeze=False)
     rates, sizes = (sorted(tables["losses"][name].unique()) for name in ("p_train", "n_train"))
     for column, network in zip(panels.T, names, strict=True):
@@ -290,11 +308,12 @@ def draw(tables: Tables) -> Figure:
     first[0].set_xlim(-0.04, 1.0)
     first[0].set_xticks([0, 0.5, 1])
     first[0].set_ylabel(r"exponent $\alpha$ of the test loss")
-    first[1].set_ylabel("loss / geometric mean over sizes\n" r"$p_\mathrm{train}=0$")
-    first[2].set_ylabel("loss (nat)\n" r"$p_\mathrm{train}=0$")
+    first[1].set_ylabel("loss / geometric mean\nover sizes")
+    first[2].set_ylabel("loss (nat)")
     first[3].set_ylabel("accuracy without\nevaluation dropout")
     for ax, letter in zip(first, "abcd", strict=True):
-        ax.set_title(f"({letter})", loc="left", fontsize="medium")
+        at = r" $p_\mathrm{train}=0$" if letter in "bc" else ""
+        ax.set_title(f"({letter}){at}", loc="left", fontsize="medium")
     titles = (r"$p_\mathrm{train}$", *[r"$N_\mathrm{train}$"] * 3)
     for line, title, values in zip(panels, titles, (rates, *[sizes] * 3), strict=True):
         shown = {h.get_label(): h for ax in line for h in ax.get_legend_handles_labels()[0]}
@@ -328,7 +347,7 @@ def _curve(
         color=shades(len(values))[number],
         label=f"{value:g}",
         marker=MARKERS[number],
-        markersize=4,
+        markersize=5,
         linewidth=1,
     )
 
@@ -336,7 +355,8 @@ def _curve(
 def _exponents(cells: pd.DataFrame, rates: list[float], ax: Axes) -> None:
     dead = cells[cells["phase"] == "amentia"]
     for rate, rows in dead.groupby("p_train"):
-        ax.plot(rows["p_eval"], rows["alpha"], ":", color="#888888", label=f"{rate:g}: amentia")
+        style = ":" if rate == rates[-1] else "--"
+        ax.plot(rows["p_eval"], rows["alpha"], style, color="#666666", label=f"{rate:g}: amentia")
     for rate, rows in cells[cells["phase"] != "amentia"].groupby("p_train"):
         _curve(rows, ("p_eval", "alpha", "alpha_error"), rate, rates, ax)
     ax.axhline(0, color="black", linewidth=0.8)
@@ -377,6 +397,8 @@ def _learning(losses: pd.DataFrame, sizes: list[float], ax: Axes) -> None:
         _curve(rows, ("p_train", "accuracy", "accuracy_error"), size, sizes, ax)
     ax.axhline(LEARNED, color="black", linewidth=0.8, linestyle="--")
     ax.set_ylim(0, 1)
+    if at["p_train"].nunique() == 1:
+        ax.text(0.55, 0.5, "no other\n" r"$p_\mathrm{train}$ yet", ha="center", color="0.4")
     _shared(ax, r"training dropout $p_\mathrm{train}$")
 
 

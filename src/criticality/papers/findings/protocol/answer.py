@@ -13,6 +13,7 @@ from criticality.papers.findings.protocol.border import (
     MARGIN,
     PATIENCES,
     ended,
+    unbounded,
 )
 from criticality.papers.findings.protocol.line import LARGE, SMALL
 from criticality.papers.findings.protocol.variants import TRAINING, USUAL
@@ -33,10 +34,15 @@ def say(tables: Tables) -> str:
     return "\n".join((*_border(tables), "", *_line(tables)))
 
 
+def _highest(tables: Tables) -> pd.DataFrame:
+    """Give the counts at the highest rate, waited for, of every variant and size."""
+    waited = ended(tables["counts"], WAITED)
+    return waited.loc[waited.groupby(["variant", "n_train"])["p_train"].idxmax()]
+
+
 def stays(tables: Tables) -> dict[str, bool]:
     """Whether waiting leaves amentia, by variant: at the highest rate few begin, at every size."""
-    waited = ended(tables["counts"], WAITED)
-    highest = waited.loc[waited.groupby(["variant", "n_train"])["p_train"].idxmax()]
+    highest = _highest(tables)
     few = (highest["high"] < 0.5).groupby(highest["variant"], sort=False).all()
     return {str(name): bool(found) for name, found in few.items()}
 
@@ -94,7 +100,8 @@ def _border(tables: Tables) -> Iterator[str]:
             f"[{row['low']:.3f}, {row['high']:.3f}]"
         )
     for ending, (plateau, patience) in ENDINGS.items():
-        yield f"{ending.capitalize()} ({_rate(plateau)}, patience {patience}), 95 % intervals:"
+        about = f"{ending.capitalize()} ({_rate(plateau)}, patience {patience})"
+        yield f"{about}, 95 % intervals where n is enough:"
         for _, row in ended(places, ending).iterrows():
             mine = moved[(moved["ending"] == ending) & (moved["variant"] == row["variant"])]
             tests = mine[mine["n_train"] == row["n_train"]]
@@ -103,10 +110,16 @@ def _border(tables: Tables) -> Iterator[str]:
                 for _, test in tests.iterrows()
             ]
             about = f"{row['variant']}, {row['n_train']:,} samples (n = {row['n']})"
-            yield "\n      ".join([f"  {about}: {said(row)}", *claims])
+            place = _between(row, ended(tables["counts"], ending)) if unbounded(row) else said(row)
+            yield "\n      ".join([f"  {about}: {place}", *claims])
+    highest = _highest(tables)
     for variant, found in stays(tables).items():
         verdict = "amentia is a phase" if found else "undecided whether amentia is a phase"
-        yield f"{variant.capitalize()}: {verdict}; waiting {'does not' if found else 'may'} end it."
+        begun = ", ".join(
+            f"{r['begun']} of {r['networks']} begin at {r['p_train']:g} ({r['n_train']:,} samples)"
+            for _, r in highest[highest["variant"] == variant].iterrows()
+        )
+        yield f"{variant.capitalize()}: {verdict}; waited for, {begun}."
     waited, stopped = movers(tables, WAITED), movers(tables, DOCUMENTED)
     if waited:
         yield f"Its border is protocol: moved, though waited for, by {', '.join(waited)}."
@@ -114,6 +127,14 @@ def _border(tables: Tables) -> Iterator[str]:
         yield f"Its border is protocol of the end of training: moved by {', '.join(stopped)}."
     else:
         yield "Undecided whether its border is protocol: nothing is seen to move it."
+
+
+def _between(row: pd.Series, counts: pd.DataFrame) -> str:
+    """Say between which rates a border without an interval lies: more than half begin, fewer do."""
+    mine = counts[(counts["variant"] == row["variant"]) & (counts["n_train"] == row["n_train"])]
+    share = mine["begun"] / mine["networks"]
+    ends = mine["p_train"][share > 0.5].max(), mine["p_train"][share < 0.5].min()
+    return f"between {ends[0]:g} and {ends[1]:g}, no interval of so few"
 
 
 def _short(row: pd.Series) -> str:

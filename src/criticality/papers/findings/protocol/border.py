@@ -89,6 +89,11 @@ def moved(found: pd.DataFrame) -> pd.DataFrame:
     return table.assign(adjusted=adjusted, moved=adjusted < SURE)
 
 
+def unbounded(border: pd.Series) -> bool:
+    """Whether a border has no interval at all: too few networks a point for the sign test."""
+    return bool(np.isinf(border["low"]) and np.isinf(border["high"]))
+
+
 def ended(rows: pd.DataFrame, ending: str) -> pd.DataFrame:
     """Rows of one end of training."""
     plateau, patience = ENDINGS[ending]

@@ -8,9 +8,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from criticality.figures.parts import COLOURS, MARKERS
-from criticality.papers.findings.protocol.border import ENDINGS, HALVING, MARGIN, PATIENCES, ended
+from criticality.papers.findings.protocol.border import (
+    ENDINGS,
+    HALVING,
+    MARGIN,
+    PATIENCES,
+    ended,
+    unbounded,
+)
 from criticality.papers.findings.protocol.line import ALL, LARGE, SMALL
 from criticality.papers.findings.protocol.variants import USUAL
 from criticality.papers.parts import intervals
@@ -26,7 +34,8 @@ WINDOWS = {ALL: MARKERS[0], SMALL: MARKERS[3], LARGE: MARKERS[2]}
 
 def draw(tables: Tables) -> Figure:
     """Draw how many begin under each protocol, the border by patience, and the line."""
-    figure = Figure(figsize=(12, 10), layout="constrained")
+    room = ConstrainedLayoutEngine(rect=(0, 0.02, 1, 0.98))  # below: how much is computed
+    figure = Figure(figsize=(10.5, 10.5), layout=room)
     parts = figure.subplot_mosaic([["a", "b"], ["a", "c"]], height_ratios=(1, 2.1))
     _draw_counts(parts["a"], tables)
     _draw_patience(parts["b"], tables["border"])
@@ -47,7 +56,17 @@ def _draw_counts(ax: Axes, tables: Tables) -> None:
         for (variant, size), rows in counts.groupby(["variant", "n_train"], sort=False):
             row = len(labels)
             here = at[(at["variant"] == variant) & (at["n_train"] == size)]
-            intervals(ax, [row + 0.28], here, RATES, marker="|", colour=COLOURS[1], ms=9, mew=1.8)
+            ends = here[["low", "high"]].where(~here.apply(unbounded, axis=1), np.nan)
+            intervals(
+                ax,
+                [row + 0.28],
+                here.assign(**ends),
+                RATES,
+                marker="|",
+                colour=COLOURS[1],
+                ms=9,
+                mew=1.8,
+            )
             share = rows["begun"] / rows["networks"]
             ax.scatter(
                 rows["p_train"], np.full(len(rows), row - 0.1), c=share, cmap="Greys",
@@ -69,7 +88,7 @@ def _draw_counts(ax: Axes, tables: Tables) -> None:
             tick.label1.set_fontweight("bold")
             tick.tick1line.set_visible(False)
     ax.set_ylim(len(labels) - 0.3, -0.7)
-    ax.set_title("networks that begin to learn: none (white) to all", loc="right", fontsize="small")
+    ax.set_title("begin: none (white) to all (black); * moved", loc="right", fontsize="small")
     ax.set_xlim(*RATES)
     ax.set_xlabel(r"training dropout $p_\mathrm{train}$")
 
@@ -87,7 +106,7 @@ def _draw_patience(ax: Axes, border: pd.DataFrame) -> None:
         intervals(ax, place, part, SHOWN, marker=marker, colour=colour, upright=True, **filled)
     ax.set_xticks(range(len(PATIENCES)), [str(n) for n in PATIENCES])
     ax.set_ylim(*SHOWN)
-    ax.set_xlabel("patience (epochs); open: the rate stays constant")
+    ax.set_xlabel("patience (epochs); open: constant rate")
     ax.set_ylabel(r"border $p^*_\mathrm{train}$")
     ax.legend(loc="lower right", ncols=len(sizes), fontsize="small", frameon=False)
 
@@ -109,11 +128,12 @@ def _draw_line(ax: Axes, tables: Tables) -> None:
             coarse = "coarse grid" in str(one["flags"])
             intervals(ax, [row - APART], here, (0.0, 1.0), marker=WINDOWS[one["window"]],
                       colour=COLOURS[0], ms=5.5, mfc="white" if coarse else None)  # fmt: skip
-            head = f"{variant} (n = {one['n']}): " if one["window"] == ALL else ""
-            labels.append(f"{head}{one['least']:,} to {one['largest']:,}{star}")
+            head = f"{variant} (n = {one['n']})\n" if one["window"] == ALL else ""
+            few = "" if one["sizes"] > 2 else ", two sizes"
+            labels.append(f"{head}{one['least']:,} to {one['largest']:,}{few}{star}")
         ax.axhline(len(labels) - 0.5, color="0.85", lw=0.7, zorder=0)
-    ax.set_title("grey: as documented, of the same sizes", loc="right", fontsize="small")
-    ax.set_yticks(range(len(labels)), labels, fontsize="x-small")
+    ax.set_title("grey: as documented, same sizes; * moved", loc="right", fontsize="small")
+    ax.set_yticks(range(len(labels)), labels, fontsize="small")
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.set_xlim(0.0, 1.0)
     ax.set_xlabel(r"line $p^*_\mathrm{eval}$ at $p_\mathrm{train} = 0$")
