@@ -14,7 +14,7 @@ from scipy import stats
 from criticality.analysis.stats import holm
 from criticality.base import with_error
 from criticality.papers import entry, tables
-from criticality.papers.findings.tuning import measured, predictions
+from criticality.papers.findings.tuning import answer, measured, predictions
 from criticality.papers.rows import said
 from tests.own import command
 from tests.pruning_data import pruning
@@ -208,6 +208,26 @@ def test_a_share_that_was_not_reached_is_not_extrapolated():
 def test_a_verdict_needs_a_side_and_little_chance(left, expected, adjusted, before, word):
     row = SimpleNamespace(value=left, expected=expected, adjusted=adjusted, before=before)
     assert predictions.verdict(row) == word
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["undecided", "survived"], "Of 2 links none fell: 1 held, 1 undecided."),
+        (
+            ["undecided", "refuted", "undecided"],
+            "Of 3 links 1 fell, and with it the explanation as it stands; of the others 0 held, "
+            "2 undecided.",
+        ),
+        (
+            ["refuted", "refuted", "survived"],
+            "Of 3 links 2 fell, and with them the explanation as it stands; of the others 1 held, "
+            "0 undecided.",
+        ),
+    ],
+)
+def test_the_explanation_falls_with_any_of_its_links(words, said):
+    assert answer.conclusion(dict(zip("abc", words, strict=False))) == said
 
 
 def test_half_way_densities_and_growth_are_those_of_the_networks():

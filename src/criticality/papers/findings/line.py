@@ -304,7 +304,7 @@ def _draw_evidence(forms: pd.DataFrame, ax: Axes) -> None:
 
 
 def _expected(of: Mapping[str, Any]) -> str:
-    """Expected difference of ln Z with its spread; one below 0 has none."""
+    """Say the expected difference of ln Z with its spread; one below 0 has none."""
     delta, spread = float(of["delta"]), float(of["spread"])
     return with_error(delta, spread) if spread > 0 else f"{delta:.2g}"
 
