@@ -272,7 +272,7 @@ def told(found):
 ARMS_TOLD = (
     (predictions.BASE, "few"), (predictions.BASE, "many"), ("hold 0", "few"), ("hold 0.95", "few"),
     ("weight 0.1", "few"), ("weight 0.1", "many"), ("weight 1", "few"), ("weight 1", "many"),
-    ("rate", "few"), ("rate", "many"), ("first 1.4", "few"), ("first 2", "few"), ("layer", "few"),
+    ("rate", "few"), ("rate", "many"), ("first 0.5", "few"), ("first 0.7", "few"), ("first 1.4", "few"), ("first 2", "few"), ("layer", "few"),
     ("criteria relative", "few"), ("criteria relative", "many"), ("criteria saliency", "few"),
     ("criteria saliency", "many"), ("criteria random", "few"), ("criteria random", "many"),
 )  # fmt: skip
@@ -287,7 +287,7 @@ GROWTH_TOLD = (
 PREDICTIONS_TOLD = {
     "weight decay 0.1", "weight decay 1", "rate as 1/t", "many while dense", "SGD",
     "fresh moments", "rank by |w| / rms", "many, first layer as few (at 2 %)",
-    "many, first layer as few (at 1 %)",
+    "many, first layer as few (at 1 %)", "random", "few, first layer as many (at 2 %)",
 }  # fmt: skip
 
 
