@@ -272,7 +272,8 @@ def told(found):
 ARMS_TOLD = (
     (predictions.BASE, "few"), (predictions.BASE, "many"), ("hold 0", "few"), ("hold 0.95", "few"),
     ("weight 0.1", "few"), ("weight 0.1", "many"), ("weight 1", "few"), ("weight 1", "many"),
-    ("rate", "few"), ("rate", "many"), ("first 0.5", "few"), ("first 0.7", "few"), ("first 1.4", "few"), ("first 2", "few"), ("layer", "few"),
+    ("rate", "few"), ("rate", "many"), ("first 0.5", "few"), ("first 0.7", "few"),
+    ("first 1.4", "few"), ("first 2", "few"), ("layer", "few"),
     ("criteria relative", "few"), ("criteria relative", "many"), ("criteria saliency", "few"),
     ("criteria saliency", "many"), ("criteria random", "few"), ("criteria random", "many"),
 )  # fmt: skip

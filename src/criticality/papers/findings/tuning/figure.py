@@ -94,9 +94,10 @@ def _draw_shares(arms: pd.DataFrame, ax: Axes) -> None:
     for _, some in arms[decays | moved].iterrows():
         text = some["variant"].replace(DECAYS, "decay ").replace(MOVED, "x ").replace(BASE, "x 1")
         at = (100 * some["first"], 100 * some["half"])
-        away = (-2, 8) if some["arm"] == "many" else (2, -15)
+        away = (-2, 8) if some["arm"] == "many" else (2, -13)
         usual = {"textcoords": "offset points", "fontsize": "small", "ha": "center"}
         ax.annotate(text, at, away, **usual)
+    ax.margins(y=0.08)
     ax.set(
         xlabel=f"share of the first layer at {100 * SHARES['first']:g} % of the edges (%)",
         ylabel="half-way density (% of edges)",
