@@ -137,6 +137,13 @@ def test_every_number_in_the_tables_of_the_page_is_said_of_its_case():
     assert numbers == 9 * (6 + 6)
 
 
+@pytest.mark.parametrize(
+    ("delta", "spread", "text"), [(0.269, 0.734, "0.27(73)"), (-1.67, 0, "-1.7")]
+)
+def test_an_expectation_below_zero_has_no_spread(delta, spread, text):
+    assert line._expected({"delta": delta, "spread": spread}) == text
+
+
 @pytest.mark.slow
 def test_the_quick_version_finds_a_line_at_zero_training_dropout(command, tmp_path):
     code, out, err = command(

@@ -14,7 +14,7 @@ from scipy import stats
 from criticality.analysis.stats import holm
 from criticality.base import with_error
 from criticality.papers import entry, tables
-from criticality.papers.findings.tuning import measured, predictions
+from criticality.papers.findings.tuning import answer, measured, predictions
 from criticality.papers.rows import said
 from tests.own import command
 from tests.pruning_data import pruning
@@ -210,6 +210,26 @@ def test_a_verdict_needs_a_side_and_little_chance(left, expected, adjusted, befo
     assert predictions.verdict(row) == word
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["undecided", "survived"], "Of 2 links none fell: 1 held, 1 undecided."),
+        (
+            ["undecided", "refuted", "undecided"],
+            "Of 3 links 1 fell, and with it the explanation as it stands; of the others 0 held, "
+            "2 undecided.",
+        ),
+        (
+            ["refuted", "refuted", "survived"],
+            "Of 3 links 2 fell, and with them the explanation as it stands; of the others 1 held, "
+            "0 undecided.",
+        ),
+    ],
+)
+def test_the_explanation_falls_with_any_of_its_links(words, said):
+    assert answer.conclusion(dict(zip("abc", words, strict=False))) == said
+
+
 def test_half_way_densities_and_growth_are_those_of_the_networks():
     """Made-up curves have the known half-way density rho_c + width / 4."""
     ds = pruning(np.random.default_rng(5), ("mnist",), realizations=4, noise=0.0)
@@ -252,7 +272,8 @@ def told(found):
 ARMS_TOLD = (
     (predictions.BASE, "few"), (predictions.BASE, "many"), ("hold 0", "few"), ("hold 0.95", "few"),
     ("weight 0.1", "few"), ("weight 0.1", "many"), ("weight 1", "few"), ("weight 1", "many"),
-    ("rate", "few"), ("rate", "many"), ("first 1.4", "few"), ("first 2", "few"), ("layer", "few"),
+    ("rate", "few"), ("rate", "many"), ("first 0.5", "few"), ("first 0.7", "few"),
+    ("first 1.4", "few"), ("first 2", "few"), ("layer", "few"),
     ("criteria relative", "few"), ("criteria relative", "many"), ("criteria saliency", "few"),
     ("criteria saliency", "many"), ("criteria random", "few"), ("criteria random", "many"),
 )  # fmt: skip
@@ -267,7 +288,7 @@ GROWTH_TOLD = (
 PREDICTIONS_TOLD = {
     "weight decay 0.1", "weight decay 1", "rate as 1/t", "many while dense", "SGD",
     "fresh moments", "rank by |w| / rms", "many, first layer as few (at 2 %)",
-    "many, first layer as few (at 1 %)",
+    "many, first layer as few (at 1 %)", "random", "few, first layer as many (at 2 %)",
 }  # fmt: skip
 
 

@@ -325,8 +325,8 @@ def test_intervals_that_leave_the_frame_end_in_arrows(upright):
     drawn = {line.get_marker(): np.array(line.get_data()) for line in ax.lines}
     shown = {form: xy[::-1] if upright else xy for form, xy in drawn.items()}
     np.testing.assert_array_equal(shown["o"], [[0.5, 0.4], [0, 1]])  # no value beyond the frame
-    np.testing.assert_array_equal(shown["v" if upright else "<"], [[0], [1]])
-    np.testing.assert_array_equal(shown["^" if upright else ">"], [[1], [2]])
+    np.testing.assert_array_equal(shown[parts.DOWN if upright else parts.LEFT], [[0], [1]])
+    np.testing.assert_array_equal(shown[parts.UP if upright else parts.RIGHT], [[1], [2]])
 
 
 def test_a_forest_has_a_row_for_each_variant_and_a_line_at_the_usual():

@@ -8,11 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.path import Path
 
 from criticality.analysis.stats import Array
 from criticality.figures.parts import COLOURS, MARKERS
 
 APART = 0.25  # of a row, between groups
+# tips of arrows, thin and open, so that none is taken for the marker of a value
+UP = Path([(-1, -1), (0, 0), (1, -1)])
+DOWN = Path([(-1, 1), (0, 0), (1, 1)])
+LEFT = Path([(1, -1), (0, 0), (1, 1)])
+RIGHT = Path([(-1, -1), (0, 0), (-1, 1)])
 
 
 def bars(rows: pd.DataFrame) -> Array:
@@ -61,17 +67,20 @@ def intervals(
     lines = ax.vlines if upright else ax.hlines
     lines(at, np.clip(low, *ends), np.clip(high, *ends), color=colour, lw=1.2)
 
-    def draw(along: Array, there: Array, form: str, **how: Any) -> None:
+    def draw(along: Array, there: Array, form: str | Path, **how: Any) -> None:
         x, y = (at[there], along) if upright else (along, at[there])
-        ax.plot(x, y, form, color=colour, ls="", **how)
+        ax.plot(x, y, marker=form, color=colour, ls="", **how)
 
     inside = (value >= ends[0]) & (value <= ends[1])
     draw(value[inside], inside, marker, **style)
     for beyond, end, form in zip(
-        (low < ends[0], high > ends[1]), ends, "v^" if upright else "<>", strict=True
+        (low < ends[0], high > ends[1]),
+        ends,
+        (DOWN, UP) if upright else (LEFT, RIGHT),
+        strict=True,
     ):
         if beyond.any():  # the layout takes an empty line that is not clipped for a point at 0
-            draw(np.full(beyond.sum(), end), beyond, form, ms=5, clip_on=False)
+            draw(np.full(beyond.sum(), end), beyond, form, ms=6, mew=1.2, mfc="none", clip_on=False)
 
 
 def forest(

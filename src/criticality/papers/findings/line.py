@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from criticality.base import with_error
 from criticality.papers.rows import row, said
 
 if TYPE_CHECKING:
@@ -178,11 +179,17 @@ WORDS = {
 }
 EXPONENTS = {"nu": r"$\nu$ (power law)", "sigma": r"$\sigma$ (BKT)"}
 SHOWN = "p_train 0"  # the case whose curves are drawn
+SPREAD = 1.09  # factor between places of conditions at one least size
+# Tol's muted colours, and markers: not those of the rates of training dropout, which stand beside
+SHAPE_COLOURS = ("#332288", "#44aa99", "#882255", "#999933", "#000000")
+SHAPE_MARKERS = "vP*Xh"
 
 
 def draw(tables: Tables) -> Figure:
     """Draw curves, where alpha = 0, exponents, and evidence."""
     from matplotlib.figure import Figure
+
+    from criticality.figures.parts import COLOURS, MARKERS
 
     figure = Figure(figsize=(10.8, 8.4), layout="constrained")
     parts = figure.subfigures(2, 2, squeeze=False).ravel()
@@ -191,8 +198,8 @@ def draw(tables: Tables) -> Figure:
     _draw_curves(tables, curves)
     drift = tables["drift"]
     rates = drift["case"].str.startswith("p_train")
-    for ax, rows in zip(lines, (drift[rates], drift[~rates]), strict=True):
-        _draw_drift(rows, ax)
+    _draw_drift(drift[rates], COLOURS, MARKERS, lines[0])
+    _draw_drift(drift[~rates], SHAPE_COLOURS, SHAPE_MARKERS, lines[1])
     lines[0].set_ylabel(r"$p_\mathrm{eval}$ at which $\alpha = 0$")
     _draw_exponents(tables["forms"], exponents)
     _draw_evidence(tables["forms"], evidence)
@@ -202,15 +209,18 @@ def draw(tables: Tables) -> Figure:
 
 
 def _draw_curves(tables: Tables, ax: Axes) -> None:
-    from criticality.figures.parts import MARKERS, outside_legend, shades
+    """Draw losses over their geometric mean over sizes, at each rate of evaluation dropout."""
+    from criticality.figures.parts import MARKERS, outside_legend, plain, shades
 
     rows = tables["curves"].query("p_eval >= @RANGE[0]")
+    centre = np.exp(np.log(rows["loss"]).groupby(rows["p_eval"]).transform("mean"))
+    rows = rows.assign(ratio=rows["loss"] / centre, error=rows["error"] / centre)
     sizes = sorted(rows["n_train"].unique())
     for size, colour, marker in zip(sizes, shades(len(sizes)), MARKERS, strict=False):
         one = rows[rows["n_train"] == size].sort_values("p_eval")
         ax.errorbar(
             one["p_eval"],
-            one["loss"],
+            one["ratio"],
             one["error"],
             fmt=f"{marker}-",
             ms=3,
@@ -220,19 +230,24 @@ def _draw_curves(tables: Tables, ax: Axes) -> None:
         )
     line = tables["drift"].query("case == @SHOWN")
     ax.axvspan(line["value"].min(), line["value"].max(), color="0.88", zorder=0)
-    ax.set(xlabel=r"$p_\mathrm{eval}$", ylabel="test loss (nat)", yscale="log")
+    ax.axhline(1, color="black", lw=0.8, zorder=0)
+    ax.set(
+        xlabel=r"$p_\mathrm{eval}$",
+        ylabel="test loss / geometric mean over sizes",
+        yscale="log",
+    )
+    plain(ax.yaxis)
     outside_legend(ax, r"$N$")
 
 
-def _draw_drift(drift: pd.DataFrame, ax: Axes) -> None:
-    from criticality.figures.parts import COLOURS, MARKERS
+def _draw_drift(drift: pd.DataFrame, colours: Sequence[str], markers: str, ax: Axes) -> None:
     from criticality.papers.parts import intervals
 
     ends = (0.15, 1.0)
     cases = list(drift.groupby("case", sort=False))
     for number, (case, rows) in enumerate(cases):
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        place = rows["least"].to_numpy() * 1.045 ** (number - (len(cases) - 1) / 2)
+        colour, marker = colours[number % len(colours)], markers[number % len(markers)]
+        place = rows["least"].to_numpy() * SPREAD ** (number - (len(cases) - 1) / 2)
         how: dict[str, Any] = {"marker": marker, "colour": colour, "upright": True, "ms": 4.5}
         intervals(ax, place, rows, ends, label=case, **how)
         ax.plot(place, rows["value"], lw=0.7, color=colour)
@@ -288,6 +303,12 @@ def _draw_evidence(forms: pd.DataFrame, ax: Axes) -> None:
     outside_legend(ax, "")
 
 
+def _expected(of: Mapping[str, Any]) -> str:
+    """Say the expected difference of ln Z with its spread; one below 0 has none."""
+    delta, spread = float(of["delta"]), float(of["spread"])
+    return with_error(delta, spread) if spread > 0 else f"{delta:.2g}"
+
+
 def say(tables: Tables) -> str:
     """Give a line for each case: where, which exponents, the verdict, and what would decide."""
     lines = []
@@ -303,7 +324,7 @@ def say(tables: Tables) -> str:
         lines.append(f"{case}: alpha = 0 at p_eval = {steps}")
     for (case, rival), rows in tables["price"].groupby(["case", "rival"], sort=False):
         steps = ", ".join(
-            f"{of['delta']:.1f}({of['spread']:.1f}) with {of['networks']:.0f} networks"
+            f"{_expected(of)} with {of['networks']:.0f} networks"
             for _, of in rows.sort_values("networks").iterrows()
         )
         lines.append(f"{case}: power law or {rival}, expected difference of ln Z: {steps}")

@@ -17,6 +17,8 @@ from criticality.papers.findings.tuning.predictions import (
 from criticality.papers.rows import said
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from criticality.papers.tables import Tables
 
 WORDS = {REFUTED: "fell", SURVIVED: "held", UNDECIDED: "undecided"}
@@ -49,10 +51,21 @@ def say(tables: Tables) -> str:
     found = links(table)
     lines += ["", "Links of the explanation:"]
     lines += [f"  {WORDS[found[link]]:9}  {LINKS[link]}" for link in found]
-    answer = "refuted as it stands" if REFUTED in found.values() else "not refuted"
     judged = table["verdict"][table["verdict"] != AFTERWARDS]
     counts = judged.value_counts()
     told = ", ".join(f"{counts.get(word, 0)} {word}" for word in (SURVIVED, UNDECIDED, REFUTED))
-    return "\n".join(
-        [*lines, f"Of {len(judged)} predictions: {told}. The explanation is {answer}."]
+    return "\n".join([*lines, f"Of {len(judged)} predictions: {told}.", conclusion(found)])
+
+
+def conclusion(found: Mapping[str, str]) -> str:
+    """Say how many links fell, and what that means for the explanation."""
+    words = list(found.values())
+    fell, held, undecided = (words.count(word) for word in (REFUTED, SURVIVED, UNDECIDED))
+    others = f"{held} held, {undecided} undecided."
+    if not fell:
+        return f"Of {len(words)} links none fell: {others}"
+    them = "it" if fell == 1 else "them"
+    return (
+        f"Of {len(words)} links {fell} fell, and with {them} the explanation as it stands; "
+        f"of the others {others}"
     )

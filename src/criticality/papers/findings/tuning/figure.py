@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 LOOKS = {"few": ("#0072b2", "o"), "many": ("#d55e00", "s")}
 VERDICTS = {
     SURVIVED: ("#009e73", "o"),
-    UNDECIDED: ("0.5", "D"),
+    UNDECIDED: ("0.35", "D"),
     REFUTED: ("#d55e00", "X"),
-    AFTERWARDS: ("0.5", "*"),
+    AFTERWARDS: ("#0072b2", "|"),
 }
 SHOWN = (-1.2, 2.7)  # shares of the effect
 DECAYS = "weight "
+MOVED = "first "
 
 
 def draw(tables: Tables) -> Figure:
@@ -73,7 +74,7 @@ def _draw_shares(arms: pd.DataFrame, ax: Axes) -> None:
     from criticality.figures.parts import plain
 
     base = arms["variant"] == BASE
-    moved = base | arms["variant"].str.startswith("first ")
+    moved = base | arms["variant"].str.startswith(MOVED)
     decays = arms["variant"].str.startswith(DECAYS)
     for arm, (colour, marker) in LOOKS.items():
         mine = arms["arm"] == arm
@@ -90,10 +91,13 @@ def _draw_shares(arms: pd.DataFrame, ax: Axes) -> None:
             ax.errorbar(x, y, error, spread, **usual | style)
         line = arms[moved & mine].sort_values("first")
         ax.plot(100 * line["first"], 100 * line["half"], color=colour, lw=1, zorder=0)
-    for _, some in arms[decays].iterrows():
-        text = some["variant"].removeprefix(DECAYS)
+    for _, some in arms[decays | moved].iterrows():
+        text = some["variant"].replace(DECAYS, "decay ").replace(MOVED, "x ").replace(BASE, "x 1")
         at = (100 * some["first"], 100 * some["half"])
-        ax.annotate(text, at, (6, 4), textcoords="offset points", fontsize="small")
+        away = (-2, 8) if some["arm"] == "many" else (2, -13)
+        usual = {"textcoords": "offset points", "fontsize": "small", "ha": "center"}
+        ax.annotate(text, at, away, **usual)
+    ax.margins(y=0.08)
     ax.set(
         xlabel=f"share of the first layer at {100 * SHARES['first']:g} % of the edges (%)",
         ylabel="half-way density (% of edges)",
@@ -108,7 +112,9 @@ def _draw_predictions(table: pd.DataFrame, ax: Axes) -> None:
 
     for place, one in enumerate(table.itertuples()):
         side = (SHOWN[0], HALF) if one.expected == "gone" else (HALF, SHOWN[1])
-        ax.fill_betweenx([place - 0.4, place + 0.4], *side, color="0.92", lw=0, zorder=-1)
+        ax.fill_betweenx(
+            [place - 0.4, place + 0.4], *side, fc="none", ec="0.82", hatch="////", lw=0, zorder=-1
+        )
         ax.text(
             1.02,
             place,
@@ -123,4 +129,4 @@ def _draw_predictions(table: pd.DataFrame, ax: Axes) -> None:
     rows = table.rename(columns={"name": "variant"})
     groups = {word: rows[rows["verdict"] == word] for word in VERDICTS}
     forest(ax, groups, SHOWN, names=list(table["name"]), looks=VERDICTS, apart=0)
-    ax.set_xlabel("share of the effect left (grey: predicted)")
+    ax.set_xlabel("share of the effect left (hatched: predicted)")
