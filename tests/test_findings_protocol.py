@@ -502,10 +502,10 @@ def test_the_quick_version_answers_by_the_command(command, tmp_path):
     assert (dead["alive"] < 1).all()
     uniform = counts[counts["variant"] == "uniform weights"].set_index("p_train")
     assert uniform["begun"][0.8] > usual["begun"][0.8]
-    # the line of these 4 networks, and of the kept 20
+    # the line of these 8 networks, and of the kept 20
     one, other = found["drift"], kept["drift"]
     one, other = (d[(d["least"] == 500) & (d["largest"] == 4000)].iloc[0] for d in (one, other))
-    assert (one["n"], other["n"]) == (4, 20)
+    assert (one["n"], other["n"]) == (8, 20)
     assert abs(one["value"] - other["value"]) < 3 * math.hypot(one["error"], other["error"])
     assert one["low"] < other["value"] < one["high"]
     assert "Line p_eval*" in text
