@@ -55,7 +55,9 @@ def covered(curve, points, noise, shared, draws=120, seed=0):
 
 
 @pytest.mark.parametrize("curve", CURVES)
-@pytest.mark.parametrize("points", GRIDS)
+@pytest.mark.parametrize(
+    "points", [pytest.param(n, marks=pytest.mark.slow) if n in (10, 4) else n for n in GRIDS]
+)
 def test_intervals_hold_the_truth_on_curves_and_coarse_grids(curve, points):
     found = [covered(curve, points, *noise) for noise in ((0.0005, 0), (0.005, 0.8), (0.03, 0))]
     # at 120 draws, 95 % is 0.95 +- 0.02 and 68 % is 0.68 +- 0.043

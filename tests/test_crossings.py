@@ -64,7 +64,8 @@ def test_exact_curves_on_different_grids_cross_where_they_do():
     assert max(c.at.error for c in found.crossings) < 1e-5
 
 
-@pytest.mark.parametrize("shared", [pytest.param(0.0, marks=pytest.mark.slow), 0.7])
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [0.0, 0.7])
 def test_errors_of_crossings_and_of_their_limit_cover_the_truth(shared):
     # 25 points: with 15 the uncertainty of the interpolation dominates, and covers up to 80 %
     rng = np.random.default_rng(1)

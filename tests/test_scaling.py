@@ -146,6 +146,7 @@ def test_bootstrap_and_posterior_errors_agree():
     np.testing.assert_array_equal(again.covariance, resampled.covariance)
 
 
+@pytest.mark.slow
 def test_the_p_value_is_uniform_under_the_truth_and_small_for_a_wrong_form():
     p = [collapse(data(seed=seed)).p_value for seed in range(30)]
     assert 0.25 < np.mean(p) < 0.75
@@ -400,6 +401,7 @@ def test_nu_eff_is_what_the_algebraic_fit_finds():
     assert nu_eff(1.3, np.array([100.0, 10_000.0]), 1.0) == pytest.approx(1.3 * np.log(1000))
 
 
+@pytest.mark.slow
 def test_more_realizations_and_sizes_decide():
     points = data("bkt", 1.3, noise=0.08, correlation=0.0, seed=1)
     designs = required_sizes(points, extra=(0, 2), more=(1, 8))
@@ -435,6 +437,7 @@ def test_a_transition_is_told_from_a_smooth_drift_by_more_realizations():
     assert 5 < one.delta < other.delta / 4
 
 
+@pytest.mark.slow
 def test_a_decision_that_allows_for_a_regular_part_costs_more():
     points = data("bkt", 0.5, noise=0.03, correlation=0.0, seed=1)
     (plain,) = required_sizes(points, extra=(0,), more=(1,))
