@@ -256,7 +256,9 @@ def test_clear_transitions_and_their_kinds_are_claimed(kind, exponent):
     assert found["free"].log_evidence == 0
 
 
-@pytest.mark.parametrize("p_c", [0.67, 0.74, 0.8])
+@pytest.mark.parametrize(
+    "p_c", [*(pytest.param(p_c, marks=pytest.mark.slow) for p_c in (0.67, 0.74)), 0.8]
+)
 def test_a_transition_off_the_centre_is_not_called_none(p_c):
     # with p_c in the middle half of each range alone a smooth drift was ahead by 9 to 23
     points = made_up(p_c=p_c)

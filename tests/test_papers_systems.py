@@ -142,6 +142,7 @@ def in_numpy(system, params, drawn):
     return plain_transformer(system, exact, SAMPLES, drawn)
 
 
+@pytest.mark.slow
 @EVERY
 def test_slopes_are_the_finite_differences_of_plain_numpy(system):
     params = parameters(system)
@@ -174,6 +175,7 @@ def test_slopes_are_the_finite_differences_of_plain_numpy(system):
         assert found == pytest.approx((ahead - behind) / 2e-6, rel=1e-3, abs=1e-6), layer
 
 
+@pytest.mark.slow
 @EVERY
 def test_every_place_drops_the_share_it_is_told_and_no_two_alike(system):
     seen = {}
