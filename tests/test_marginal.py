@@ -467,3 +467,23 @@ def test_nothing_is_claimed_that_is_not_there(name, seed):
     else:
         assert found.verdict in (curves[0], "undecided")
         assert lead > 1 or flagged(found["algebraic"].flags, "one side")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("null", "seed", "p_c"),
+    [
+        *((corrected.accuracies, *case) for case in ((1, 0.6), (2, 0.5), (3, 0.65))),
+        *((corrected.bounded_losses, *case) for case in ((1, 0.5), (2, 0.65), (3, 0.6))),
+    ],
+)
+def test_nothing_is_claimed_of_a_function_of_a_power_with_a_smooth_exponent(null, seed, p_c):
+    # the table in docs/scaling.md
+    points = null(np.random.default_rng([seed, 17]), p_c=p_c)
+    made = choices(points, centres=(0.4, 0.55, 0.7), half_widths=(0.3, 0.15), size_min=(500, 3300))
+    found = decide(points, [Algebraic(), BKT()], made)
+    best = max(found[kind].log_evidence for kind in ("algebraic", "bkt"))
+    lead = best - max(found[form].log_evidence for form in SMOOTH)
+    sys.stdout.write(f"{null.__name__}, {seed}: {lead:+.1f}, {found.verdict}: {found.reason}\n")
+    assert found.verdict in ("no transition", "undecided")
+    assert "kind" not in found.reason
