@@ -115,8 +115,8 @@ def size_law(samples: Samples, *, correction: float = CORRECTION, level: float =
         For fewer than three sizes, or a mean that is not positive.
     """
     found = _means(samples)
-    x, counted = found.x - found.x.mean(), len(found.sizes) - 2
-    columns = np.stack([np.ones_like(x), x, correction * found.sizes[0] / found.sizes], axis=1)
+    counted = len(found.sizes) - 2
+    columns = _columns(found, correction)
     rows, chi2 = _solved(columns, found)
     value = rows @ found.y
     parts = rows**2 * found.variances  # [coefficient, size]
@@ -158,6 +158,12 @@ def size_law(samples: Samples, *, correction: float = CORRECTION, level: float =
     )  # fmt: skip
 
 
+def _columns(found: _Means, correction: float) -> Array:
+    """Columns [size, coefficient] of ln A, a and c / `correction`."""
+    x = found.x - found.x.mean()
+    return np.stack([np.ones_like(x), x, correction * found.sizes[0] / found.sizes], axis=1)
+
+
 def _solved(columns: Array, found: _Means) -> tuple[Array, float]:
     """Coefficients [coefficient, size] of a linear fit, the last with a prior; chi2 with it."""
     weighted = columns.T * found.weights
@@ -181,9 +187,7 @@ def over_saturation(samples: Samples, *, correction: float = CORRECTION) -> floa
         As `size_law`.
     """
     found = _means(samples)
-    x = found.x - found.x.mean()
-    columns = np.stack([np.ones_like(x), x, correction * found.sizes[0] / found.sizes], axis=1)
-    power = _solved(columns, found)[1]
+    power = _solved(_columns(found, correction), found)[1]
     amounts = np.concatenate([-np.geomspace(0.9, 0.01, 60), [0.0], np.geomspace(0.01, 1e3, 300)])
     y: Array = found.y - np.log1p(amounts[:, None] * found.sizes[0] / found.sizes)
     rest: Array = y - (y @ found.weights)[:, None] / found.weights.sum()

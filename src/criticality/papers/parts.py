@@ -21,21 +21,6 @@ LEFT = Path([(1, -1), (0, 0), (1, 1)])
 RIGHT = Path([(-1, -1), (0, 0), (-1, 1)])
 
 
-def bars(rows: pd.DataFrame) -> Array:
-    """Lengths of error bars [2, rows] of rates with intervals; what is open goes to 0 or 1."""
-    ends = rows["low"].clip(lower=0.0), rows["high"].clip(upper=1.0)
-    lengths = np.array([rows["value"] - ends[0], ends[1] - rows["value"]])
-    inside: Array = np.nan_to_num(np.maximum(lengths, 0))
-    return inside
-
-
-def legend_below(ax: Axes) -> None:
-    """Put a legend below the axes, where it covers nothing."""
-    ax.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize="small", frameon=False, ncols=2
-    )
-
-
 def intervals(
     ax: Axes,
     places: Sequence[float] | Array,

@@ -11,6 +11,7 @@ from criticality.analysis.scaling.ansatz import (
 from criticality.analysis.scaling.choices import Choice, choices
 from criticality.analysis.scaling.crossings import crossings
 from criticality.analysis.scaling.data import ScalingData
+from criticality.analysis.scaling.decision import Decision, decide
 from criticality.analysis.scaling.evidence import (
     Comparison,
     compare,
@@ -19,7 +20,7 @@ from criticality.analysis.scaling.evidence import (
 )
 from criticality.analysis.scaling.fit import Fit, collapse, scan
 from criticality.analysis.scaling.landscape import Landscape, landscape
-from criticality.analysis.scaling.marginal import Decision, Marginal, decide, marginal
+from criticality.analysis.scaling.marginal import Marginal, marginal
 from criticality.analysis.scaling.moments import binder, binder_curves
 from criticality.analysis.scaling.threshold import power_law, window_scan
 

@@ -17,19 +17,11 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from criticality.analysis import stats
-from criticality.analysis.scaling.ansatz import (
-    BKT,
-    Algebraic,
-    Ansatz,
-    Free,
-    SmoothExponent,
-    nu_eff,
-)
-from criticality.analysis.scaling.checks import positive, probability, whole
+from criticality.analysis.scaling.ansatz import Algebraic, Ansatz, Free, nu_eff
+from criticality.analysis.scaling.checks import probability, whole
 from criticality.analysis.scaling.choices import INNER, Choice, Place, choices
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.estimates import Fitted, given, weighted
-from criticality.analysis.scaling.evidence import DECISIVE, verdict, with_rivals
 from criticality.analysis.scaling.fit import Fit, Found, finished, search_near
 from criticality.analysis.stats import Array
 from criticality.base import Estimate, Flag, InputError, flagged
@@ -38,7 +30,6 @@ FITS = 0.05  # probability of a worse fit by chance from which on a choice is be
 SHARE = 0.05  # of the weight: choices with less do not count
 CENTRAL = 0.25  # share of a range, in its middle: next to that of the next range of `choices`
 HEAVY = 0.5  # a doubt that this share of the weight has is one of the whole
-SURE = 5.0  # errors that every mean has to be above zero for its logarithm to be taken
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -173,12 +164,7 @@ def marginal(
     """
     form = Algebraic() if ansatz is None else ansatz
     made = choices(data) if made is None else tuple(made)
-    return _marginal(form, made, _Free(data, _tilted(made), level, seed))
-
-
-def _tilted(made: Sequence[Choice]) -> bool:
-    """Whether free curves have the regular part: as soon as other forms have it."""
-    return any(choice.regular for choice in made)
+    return integrated(form, made, FreeCurves(data, made, level, seed))
 
 
 class _Kept:
@@ -196,11 +182,14 @@ class _Kept:
         return self.places[place]
 
 
-class _Free:
-    """Free curves for what each choice keeps; their evidence is the unit of that of forms."""
+class FreeCurves:
+    """Free curves for what each choice keeps; their evidence is the unit of that of forms.
 
-    def __init__(self, data: ScalingData, regular: bool, level: float, seed: int) -> None:
-        self.kept, self.regular = _Kept(data), regular
+    They have the regular part as soon as a choice gives it to other forms.
+    """
+
+    def __init__(self, data: ScalingData, made: Sequence[Choice], level: float, seed: int) -> None:
+        self.kept, self.regular = _Kept(data), any(choice.regular for choice in made)
         self.level, self.seed = probability("level", level), whole("seed", seed)
         self.fits: dict[Place, Fit] = {}
 
@@ -212,10 +201,16 @@ class _Free:
 
 
 @stats.one_thread
-def _marginal(
-    form: Ansatz, made: Sequence[Choice], free: _Free, data: ScalingData | None = None
+def integrated(
+    form: Ansatz, made: Sequence[Choice], free: FreeCurves, data: ScalingData | None = None
 ) -> Marginal:
-    """Fit `data`, by default those of `free`; if others, `free` has their logarithm."""
+    """Fit `data` as `marginal`, by default those of `free`; if others, `free` has their logarithm.
+
+    Raises
+    ------
+    InputError
+        As `marginal`.
+    """
     if not made:
         raise InputError("no choices: expected at least one, as of choices(data).")
     kept = free.kept if data is None else _Kept(data)
@@ -396,111 +391,3 @@ def _doubts(
             heaviest = fits[int(np.argmax((weights + 1e-9) * has))]
             flags += [f for f in heaviest.flags if (f.name, f.parameter) == flag][:1]
     return flags
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Decision:
-    """Evidence for several forms, choices integrated out.
-
-    Attributes
-    ----------
-    marginals
-        By descending evidence, whose unit is that of free curves: theirs is 0.
-    verdict
-        "algebraic", "bkt", "no transition" or "undecided".
-    reason
-        Why, in words.
-    decisive
-        Difference of ln Z that decides.
-    """
-
-    marginals: tuple[Marginal, ...]
-    verdict: str
-    reason: str
-    decisive: float
-
-    def __getitem__(self, family: str) -> Marginal:
-        """Likeliest form of a family, as `Ansatz.family`."""
-        for found in self.marginals:
-            if found.ansatz.family == family:
-                return found
-        raise KeyError(f"{family}: not among the forms that were compared")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers for JSON."""
-        return {
-            "models": [{"name": each.ansatz.name, **each.to_dict()} for each in self.marginals],
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "decisive": self.decisive,
-        }
-
-
-def decide(
-    data: ScalingData,
-    ansatze: Sequence[Ansatz] | None = None,
-    made: Sequence[Choice] | None = None,
-    *,
-    decisive: float = DECISIVE,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Decision:
-    """Compare forms as `compare` does, with the choices of the analysis integrated out.
-
-    An observable that is positive everywhere (each mean by `SURE` errors) is compared in its
-    logarithm if free curves have more evidence so.  A form y = f(x) is the same for any function of
-    y, but what is smooth is not: a power law with a smooth exponent is a smooth drift in its
-    logarithm only.  Forms with a prefactor L^(-beta/nu) are fitted to y itself, and their evidence
-    is given for ln y.
-
-    Parameters
-    ----------
-    data
-        The curves.
-    ansatze
-        Forms; default algebraic and BKT with L0 marginalised.  No transition, a smooth crossover
-        and free curves are always among the compared.
-    made, level, seed
-        As in `marginal`.
-    decisive
-        As in `compare`.
-
-    Raises
-    ------
-    InputError
-        As `marginal` and `compare`.
-    """
-    positive("decisive", decisive)
-    asked = with_rivals([Algebraic(), BKT(L0="marginal")] if ansatze is None else ansatze)
-    made = choices(data) if made is None else tuple(made)
-    unit = _smoother(data, seed)
-    free = _Free(unit, _tilted(made), level, seed)
-    found = [
-        _marginal(form, made, free, data if unit is not data and _prefactor(form, data) else None)
-        for form in asked
-    ]
-    marginals = tuple(sorted(found, key=lambda each: -each.log_evidence))
-    said, reason = verdict(
-        marginals, decisive, lambda: _marginal(SmoothExponent(), made, free).log_evidence
-    )
-    return Decision(marginals=marginals, verdict=said, reason=reason, decisive=decisive)
-
-
-@stats.one_thread
-def _smoother(data: ScalingData, seed: int) -> ScalingData:
-    """Curves themselves, or their logarithm: that in which free ones are likelier."""
-    if not (data.mean > SURE * data.error).all():
-        return data
-    units = data, data.log()
-    plain, log = (
-        finished(search_near(each, Free(), corrections=False, regular=True), 0.95, seed)
-        for each in units
-    )
-    gain = log.log_evidence - plain.log_evidence - float(np.log(data.mean).sum())
-    return units[int(gain > 0)]
-
-
-def _prefactor(form: Ansatz, data: ScalingData) -> bool:
-    """Whether y = D(L) f(x), and not f(x): then its logarithm is no function of x."""
-    parameters = form.parameters(data.control, data.size)
-    return any(p.name == "beta" and p.fixed != 0 for p in parameters)

@@ -48,7 +48,7 @@ def verdict(tables: Tables, protocol: str) -> str:
     towards a constant (`over_saturation` of 2 in ln likelihood or more), and of density, edges for
     each unit and edges just one is the same for all widths at half-way.  "no transition as sharp as
     W^(-1/3)": the power of the range is consistent with 0, and W^(-1/3), that of percolation of
-    random graphs, is excluded.  Else "undecided".
+    random graphs, is excluded.  Else "undecided", and where no power fits the ranges.
 
     Measured on 300 made-up studies of each truth, widths 25 to 400 with 8, 8, 8, 6, 4 networks,
     whose places scatter by 0.16 in ln E and ranges by 15 % (table in docs/findings/collapse.md): of

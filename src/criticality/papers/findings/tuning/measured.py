@@ -16,6 +16,7 @@ from criticality.papers.rows import row, too_little, whole
 if TYPE_CHECKING:
     import xarray as xr
 
+    from criticality.analysis.stats import Array
     from criticality.study import Store
 
 OBSERVABLES = (
@@ -84,8 +85,9 @@ def _networks(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
     halves = breakdown(order_parameter(ds)).spread("half").values
     for realization, half in zip(ds["realization"].values, halves, strict=True):
         one = ds.sel(realization=realization)
-        edges = {n: one["edges"].isel(step=_step(one, rho)) for n, rho in SHARES.items()}
-        sparse = one.isel(step=_step(one, 0.01))
+        densities = one["density"].values
+        edges = {n: one["edges"].isel(step=_step(densities, rho)) for n, rho in SHARES.items()}
+        sparse = one.isel(step=_step(densities, 0.01))
         yield {
             "realization": realization,
             "half": half,
@@ -95,9 +97,9 @@ def _networks(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
         }
 
 
-def _step(one: xr.Dataset, density: float) -> int:
-    """First step of at most this density."""
-    reached = one["density"].values <= density * (1 + 1e-6)
+def _step(densities: Array, density: float) -> int:
+    """First step of at most this density, of densities [step]."""
+    reached = densities <= density * (1 + 1e-6)
     if not reached.any():
         raise too_little(f"a network that never comes down to {density:.2g} of its edges")
     return int(np.argmax(reached))
@@ -129,7 +131,7 @@ def _path(ds: xr.Dataset) -> Iterator[dict[str, Any]]:
 
     densities = ds["density"].isel(realization=0).values
     for density in ds["snapshot"].values:
-        reached = densities[np.argmax(densities <= density * (1 + 1e-6))]
+        reached = densities[_step(densities, density)]
         at = ds.isel(step=int(np.flatnonzero(densities == reached)[-1]))
         found: dict[str, Any] = {"density": density, "n": at.sizes["realization"]}
         for name in ("accuracy", "loss"):
