@@ -241,6 +241,19 @@ def more_often(hits: Array, number: Array) -> float:
     return min(float(sums[int(np.sum(hits[0])) :].sum()), 1.0)
 
 
+def welch(
+    error: Array | float, dof: Array | float, other: Array | float, other_dof: Array | float
+) -> tuple[Array, Array]:
+    """Give the standard error of a difference of independent estimates, and its dof.
+
+    From the standard errors and degrees of freedom of both [Welch, Biometrika 34, 28 (1947)];
+    numbers, or arrays of one shape.
+    """
+    total: Array = np.hypot(error, other)
+    degrees: Array = total**4 / (np.power(error, 4) / dof + np.power(other, 4) / other_dof)
+    return total, degrees
+
+
 def quantile_of_few(sigmas: float, dof: Array) -> Array:
     """Return the Student quantile exceeded as rarely as a Gaussian exceeds `sigmas` errors."""
     quantile: Array = distributions.t.isf(distributions.norm.sf(sigmas), dof)

@@ -160,14 +160,13 @@ def _has(diagram: PhaseDiagram, phase: str) -> NDArray[np.bool_]:
 
 def _fell(old: PhaseDiagram, new: PhaseDiagram, sign: int, sigmas: float) -> NDArray[np.bool_]:
     """Whether exponents times a sign fell from one to the other, of independent networks."""
-    from criticality.analysis.stats import quantile_of_few
+    from criticality.analysis.stats import quantile_of_few, welch
 
     (a, error, dof), (a_2, error_2, dof_2) = (
         [one.cells[name].values for name in ("alpha", "alpha_error", "dof")] for one in (old, new)
     )
-    total = np.hypot(error, error_2)
-    welch = total**4 / (error**4 / dof + error_2**4 / dof_2)
-    found: NDArray[np.bool_] = sign * (a - a_2) > quantile_of_few(sigmas, welch) * total
+    total, degrees = welch(error, dof, error_2, dof_2)
+    found: NDArray[np.bool_] = sign * (a - a_2) > quantile_of_few(sigmas, degrees) * total
     return found
 
 

@@ -9,7 +9,6 @@ distribution with Welch's degrees of freedom, two-sided.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from scipy.stats import t as student
 
 from criticality.analysis.boundaries import boundaries, upward_crossings
 from criticality.analysis.exponents import exponents
-from criticality.analysis.stats import holm
+from criticality.analysis.stats import holm, welch
 from criticality.papers.findings.protocol.variants import SURE, USUAL, Case
 from criticality.papers.rows import row
 
@@ -121,16 +120,15 @@ def _apart(usual: xr.Dataset, other: xr.Dataset) -> Iterator[dict[str, Any]]:
     """Difference of two exponents where the first is zero; nothing where it is not."""
     for p_eval in upward_crossings(usual["p_eval"].values, usual["alpha"].values)[:1]:
         (value, error, dof), (value_2, error_2, dof_2) = _at(usual, p_eval), _at(other, p_eval)
-        total = math.hypot(error, error_2)
-        welch = total**4 / (error**4 / dof + error_2**4 / dof_2)
+        total, degrees = welch(error, dof, error_2, dof_2)
         difference = value_2 - value
         yield {
             "p_eval": p_eval,
             "difference": difference,
             "error": total,
-            "dof": welch,
+            "dof": degrees,
             "direction": "higher" if difference < 0 else "lower",  # the line, if it moved
-            "probability": float(2 * student.sf(abs(difference) / total, welch)),
+            "probability": float(2 * student.sf(abs(difference) / total, degrees)),
         }
 
 
