@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: setup demo test test-slow wheel-test check bench lock clean
+.PHONY: setup demo browser test test-slow torch-test wheel-test check bench lock clean
 
 setup: $(READY)
 
@@ -22,12 +22,25 @@ demo: $(READY)
 	$(BIN)/criticality phases demo/store
 	$(BIN)/criticality figures demo/store --out demo/figures
 
-test: $(READY)
+# A Chromium, in which the tests open the report: one that is there, else Debian's, else Playwright's.
+# Without any they are skipped, and say so.
+browser: $(READY)
+	@$(BIN)/python -m tests.browser || { test "$$(id -u)" = 0 && command -v apt-get && apt-get update \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+			chromium fonts-dejavu-core; } \
+		|| $(BIN)/playwright install chromium || echo "No browser could be installed."
+
+test: $(READY) browser
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m slow
+
+# PyTorch is too large for the lock: what needs it is skipped wherever it is missing, but here.
+torch-test: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BIN)/python -m pytest tests/test_docs.py -k pytorch
 
 # What a user gets: the wheel and what it declares, in the versions of the lock, far from the sources.
 wheel-test: $(READY)
