@@ -14,6 +14,7 @@ import pytest
 import criticality
 from criticality.base import axes, card
 from criticality.catalog import find
+from criticality.papers.entry import PAPERS
 from criticality.systems import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
@@ -93,9 +94,9 @@ def test_every_system_names_its_source_and_documents_its_controls():
         assert all(observable.doc for observable in told.observables)
 
 
-# findings ask questions of systems, nn is a toolbox for networks that train, and keys pins the
-# numbers of the first streams
-OWN = ("systems", "papers/findings", "papers/systems", "nn", "keys.py")
+# papers and findings ask questions of systems, nn is a toolbox for networks that train, and keys
+# pins the numbers of the first streams
+OWN = ("systems", *(f"papers/{room}" for room in PAPERS), "papers/systems", "nn", "keys.py")
 OWN_WORDS = re.compile("dropout|pruning|topology|p_eval|p_train|n_train", re.IGNORECASE)
 
 

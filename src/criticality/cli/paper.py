@@ -108,14 +108,14 @@ def paper(
 
 
 def _list(as_json: bool) -> None:
-    """Name all entries, with how much of their studies the kept numbers are of."""
+    """Name all entries, with what the kept numbers are of: how much, and of which scale."""
     from criticality.papers import entry, make, names
 
     told: dict[str, dict[str, Any]] = {}
     for name in names():
         found = entry(name)
         origin = make.kept(found)[1] if found.done else None
-        state = make.progress(origin) if origin else "to be computed"
+        state = ", ".join(make.marks(origin)) if origin else "to be computed"
         told[name] = {"title": found.title, "kept": found.done, "state": state or "complete"}
     if as_json:
         write_json(told)

@@ -1,7 +1,8 @@
 """Figures of papers and answers to questions: each is studies, what is measured of them, a figure.
 
-An entry `findings/line` is the module `criticality.papers.findings.line`; its study files are in
-`papers/studies`, and what its full studies gave is kept in `papers/numbers`.
+An entry `findings/line` is the module `criticality.papers.findings.line`, or one of its `ENTRIES`;
+its study files are in `papers/studies`, and the numbers that its studies gave, of the scale that
+they say, are kept in `papers/numbers`.
 """
 
 from criticality.papers.entry import Entry, entry, names

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-from criticality.base import InputError, unknown
+from criticality.base import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from criticality.study import Store, Study
 
 HERE = Path(__file__).parent
-PAPERS = ("findings",)  # the rooms of entries
+PAPERS = ("findings", "pan2026")  # the rooms of entries
 SCALES = ("quick", "full")
 
 
@@ -34,9 +37,10 @@ class Entry:
     studies
         Stems of its study files.  Entries that name the same share its store.
     needs
-        Of these, those without whose results there is nothing to measure.
+        Of these, those without whose results there is nothing to measure; all by default.
     own
-        Systems that are not installed, "package.module:Name", by the stem of their study.
+        Systems that are not installed, "package.module:Name", by the stem of their study; none
+        by default.
     measure
         Tables of everything that is drawn or said, from the stores by stem of the studies that
         have results.
@@ -49,11 +53,15 @@ class Entry:
     name: str
     title: str
     studies: tuple[str, ...]
-    needs: tuple[str, ...]
-    own: Mapping[str, str]
+    needs: tuple[str, ...] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
     measure: Callable[[Mapping[str, Store]], dict[str, pd.DataFrame]]
     draw: Callable[[Tables], Figure]
     say: Callable[[Tables], str]
+
+    def __post_init__(self) -> None:
+        """Need all studies where nothing else is said."""
+        object.__setattr__(self, "needs", self.needs or self.studies)
 
     def plans(self, scale: str) -> dict[str, Study]:
         """Read its studies at a scale, by stem.
@@ -76,7 +84,7 @@ class Entry:
 
     @property
     def kept(self) -> Path:
-        """Folder of the numbers that its full studies gave."""
+        """Folder of the numbers that are kept of it, of the scale that they say."""
         return HERE / "numbers" / self.name
 
     @property
@@ -87,11 +95,7 @@ class Entry:
 
 def names() -> tuple[str, ...]:
     """Names of all entries."""
-    return tuple(
-        f"{paper}/{module.name}"
-        for paper in PAPERS
-        for module in pkgutil.iter_modules([str(HERE / paper)])
-    )
+    return tuple(_entries())
 
 
 def entry(name: str) -> Entry:
@@ -104,17 +108,34 @@ def entry(name: str) -> Entry:
     """
     if name not in names():
         raise unknown("entry", name, names())
-    module = importlib.import_module(f"criticality.papers.{name.replace('/', '.')}")
-    try:
-        return Entry(
-            name=name,
-            title=module.TITLE,
-            studies=module.STUDIES,
-            needs=getattr(module, "NEEDS", module.STUDIES),
-            own=getattr(module, "OWN", {}),
-            measure=module.measure,
-            draw=module.draw,
-            say=module.say,
+    return _entries()[name]
+
+
+@cache
+def _entries() -> dict[str, Entry]:
+    """Find the entries of all rooms, by name, in the order of papers and figures."""
+    found: dict[str, Entry] = {}
+    for paper in PAPERS:
+        modules = (
+            importlib.import_module(f"criticality.papers.{paper}.{module.name}")
+            for module in pkgutil.iter_modules([str(HERE / paper)])
         )
-    except AttributeError as error:
-        raise InputError(f"{module.__file__}: {error}") from error
+        there = [one for module in modules for one in declared(module, paper)]
+        found |= {one.name: one for one in sorted(there, key=lambda one: natural(one.name))}
+    return found
+
+
+def declared(module: ModuleType, paper: str) -> tuple[Entry, ...]:
+    """Give the entries of a module: its `ENTRIES`, or itself if it has a title."""
+    if not hasattr(module, "TITLE"):
+        several: tuple[Entry, ...] = getattr(module, "ENTRIES", ())
+        return several
+    about = {name: getattr(module, name.upper()) for name in ("title", "studies")}
+    about |= {name: getattr(module, name) for name in ("measure", "draw", "say")}
+    more = {n: getattr(module, n.upper()) for n in ("needs", "own") if hasattr(module, n.upper())}
+    return (Entry(name=f"{paper}/{module.__name__.rpartition('.')[2]}", **about, **more),)
+
+
+def natural(name: str) -> list[str | int]:
+    """Sort figure 2 before figure 10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

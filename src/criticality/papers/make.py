@@ -90,7 +90,7 @@ def _check(store: Store, asked: Mapping[str, Any]) -> None:
 
 
 def kept(entry: Entry) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Read the numbers that the full studies of an entry gave, and where they come from.
+    """Read the numbers that are kept of an entry, and where they come from.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def kept(entry: Entry) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
             f"version, in minutes."
         )
     try:
-        progress(tables.origin(entry.kept, "scale", "studies"))
+        marks(tables.origin(entry.kept, "scale", "studies"))
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(
             f"{entry.kept}: {tables.ORIGIN} does not say how much is done ({error!r})."
@@ -111,10 +111,11 @@ def kept(entry: Entry) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     return tables.read(entry.kept)
 
 
-def progress(origin: Mapping[str, Any]) -> str:
-    """Say how many networks are done of how many; nothing if all are."""
+def marks(origin: Mapping[str, Any]) -> list[str]:
+    """Say what the numbers lack: the full scale, or how many networks of how many are done."""
     done, tasks = (sum(s[name] for s in origin["studies"].values()) for name in ("done", "tasks"))
-    return f"{done} of {tasks} networks" if done < tasks else ""
+    short = [f"{done} of {tasks} networks"] if done < tasks else []
+    return ["quick version"] * (origin["scale"] == "quick") + short
 
 
 def writable(entry: Entry, out: Path) -> None:
@@ -140,11 +141,9 @@ def save(
         If they cannot be written.
     """
     figure = entry.draw(found)
-    marks = ["quick version"] if origin["scale"] == "quick" else []
-    marks += [text for text in (progress(origin),) if text]
-    if marks:
+    if lacking := marks(origin):
         style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 8, "alpha": 0.7}
-        figure.text(0.998, 0.002, ", ".join(marks), **style)
+        figure.text(0.998, 0.002, ", ".join(lacking), **style)
     files = tables.write(found, origin, out / entry.name)
     for kind in formats:
         files.append(out / f"{entry.name}.{kind}")

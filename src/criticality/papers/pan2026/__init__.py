@@ -1,0 +1,1 @@
+"""Figures of Pan, Aggarwal and Pixley: dropout-induced phases of fully-connected networks."""
