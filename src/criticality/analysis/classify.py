@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy.stats import binom, norm
 
-from criticality.analysis import stats
+from criticality.analysis import shown, stats
 from criticality.analysis.boundaries import Boundary, boundaries
 from criticality.analysis.exponents import REALIZATION, absent, averaged, exponents, says
 from criticality.analysis.limits import limits
 from criticality.analysis.stats import Array
-from criticality.base import UNRESOLVED, Axis, InputError, Phase, Rule, of_each, unknown
+from criticality.base import COLOURS, UNRESOLVED, Axis, InputError, Phase, Rule, of_each, unknown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +49,20 @@ class PhaseDiagram:
     def phase(self, code: int) -> Phase:
         """Give the phase behind a code."""
         return (UNRESOLVED, *self.phases)[code]
+
+    def colours(self) -> list[str]:
+        """Colours of the codes: that of the phase, or else the next one of `COLOURS`."""
+        spare = itertools.cycle(COLOURS)
+        return [phase.colour or next(spare) for phase in (UNRESOLVED, *self.phases)]
+
+    def borders(self) -> pd.DataFrame:
+        """Table of the borders: a row each."""
+        return shown.table(self.boundaries)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        phases, lines = (UNRESOLVED, *self.phases), self.boundaries
+        return shown.diagram(self.cells, self.measured, phases, self.colours(), lines, self.method)
 
     @property
     def measured(self) -> xr.DataArray:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from criticality.analysis.breakdown import Breakdown, OrderParameter, Spread, means
 from criticality.analysis.scaling.threshold import PowerLaw
 from criticality.analysis.stats import Array
-from criticality.base import Estimate, Flag, flagged
+from criticality.base import Estimate, Flag, flagged, html
 
 UNFIT = ("too few points", "flat", "at bound", "outside data")  # of a realization alone
 
@@ -105,6 +106,10 @@ class CriticalPoint:
         """Say it in a few lines."""
         return described(self)
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        return CriticalPoints((self,), Wording())._repr_html_()
+
 
 @dataclass(frozen=True)
 class Wording:
@@ -143,6 +148,35 @@ class CriticalPoints:
         """Say all, with a blank line between points."""
         parts = [described(point, self.wording) for point in self.points]
         return "\n\n".join([self.wording.heading, *parts])
+
+    def table(self) -> pd.DataFrame:
+        """Give a row for each point: threshold and exponent with their errors, and flags."""
+        rows = []
+        for point in self.points:
+            row = {**point.at, "observable": point.order.name}
+            for name in ("p_c", "beta"):
+                found = point.fit.params[name] if point.fit else Estimate(value=math.nan)
+                row |= {name: found.value, f"{name}_error": found.error}
+                row |= {f"{name}_low": found.low, f"{name}_high": found.high}
+            p_value = point.fit.p_value if point.fit else math.nan
+            row |= {"p_value": p_value, "resolved": point.resolved}
+            rows.append(row | {"flags": html.several(point.flags)})
+        return pd.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        rows = []
+        for point in self.points:
+            at = ", ".join(f"{name} = {_short(value)}" for name, value in point.at.items())
+            numbers: list[object] = ["", "", ""]
+            if point.fit is not None:
+                numbers = [*map(point.fit.params.get, ("p_c", "beta")), point.fit.p_value]
+            said = "resolved" if point.resolved else html.several(point.flags)
+            rows.append((at, point.order.name, *numbers, len(point.order.values), said))
+        symbol, one = self.wording.symbol, self.wording.realization
+        head = ("at", "order parameter", symbol, "beta", "p", f"{one}s", "")
+        lines = html.facts({"": self.wording.heading}), html.table(head, rows)
+        return html.panel("Critical points", *lines)
 
 
 def alone(each: Sequence[PowerLaw | None], name: Literal["p_c", "beta"]) -> Spread:

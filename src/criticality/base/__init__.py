@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from criticality.base import html
 from criticality.base.card import Card, Derived, Observable, Reference
 from criticality.base.controls import (
     FILE,
@@ -21,7 +22,7 @@ from criticality.base.controls import (
 )
 from criticality.base.errors import DataError, InputError, RunError, reason, unknown
 from criticality.base.numbers import Estimate, Flag, flagged, with_error
-from criticality.base.phases import UNRESOLVED, Phase, Rule, of_each, probability_name
+from criticality.base.phases import COLOURS, UNRESOLVED, Phase, Rule, of_each, probability_name
 from criticality.base.search import Search
 from criticality.base.system import (
     STATE_MACHINE,
@@ -38,6 +39,7 @@ from criticality.base.system import (
 from criticality.base.task import Task, digest
 
 __all__ = [
+    "COLOURS",
     "FILE",
     "OWN",
     "STATE_MACHINE",
@@ -68,6 +70,7 @@ __all__ = [
     "default",
     "digest",
     "flagged",
+    "html",
     "inner",
     "like",
     "meant",

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from criticality.base import html
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -43,6 +45,19 @@ class Estimate:
     def to_dict(self) -> dict[str, Any]:
         """Give plain Python numbers."""
         return dataclasses.asdict(self)
+
+    def interval(self) -> str:
+        """Interval in words."""
+        return html.interval(self.low, self.high)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        about = {
+            f"{100 * self.level:g} % interval": self.interval(),
+            "realizations": self.n or "",
+            "method": self.method,
+        }
+        return html.panel(self, html.facts(about))
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ class Phase:
             object.__setattr__(self, "letter", self.name[:1].upper())
 
 
+# Okabe and Ito's, told apart in colour-blind vision: of what has no colour of its own
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 UNRESOLVED = Phase(name="unresolved", letter="?", colour="#ffffff")  # hatched; always code 0
 
 

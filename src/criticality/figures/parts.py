@@ -15,10 +15,10 @@ from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, S
 
 from criticality.analysis.scales import scale_of, scaled
 from criticality.analysis.stats import Array
+from criticality.base import COLOURS as COLOURS
 
 MARKERS = "osD^vP*Xh<>d"
-# Okabe and Ito's, told apart in colour-blind vision; line styles tell them apart in grey print
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+# line styles tell colours apart in grey print
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 LEAST_TICKS = 3  # of an axis
 FEW_TICKS = 6  # measured values, each of which has a tick: none where there can be no value

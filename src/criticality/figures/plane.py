@@ -5,7 +5,6 @@ One flat cell a measured point: nothing is interpolated.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +20,7 @@ from criticality.analysis.classify import PhaseDiagram
 from criticality.analysis.scales import scale_of, scaled
 from criticality.analysis.stats import Array
 from criticality.base import UNRESOLVED, InputError, probability_name
-from criticality.figures.parts import COLOURS, DRAWN, axes, label, positions, scale, starred
+from criticality.figures.parts import DRAWN, axes, label, positions, scale, starred
 
 HATCH = "////"
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue (ITU-R BT.709)
@@ -123,10 +122,8 @@ def probability_maps(diagram: PhaseDiagram, row: Sequence[Axes]) -> None:
 
 def _colours(diagram: PhaseDiagram) -> list[str]:
     """Colours of the codes of phases."""
-    every = (UNRESOLVED, *diagram.phases)
-    spare = itertools.cycle(COLOURS)
-    colours = [phase.colour or next(spare) for phase in every]
-    for phase, colour in zip(every, colours, strict=True):
+    colours = diagram.colours()
+    for phase, colour in zip((UNRESOLVED, *diagram.phases), colours, strict=True):
         if not is_color_like(colour):
             raise InputError(
                 f"phase {phase.name}: colour = {colour!r}: expected a name of a colour or #rrggbb."

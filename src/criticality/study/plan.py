@@ -28,6 +28,7 @@ from criticality.base import (
     required,
     unknown,
 )
+from criticality.study import shown
 
 SECTIONS = ("system", "seed", "realizations", "controls", "grid", "path")
 MOST = 1_000_000  # tasks of a study
@@ -170,6 +171,10 @@ class Study:
             "controls": _plain(controls(self.system)),
             "grid": _plain(self.swept()),
         } | {n: v for n, v in (("path", _plain(self.path)), ("before", before)) if v}
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        return shown.plan("Study", self.plan(), card(self.system).source, axes(self.system))
 
     @classmethod
     def from_toml(

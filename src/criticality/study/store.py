@@ -20,6 +20,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,9 +40,10 @@ from criticality.base import (
     axes,
     card,
     controls,
+    html,
     inner,
 )
-from criticality.study import journal, manifest, netcdf, reader, selection
+from criticality.study import journal, manifest, netcdf, reader, selection, shown
 from criticality.study.journal import (
     Arrays,
     Claim,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 log = logging.getLogger("criticality")
+REASONS = 3  # of failures, that are shown
 STALE_S = 600  # after which a temporary file is what a killed process has left
 TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of the disk, which nobody has asked for
 INLINE = 65_536  # bytes of numbers above which a result has a file of its own
@@ -90,6 +93,27 @@ class Store:
     def __len__(self) -> int:
         """Count the results that were read, of whatever study they are."""
         return len(self._results)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook; of a large store results are counted, not read."""
+        try:
+            told, total = self.plan(), self.total()
+        except InputError as error:
+            return html.panel(self, html.facts({"no store": error}))
+        about = manifest.read_card(self.path)
+        more: dict[str, object] = {}
+        if shown.small(self.path):
+            self.refresh()
+            done, failures = sum(1 for _ in self.of(told)), self.failures().values()
+            more["done"] = f"{done:,} of {total:,} tasks"
+            reasons = Counter(failure.reason for failure in failures).most_common(REASONS)
+            for number, (reason, times) in enumerate(reasons):
+                more[f"failed{'' if number == 0 else ' too'}"] = f"{times} times: {reason}"
+            more["damaged"] = ", ".join(path.name for path in self.damaged())
+        else:
+            more["done"] = f"{shown.counted(self.path)}, of {total:,} tasks"
+        source, declared = (about[0].source, about[1]) if about else ("", {})
+        return shown.plan(f"Store {self.path}", told, source, declared, more)
 
     # --- the plan ---
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats as distributions
 
@@ -21,7 +22,7 @@ from criticality.analysis.scaling.estimates import from_draws
 from criticality.analysis.scaling.extrapolate import Extrapolation, extrapolate
 from criticality.analysis.scaling.interpolate import interpolations
 from criticality.analysis.stats import Array, one_thread
-from criticality.base import Estimate, Flag, InputError, unknown
+from criticality.base import Estimate, Flag, InputError, html, unknown
 
 LEAST_DRAWS = 20
 RESOLVED = 0.95  # of the draws must have exactly one crossing
@@ -75,6 +76,39 @@ class Crossings:
     crossings: tuple[Crossing, ...]
     extrapolations: tuple[Extrapolation, ...]
     draws: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+
+    def table(self) -> pd.DataFrame:
+        """Every pair of sizes, and where their curves cross."""
+        columns = ["smaller", "larger", "value", "error", "low", "high", "flags"]
+        rows = [
+            (*c.sizes, c.at.value, c.at.error, c.at.low, c.at.high, html.several(c.flags))
+            for c in self.crossings
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        pairs = [
+            (f"{c.sizes[0]:g}, {c.sizes[1]:g}", c.at, c.at.interval(), html.several(c.flags))
+            for c in self.crossings
+        ]
+        ends = [
+            (
+                end.form,
+                p_c := end.params["p_c"],
+                p_c.interval(),
+                f"{end.p_value:.2g}",
+                html.several(end.flags),
+            )
+            for end in self.extrapolations
+        ]
+        level = next((c.at.level for c in self.crossings), 0.95)
+        interval = f"{100 * level:g} % interval"
+        return html.panel(
+            "Crossings",
+            html.table(("sizes", "crossing", interval, "doubts"), pairs),
+            html.table(("to infinite size", "p_c", interval, "p", "doubts"), ends),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain Python numbers, lists and texts; NaN where there is no number."""

@@ -21,7 +21,7 @@ from criticality.analysis.scaling.checks import between, finite
 from criticality.analysis.scaling.columns import check_covariance, checked, read_csv
 from criticality.analysis.scaling.curve import Curve, from_samples
 from criticality.analysis.stats import Array
-from criticality.base import InputError
+from criticality.base import InputError, html
 
 SMALLEST = 1e-100  # as `columns.LARGEST`
 Names = tuple[str, str, str]  # of the control, the size and the observable
@@ -330,6 +330,20 @@ class ScalingData:
         return noise.covariance(self.curves) if self.given is None else self.given
 
     # --- other data from these ---
+
+    def facts(self) -> dict[str, str]:
+        """Say what there is, for people."""
+        control, size, observable = self.names
+        ends = f"{self.control.min():g} to {self.control.max():g}"
+        return {
+            "curves": f"{observable} against {control}, {ends}: {len(self.mean)} points",
+            f"sizes {size}": html.listed(self.sizes.tolist()),
+            "realizations": str(self.realizations or "unknown: means and errors were given"),
+        }
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        return html.panel("Scaling data", html.facts(self.facts()))
 
     def restrict(
         self,

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from criticality.analysis import stats
 from criticality.analysis.scaling.ansatz import BKT, Algebraic, Ansatz, Free, SmoothExponent
 from criticality.analysis.scaling.checks import positive
 from criticality.analysis.scaling.choices import Choice, choices
 from criticality.analysis.scaling.data import ScalingData
-from criticality.analysis.scaling.evidence import DECISIVE, verdict, with_rivals
+from criticality.analysis.scaling.evidence import DECISIVE, shown, table, verdict, with_rivals
 from criticality.analysis.scaling.fit import finished, search_near
 from criticality.analysis.scaling.marginal import FreeCurves, Marginal, integrated
 
@@ -53,6 +54,15 @@ class Decision:
             if found.ansatz.family == family:
                 return found
         raise KeyError(f"{family}: not among the forms that were compared")
+
+    def table(self) -> pd.DataFrame:
+        """Every form with its evidence, probability of fit, parameters and flags."""
+        return table(self.marginals)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        title = "Decision, choices integrated out"
+        return shown(title, self.marginals, self.verdict, self.reason, self.decisive)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""

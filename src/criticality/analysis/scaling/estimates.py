@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from criticality.analysis import stats
 from criticality.analysis.stats import Array
-from criticality.base import Estimate
+from criticality.base import Estimate, html
 
 SIGMA = 0.158655  # of a Gaussian beyond one standard deviation, one side
 
@@ -71,3 +73,32 @@ def from_draws(value: float, draws: Array, *, level: float, n: int, method: str)
         n=n,
         method=method,
     )
+
+
+def summary(params: Mapping[str, Estimate]) -> pd.DataFrame:
+    """Table of parameters: a row each, by its name."""
+    columns = ("value", "error", "low", "high", "level", "n")
+    rows = {
+        name: {column: getattr(found, column) for column in columns}
+        | {"fixed": getattr(found, "fixed", False), "method": found.method}
+        for name, found in params.items()
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.rename_axis("parameter")
+
+
+def shown(
+    params: Mapping[str, Estimate], more: Mapping[str, Mapping[str, float]] | None = None
+) -> html.Markup:
+    """Table of parameters for a notebook; `more` has further columns, name -> parameter -> value.
+
+    What is given, and not estimated, has no interval.
+    """
+    more = more or {}
+    rows = [
+        [name, found, "given" if getattr(found, "fixed", False) else found.interval()]
+        + [column.get(name, "") for column in more.values()]
+        for name, found in params.items()
+    ]
+    level = max((found.level for found in params.values()), default=0.95)
+    return html.table(["parameter", "value", f"{100 * level:g} % interval", *more], rows)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 from scipy import linalg
 
 from criticality.analysis.scaling.ansatz import (
@@ -26,7 +27,7 @@ from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.doubts import POOR
 from criticality.analysis.scaling.fit import Fit, collapse
 from criticality.analysis.stats import Array
-from criticality.base import Estimate, Flag, InputError, flagged
+from criticality.base import Estimate, Flag, InputError, flagged, html
 
 DECISIVE = 5.0  # of ln Z: odds of 150 to 1, "decisive" on the scale of Jeffreys
 UNDECIDED = "undecided"
@@ -52,6 +53,14 @@ class Comparison:
     verdict: str
     reason: str
     decisive: float
+
+    def table(self) -> pd.DataFrame:
+        """Every form with its evidence, probability of fit, parameters and flags."""
+        return table(self.fits)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        return shown("Comparison", self.fits, self.verdict, self.reason, self.decisive)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
@@ -162,6 +171,50 @@ class Weighed(Protocol):
     @property
     def flags(self) -> tuple[Flag, ...]:
         """Doubts about its fit."""
+
+
+def table(found: Sequence[Weighed]) -> pd.DataFrame:
+    """Table of forms: a row each, by its name."""
+    rows = [
+        {
+            "form": each.ansatz.name,
+            "log_evidence": each.log_evidence,
+            "delta": each.log_evidence - found[0].log_evidence,
+            "p_value": each.p_value,
+            **{
+                f"{name}{end}": number
+                for name, fitted in each.params.items()
+                for end, number in (("", fitted.value), ("_error", fitted.error))
+            },
+            "flags": html.several(each.flags),
+        }
+        for each in found
+    ]
+    columns = [name for name in dict.fromkeys(n for row in rows for n in row) if name != "flags"]
+    return pd.DataFrame(rows, columns=[*columns, "flags"]).set_index("form")
+
+
+def shown(title: str, found: Sequence[Weighed], verdict: str, reason: str, decisive: float) -> str:
+    """Evidence and verdict for a notebook."""
+    best = found[0].log_evidence
+    rows = [
+        (
+            each.ansatz.name,
+            f"{each.log_evidence:.1f}",
+            f"{each.log_evidence - best:.1f}",
+            f"{each.p_value:.2g}",
+            ", ".join(
+                f"{name} = {fitted}"
+                for name, fitted in each.params.items()
+                if not getattr(fitted, "fixed", False)
+            ),
+            html.several(each.flags),
+        )
+        for each in found
+    ]
+    head = ("form", "ln evidence", "difference", "p", "parameters", "doubts")
+    about = {"verdict": verdict, "reason": reason, "decisive difference": decisive}
+    return html.panel(f"{title}: {verdict}", html.table(head, rows), html.facts(about))
 
 
 def verdict(

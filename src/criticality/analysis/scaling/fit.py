@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy.special import logsumexp
 
 from criticality.analysis import stats
@@ -16,11 +17,12 @@ from criticality.analysis.scaling.ansatz import Algebraic, Ansatz, nu_eff
 from criticality.analysis.scaling.checks import between, probability, whole
 from criticality.analysis.scaling.data import ScalingData
 from criticality.analysis.scaling.doubts import APART, doubts
-from criticality.analysis.scaling.estimates import Fitted, given, weighted
+from criticality.analysis.scaling.estimates import Fitted, given, shown, summary, weighted
 from criticality.analysis.scaling.gaussian import Model
 from criticality.analysis.scaling.search import Search
+from criticality.analysis.scaling.trees import BOOTSTRAP, POSTERIOR, tree
 from criticality.analysis.stats import Array
-from criticality.base import Estimate, Flag, InputError, unknown
+from criticality.base import Estimate, Flag, InputError, html, unknown, with_error
 
 Objective = Literal["gp", "local-linear", "houdayer-hartmann"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
@@ -116,6 +118,24 @@ class Fit:
         scaled = {"error": self.data.error, "x": x, "y": y, "y_error": error, "residual": pulls}
         return pd.DataFrame({**columns, **scaled})
 
+    def summary(self) -> pd.DataFrame:
+        """Every parameter with its error and interval."""
+        return summary(self.params)
+
+    def to_arviz(self) -> xr.DataTree:
+        """Draws behind the errors, in the layout of ArviZ 1.0: see `trees.tree`.
+
+        Draws of the posterior are the group "posterior"; resamplings are no posterior, and the
+        group "bootstrap".
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        group = BOOTSTRAP if self.draws else POSTERIOR
+        return tree(group, self.sample, self.weights, self.data, self.ansatz.name)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
         return {
@@ -153,6 +173,22 @@ class Fit:
         how = f"{self.draws} {unit} bootstraps" if self.draws else "posterior errors"
         parts.append(how if self.free else "nothing fitted")
         return f"{self.ansatz.name}: " + ", ".join(parts)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        params = dict[str, Estimate](self.params)
+        if self.nu_eff is not None:
+            params["nu_eff"] = self.nu_eff
+        unit = "realization" if self.data.realizations else "parametric"
+        about = {
+            "chi2 / dof": f"{self.chi2:.1f} / {self.dof:.1f}",
+            "probability of a worse fit": f"{self.p_value:.2g}",
+            "ln evidence": with_error(self.log_evidence, self.log_evidence_error),
+            "errors": f"{self.draws} {unit} bootstraps" if self.draws else "posterior",
+            **self.data.facts(),
+        }
+        title = f"Collapse: {self.ansatz.name} ({self.objective})"
+        return html.panel(title, shown(params), html.facts(about), html.doubts(self.flags))
 
 
 @stats.one_thread

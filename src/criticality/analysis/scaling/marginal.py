@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy.special import logsumexp
 
 from criticality.analysis import stats
@@ -21,10 +22,11 @@ from criticality.analysis.scaling.ansatz import Algebraic, Ansatz, Free, nu_eff
 from criticality.analysis.scaling.checks import probability, whole
 from criticality.analysis.scaling.choices import INNER, Choice, Place, choices
 from criticality.analysis.scaling.data import ScalingData
-from criticality.analysis.scaling.estimates import Fitted, given, weighted
+from criticality.analysis.scaling.estimates import Fitted, given, shown, summary, weighted
 from criticality.analysis.scaling.fit import Fit, Found, finished, search_near
+from criticality.analysis.scaling.trees import POSTERIOR, tree
 from criticality.analysis.stats import Array
-from criticality.base import Estimate, Flag, InputError, flagged
+from criticality.base import Estimate, Flag, InputError, flagged, html
 
 FITS = 0.05  # probability of a worse fit by chance from which on a choice is believed
 SHARE = 0.05  # of the weight: choices with less do not count
@@ -62,6 +64,8 @@ class Marginal:
         narrowest range, do the curves collapse); "one side" (p_c is not in the middle half of the
         range); those of `Fit`: each if half of the weight has it, or the choice with the largest
         evidence.
+    posteriors
+        Of each choice: weights of the draws of its fit in the mixture, whose sum is 1.
     """
 
     ansatz: Ansatz
@@ -77,6 +81,7 @@ class Marginal:
     weights: Array
     gains: Array
     flags: tuple[Flag, ...]
+    posteriors: tuple[Array, ...] = field(repr=False)
 
     def table(self) -> pd.DataFrame:
         """Every choice with its weight, fit and parameters."""
@@ -93,6 +98,27 @@ class Marginal:
                 row |= {name: found.value, f"{name}_error": found.error}
             rows.append(row)
         return pd.DataFrame(rows)
+
+    def summary(self) -> pd.DataFrame:
+        """Every parameter with its error and interval, and where the error comes from."""
+        parts = {"statistical": self.statistical, "systematic": self.systematic}
+        columns = {name: pd.Series(part, dtype=float) for name, part in parts.items()}
+        return summary(self.params).assign(**columns)
+
+    def to_arviz(self) -> xr.DataTree:
+        """Draws of the mixture of all choices, in the layout of ArviZ 1.0: see `trees.tree`.
+
+        Raises
+        ------
+        InputError
+            If nothing was fitted.
+        """
+        free = self.fits[0].free
+        sample = {name: np.concatenate([fit.sample[name] for fit in self.fits]) for name in free}
+        parts = zip(self.weights, self.posteriors, strict=True)
+        weights = np.concatenate([weight * part for weight, part in parts])
+        which = np.repeat(np.arange(len(self.fits)), [len(part) for part in self.posteriors])
+        return tree(POSTERIOR, sample, weights, self.data, self.ansatz.name, which)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
@@ -121,6 +147,22 @@ class Marginal:
             parts.append(f"nu_eff = {self.nu_eff}")
         parts.append(f"{len(self.choices)} choices, p = {self.p_value:.2g}")
         return f"{self.ansatz.name}: " + ", ".join(parts)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        params = dict[str, Estimate](self.params)
+        if self.nu_eff is not None:
+            params["nu_eff"] = self.nu_eff
+        parts = {"statistical": self.statistical, "systematic": self.systematic}
+        about = {
+            "choices of the analysis": f"{len(self.choices)}, integrated out",
+            "ln evidence over free curves": f"{self.log_evidence:.1f}",
+            "probability of a worse fit": f"{self.p_value:.2g} (likeliest choice)",
+            **self.data.facts(),
+        }
+        title = f"Choices integrated out: {self.ansatz.name}"
+        tables = shown(params, parts), html.facts(about)
+        return html.panel(title, *tables, html.doubts(self.flags))
 
 
 def marginal(
@@ -261,6 +303,7 @@ def integrated(
         weights=weights,
         gains=gains,
         flags=tuple(_doubts(made, fits, shares, weights, best, within, between)),
+        posteriors=tuple(posteriors),
     )
 
 
