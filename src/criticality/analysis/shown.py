@@ -51,7 +51,7 @@ def diagram(
     parts = [_map(cells, codes, phases, colours)] if small else []
     parts.append(html.table(head, rows))
     if boundaries:
-        parts.append(html.folded(f"{len(boundaries)} borders", _borders(boundaries)))
+        parts.append(html.folded(f"borders: {len(boundaries)}", _borders(boundaries)))
     if "realizations" in method:
         made = {"realizations": method["realizations"], "sigmas": method.get("sigmas", "")}
         made |= {"errors": method.get("error_method", "")}

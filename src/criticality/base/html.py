@@ -90,7 +90,7 @@ def doubts(flags: Iterable[object]) -> Markup:
 
 
 def several(flags: Iterable[object]) -> str:
-    """Flags in one line."""
+    """Join flags in one line."""
     return "; ".join(map(str, flags))
 
 
