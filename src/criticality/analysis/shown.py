@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -99,7 +100,7 @@ def _borders(boundaries: Sequence[Boundary]) -> str:
     rows = [
         (
             ", ".join(f"{name} = {html.listed([value])}" for name, value in line.at.items()),
-            f"{line.along} = {line.estimate}",
+            f"{line.along} = {line.estimate}" if math.isfinite(line.estimate.value) else html.NONE,
             line.estimate.interval(),
             " | ".join(name for name in line.between if name) or line.quantity,
             line.status,

@@ -20,7 +20,7 @@ div.criticality th, div.criticality td {text-align: left; vertical-align: top; b
   padding: .15em 1em .15em 0; white-space: normal; max-width: 44em}
 div.criticality thead th {border-bottom: 1px solid currentColor}
 div.criticality table.map th, div.criticality table.map td {text-align: center; padding: 0 .25em;
-  min-width: 1.2em; vertical-align: middle; white-space: nowrap; font-weight: normal;
+  min-width: 1.6em; vertical-align: middle; white-space: nowrap; font-weight: normal;
   border: 0}
 div.criticality ul {margin: .2em 0; padding-left: 1.4em}
 </style>"""
@@ -106,13 +106,13 @@ def interval(low: float, high: float) -> str:
     """Give the ends of an interval, with two digits of what is between."""
     if math.isnan(low) or math.isnan(high):
         return NONE
-    width = high - low
-    if not (math.isfinite(width) and width > 0):
-        return f"{escaped(low)} to {escaped(high)}"
-    digits = 1 - math.floor(math.log10(width))
-    if not 0 <= digits <= 9:
-        return f"{escaped(low)} to {escaped(high)}"
-    return f"{low:.{digits}f} to {high:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    if math.isinf(low) and math.isinf(high):
+        return "no bound" if low < high else f"beyond the {'lower' if low < 0 else 'upper'} end"
+    if math.isinf(low) or math.isinf(high):
+        return f"below {escaped(high)}" if low < 0 else f"above {escaped(low)}"
+    digits = 1 - math.floor(math.log10(high - low)) if high > low else -1
+    ends = (f"{x:.{digits}f}" if 0 <= digits <= 9 else escaped(x) for x in (low, high))
+    return " to ".join(ends).replace("-", "\N{MINUS SIGN}")
 
 
 def swatch(text: object, colour: str, hatched: bool = False, tag: str = "td") -> Markup:

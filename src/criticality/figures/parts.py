@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import Any
 
@@ -28,9 +29,19 @@ LINES = 20  # of text that fit above each other beside one
 UNEVEN = 4.0  # ratio of steps, above which an axis is not to scale
 
 
+class Shown(Figure):
+    """A figure that a notebook shows, also where pyplot was not imported."""
+
+    def _repr_png_(self) -> bytes:
+        """Draw it."""
+        content = io.BytesIO()
+        self.savefig(content, format="png", bbox_inches="tight")
+        return content.getvalue()
+
+
 def axes(ax: Axes | None) -> Axes:
     """Give the axes to draw on, new ones if there are none."""
-    return ax if ax is not None else Figure(figsize=(4, 3.6), layout="constrained").subplots()
+    return ax if ax is not None else Shown(figsize=(4, 3.6), layout="constrained").subplots()
 
 
 def symbol(ds: xr.Dataset, name: str) -> str:

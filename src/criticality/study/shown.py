@@ -13,7 +13,7 @@ from criticality.base import Axis, html
 from criticality.study import journal, netcdf
 
 LOOK = 2**26  # bytes of journals in which results are counted
-BLOCK, FILES = 2**20, 100  # bytes and files that are read in no time
+BLOCK, FILES = 2**21, 100  # bytes and files that are read in no time
 RESULT, FAILED = b' {"result":', b' {"failed":'  # how lines of a journal begin, after their seal
 
 
@@ -46,7 +46,7 @@ def plan(
         f"{title}: {told['system']}",
         html.table(head, rows) if rows else "",
         html.facts({"source": source, "tasks": tasks, **(more or {}), "seed": told["seed"]}),
-        html.folded(_many(len(fixed), "other control"), html.facts(shown)),
+        html.folded(_many(len(fixed), "other control"), html.facts(shown)) if fixed else "",
     )
 
 

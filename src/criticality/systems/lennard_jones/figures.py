@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from criticality.figures.book import Book, Source, at_point
 from criticality.figures.pages import generic_pages
+from criticality.figures.parts import axes
 from criticality.figures.sizes import against
 from criticality.systems.lennard_jones import published
 from criticality.systems.lennard_jones.atoms import LennardJones
@@ -48,8 +49,9 @@ def along_path(values: xr.DataArray, by: str) -> xr.DataArray:
     return values
 
 
-def densities(ds: xr.Dataset, ax: Axes) -> Axes:
+def densities(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw densities from both starts, beside those of the literature on the melting line."""
+    ax = axes(ax)
     shown = along_path(ds["mean_density"], "temperature")
     spare = [d for d in shown.dims if d not in ("temperature", "start", "realization")]
     shown = shown.isel(dict.fromkeys(spare, 0))

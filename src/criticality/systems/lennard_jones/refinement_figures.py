@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from criticality.figures.book import Book, Source, at_point
 from criticality.figures.pages import generic_pages
+from criticality.figures.parts import axes
 from criticality.systems.lennard_jones import published
 
 KINDS = (  # name, colour and marker of each potential
@@ -39,8 +40,9 @@ def pages(source: Source, book: Book, at: Mapping[str, str]) -> None:
         row[0].set_title(title, fontsize="medium")
 
 
-def melting_line(ds: xr.Dataset, ax: Axes) -> None:
+def melting_line(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw melting temperatures of both potentials on the target line, means of realizations."""
+    ax = axes(ax)
     pressure, target = (_mean(ds[name]) for name in ("state_pressure", "target_temperature"))
     line = np.linspace(pressure.min(), pressure.max(), 200)
     factor = target[0] / published.temperature(pressure[0])
@@ -56,10 +58,12 @@ def melting_line(ds: xr.Dataset, ax: Axes) -> None:
     ax.set_xlabel(r"pressure $P$ ($\epsilon/\sigma^3$)")
     ax.set_ylabel(r"melting temperature ($\epsilon/k_B$)")
     ax.legend()
+    return ax
 
 
-def deviations(ds: xr.Dataset, ax: Axes) -> None:
+def deviations(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw how far each realization's melting temperatures, measured anew, are from the target."""
+    ax = axes(ax)
     pressure, target = ds["state_pressure"].values, ds["target_temperature"].values
     error = np.hypot(ds["melting_error"].values, ds["predicted_error"].values)
     away = 100 * (ds["melting_temperature"].values / target - 1)
@@ -74,26 +78,32 @@ def deviations(ds: xr.Dataset, ax: Axes) -> None:
     ax.axhline(0, color="k", lw=1)
     ax.set_xlabel(r"pressure $P$ ($\epsilon/\sigma^3$)")
     ax.set_ylabel(r"$T_m/T_k-1$ (%), measured anew")
+    return ax
 
 
-def round_temperatures(ds: xr.Dataset, ax: Axes) -> None:
+def round_temperatures(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw T_k of each round."""
+    ax = axes(ax)
     _rounds(ds, "round_temperature", ax)
     for number, target in enumerate(_mean(ds["target_temperature"])):
         ax.axhline(target, color=COLOURS[number % len(COLOURS)], lw=1, ls=":")
     ax.set_ylabel(r"temperature $T$ ($\epsilon/k_B$), target dotted")
     ax.legend(title="pressure", loc="center right", fontsize="small")
+    return ax
 
 
-def round_differences(ds: xr.Dataset, ax: Axes) -> None:
+def round_differences(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw what is missing to coexistence at each round."""
+    ax = axes(ax)
     _rounds(ds, "round_difference", ax)
     ax.axhline(0, color="k", lw=1)
     ax.set_ylabel(r"$\Delta\phi=(G_{\rm liquid}-G_{\rm solid})/k_BT$ of the box")
+    return ax
 
 
-def potentials(ds: xr.Dataset, ax: Axes) -> None:
+def potentials(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw u(r) of the given, the refined and the true potential."""
+    ax = axes(ax)
     for number, (kind, colour, _) in enumerate(KINDS):
         each = ds["pair_potential"].isel(model=number)
         for one in each.transpose("realization", "r").values:
@@ -103,10 +113,12 @@ def potentials(ds: xr.Dataset, ax: Axes) -> None:
     ax.set_xlabel(r"distance $r$ ($\sigma$)")
     ax.set_ylabel(r"$u(r)$ ($\epsilon$)")
     ax.legend()
+    return ax
 
 
-def differences(ds: xr.Dataset, ax: Axes) -> None:
+def differences(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw how far the given and the refined potential are from the truth."""
+    ax = axes(ax)
     truth = ds["pair_potential"].isel(model=2)
     for number, (kind, colour, _) in enumerate(KINDS[:2]):
         each = (ds["pair_potential"].isel(model=number) - truth).transpose("realization", "r")
@@ -118,10 +130,12 @@ def differences(ds: xr.Dataset, ax: Axes) -> None:
     ax.set_xlabel(r"distance $r$ ($\sigma$)")
     ax.set_ylabel(r"$u(r)-u_{\rm true}(r)$ ($\epsilon$)")
     ax.legend()
+    return ax
 
 
-def pair_correlations(ds: xr.Dataset, ax: Axes) -> None:
+def pair_correlations(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw g(r) of the liquid at the middle state point."""
+    ax = axes(ax)
     state = ds.sizes["state"] // 2
     for number, (kind, colour, marker) in enumerate(KINDS):
         g = ds["pair_correlation"].isel(model=number, state=state).mean("realization")
@@ -130,10 +144,12 @@ def pair_correlations(ds: xr.Dataset, ax: Axes) -> None:
     ax.set_xlabel(r"distance $r$ ($\sigma$)")
     ax.set_ylabel(f"$g(r)$ of the liquid at $P={pressure:.3g}$")
     ax.legend()
+    return ax
 
 
-def diffusion(ds: xr.Dataset, ax: Axes) -> None:
+def diffusion(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw diffusion coefficients of the liquid on the line."""
+    ax = axes(ax)
     pressure = _mean(ds["state_pressure"])
     for number, (kind, colour, marker) in enumerate(KINDS):
         one = ds.isel(model=number)
@@ -153,6 +169,7 @@ def diffusion(ds: xr.Dataset, ax: Axes) -> None:
     ax.set_ylabel(r"diffusion coefficient $D$ ($\sigma\sqrt{\epsilon/m}$)")
     ax.set_ylim(bottom=0)
     ax.legend()
+    return ax
 
 
 def _rounds(ds: xr.Dataset, name: str, ax: Axes) -> None:

@@ -120,8 +120,9 @@ def loop(ds: xr.Dataset, name: str, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def ends(ds: xr.Dataset, ax: Axes) -> Axes:
+def ends(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw alpha n^2 s^2 where branches end against n, and the limit of many targets."""
+    ax = axes(ax)
     share, gamma = _noise(), json.loads(ds.attrs["controls"])["gamma"]
     sizes = ds["n"].values
     bounded = [e for e in ds["resolution"].values if e / share**0.5 < limits.CRITICAL]
@@ -147,8 +148,9 @@ def ends(ds: xr.Dataset, ax: Axes) -> Axes:
     return ax
 
 
-def widths(ds: xr.Dataset, ax: Axes) -> Axes:
+def widths(ds: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw how far apart both ends are in logit rho against the resolution, and the limit."""
+    ax = axes(ax)
     share = _noise()
     ended = _logit(ds["transition"])
     apart = ended.sel(start=0.0) - ended.sel(start=1.0)
