@@ -139,13 +139,8 @@ class Results:
         InputError
             As `criticality.phase_diagram`, or for a value that was not measured.
         """
-        ds = self.open()
-        for name, value in (at or {}).items():
-            if name not in ds.dims:
-                raise unknown("axis", name, [str(dim) for dim in ds.dims], "at")
-            ds = ds.sel({name: meant("at", name, str(value), ds[name].values)})
         return by_card(
-            ds,
+            self._at(at),
             self.card,
             self.axes,
             self.here,
@@ -154,6 +149,15 @@ class Results:
             level=level,
             seed=seed,
         )
+
+    def _at(self, at: Mapping[str, Any] | None) -> xr.Dataset:
+        """Open all at these values of axes."""
+        ds = self.open()
+        for name, value in (at or {}).items():
+            if name not in ds.dims:
+                raise unknown("axis", name, [str(dim) for dim in ds.dims], "at")
+            ds = ds.sel({name: meant("at", name, str(value), ds[name].values)})
+        return ds
 
     def diagrams(self, **options: Any) -> list[tuple[dict[str, Any], PhaseDiagram]]:
         """Phases over the plane, or over each of several if the study sweeps more than it.
@@ -174,9 +178,13 @@ class Results:
         return [(at, self.diagram(at, **options)) for at in every]
 
     def curves(
-        self, control: str | None = None, size: str | None = None, value: str | None = None
+        self,
+        control: str | None = None,
+        size: str | None = None,
+        value: str | None = None,
+        at: Mapping[str, Any] | None = None,
     ) -> ScalingData:
-        """Curves of several sizes.
+        """Curves of several sizes, at these values of other axes.
 
         By default of the first order parameter, along the last axis of the plane.
 
@@ -191,7 +199,7 @@ class Results:
         usual = (told.plane[-1] if told.plane else "", told.size, told.order[0])
         asked = (control, size, value)
         along, by, of = (name or other for name, other in zip(asked, usual, strict=True))
-        ds = self.open()
+        ds = self._at(at)
         if not (along and by and of):
             axes = ", ".join(str(dim) for dim in ds.dims if dim != "realization")
             raise InputError(
