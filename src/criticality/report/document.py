@@ -123,7 +123,7 @@ def _doc(results: Results) -> str:
         kind = catalog.find(results.card.name)
     except InputError:  # one's own
         return ""
-    return (kind.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+    return (kind.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ").replace("`", "")
 
 
 def _diagrams(
@@ -321,9 +321,10 @@ def _quantities(
             base = next((name.removesuffix(end) for end in ENDS if name.endswith(end)), name)
             if base != name and base in names:
                 continue
-            about = one.cells[name].attrs
+            about, size = one.cells[name].attrs, results.axes.get(results.card.size)
+            sign = size.symbol if size else ""
             found[name] = {
-                "title": words.title(name, results.card, one.method),
+                "title": words.title(name, results.card, one.method, sign),
                 "doc": str(about.get("long_name", "")),
                 "truth": one.cells[name].dtype.kind == "b",
                 "with": [end for end in ENDS if f"{name}{end}" in names],

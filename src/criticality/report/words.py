@@ -26,17 +26,33 @@ ADVICE = {  # by the name of a flag: what would settle it
 }
 
 
-def title(name: str, told: Card, method: Mapping[str, Any]) -> str:
-    """Name of a number of a cell in words."""
+NAMES = {  # of numbers that go with a fit
+    "dof": "degrees of freedom",
+    "chi2_dof": "chi2 per degree of freedom",
+    "fit_probability": "probability of the fit",
+    "log_amplitude": "ln of the amplitude",
+    "amplitude": "amplitude",
+    "sizes_used": "sizes used",
+    "sizes_censored": "sizes with an infinite median",
+    "source": "source of the error",
+}
+
+
+def title(name: str, told: Card, method: Mapping[str, Any], size: str) -> str:
+    """Name of a number of a cell in words; `size` is the symbol of the size."""
     sizes = np.atleast_1d(method.get("sizes", ()))
     for end, text in (("_exponent", "exponent of {0} with {1}"), ("_limit", "{0} at infinite {1}")):
         base = name.removesuffix(end)
         if base != name and _known(base, told):
-            return text.format(_label(base, told), told.size)
+            return text.format(_label(base, told), size)
     if _known(name, told):
-        at = f" at {told.size} = {max(sizes):g}" if len(sizes) else ""
+        at = f" at {size} = {max(sizes):g}" if len(sizes) else ""
         return f"{_label(name, told)}{at}"
-    return name.replace("_", " ")
+    for end, text in NAMES.items():
+        base = name.removesuffix(f"_{end}")
+        if base != name:
+            return f"{title(base, told, method, size)}: {text}"
+    return NAMES.get(name, name.replace("_", " "))
 
 
 def sentence(
@@ -89,11 +105,15 @@ def _borders(results: Results, diagrams: Found) -> str:
         for end in (estimate.low, estimate.high)
     )
     sides = " and ".join(name for name in border.between if name)
-    where = ", ".join(f"{name} = {value}" for name, value in {**at, **border.at}.items())
+    signs = {name: axis.symbol for name, axis in results.axes.items()}
+    where = ", ".join(
+        f"{signs.get(name, name)} = {_short(value)}" for name, value in {**at, **border.at}.items()
+    )
     percent = f"{100 * estimate.level:g}"
     return (
         f"The border {'between' if all(border.between) else 'of'} {sides or border.quantity}"
-        f"{f' at {where}' if where else ''} lies at {border.along} = {estimate.value:.3g} "
+        f"{f' at {where}' if where else ''} lies at "
+        f"{signs.get(border.along, border.along)} = {estimate.value:.3g} "
         f"({percent} %: {ends}); {len(clean)} of {len(every)} border points are clean crossings."
     )
 
@@ -213,10 +233,11 @@ def _label(name: str, told: Card) -> str:
 
 
 def _at(place: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} = {f'{value:g}' if isinstance(value, float) else value}"
-        for name, value in place.items()
-    )
+    return ", ".join(f"{name} = {_short(value)}" for name, value in place.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _few(places: Sequence[str]) -> list[str]:

@@ -105,7 +105,7 @@ async function showCell() {
     el("td", { class: "number quiet" }, Number.isNaN(one.low) ? "" : interval(one.low, one.high)));
   const further = furtherAxes();
   const table = numbers.length ? el("table", { class: "numbers" },
-    el("thead", {}, el("tr", {}, el("th", {}, "quantity"), el("th", { class: "number" }, "value"), el("th", { class: "number" }, "interval"))),
+    el("thead", {}, el("tr", {}, el("th", {}, "quantity"), el("th", { class: "number" }, "value"), el("th", { class: "number" }, numbers.some((one) => !Number.isNaN(one.low)) ? "interval" : ""))),
     el("tbody", {}, numbers.map(row))) : null;
   const measured = means.filter((one) => !Number.isNaN(one.value));
   const meanTable = el("table", { class: "numbers" },

@@ -121,13 +121,13 @@ function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks 
   }
   const named = series.filter((one) => one.name && !one.silent);
   const caption = [rich(title)];
-  if (note) caption.push(el("span", { class: "quiet" }, " ", note));
+  if (note) caption.push(el("span", { class: "note" }, note));
   return el("figure", { class: wide ? "chart wide" : "chart" },
     el("figcaption", {}, caption),
     svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": plainText(`${title}: ${yLabel} against ${xLabel}`) }, parts),
     named.length > 1 || legend ? el("div", { class: "key" },
-      legend ? el("span", { class: "keytitle" }, rich(legend)) : null,
-      named.map((one) => el("span", {}, swatch(one, series.indexOf(one)), rich(one.name)))) : null);
+      legend ? el("span", { class: "keytitle" }, el("span", {}, rich(legend))) : null,
+      named.map((one) => el("span", {}, swatch(one, series.indexOf(one)), el("span", {}, rich(one.name))))) : null);
 }
 
 function swatch(one, number) {
