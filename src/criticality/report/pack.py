@@ -60,7 +60,8 @@ def unpacked(about: Packed) -> NDArray[np.float64]:
         values = np.exp(values)
     for code, value in ((NAN, math.nan), (ABOVE, math.inf), (BELOW, -math.inf), (ZERO, 0.0)):
         values[codes == code] = value
-    return values.reshape(about["shape"])
+    found: NDArray[np.float64] = values.reshape(about["shape"])
+    return found
 
 
 def resolution(about: Packed) -> float:

@@ -48,11 +48,15 @@ def title(name: str, told: Card, method: Mapping[str, Any], size: str) -> str:
     if _known(name, told):
         at = f" at {size} = {max(sizes):g}" if len(sizes) else ""
         return f"{_label(name, told)}{at}"
-    for end, text in NAMES.items():
-        base = name.removesuffix(f"_{end}")
-        if base != name:
-            return f"{title(base, told, method, size)}: {text}"
     return NAMES.get(name, name.replace("_", " "))
+
+
+def belongs(name: str) -> tuple[str, str]:
+    """Of which number this one tells something, and what; both empty if it stands for itself."""
+    for end in sorted(NAMES, key=len, reverse=True):
+        if name.endswith(f"_{end}") and name not in NAMES:
+            return name.removesuffix(f"_{end}"), NAMES[end]
+    return "", ""
 
 
 def sentence(
@@ -74,7 +78,7 @@ def sentence(
             f"{verdict}{f' on {n} lines' if n > 1 else ''}" for verdict, n in verdicts.most_common()
         )
         said.append(f"Kind of transition, by finite-size scaling: {words}.")
-    return " ".join(said)
+    return " ".join(said).replace(" -", " \N{MINUS SIGN}")
 
 
 def _phases(diagrams: Found) -> str:
@@ -92,9 +96,7 @@ def _phases(diagrams: Found) -> str:
 
 def _borders(results: Results, diagrams: Found) -> str:
     """Say where the first border lies, at the first place where it is clean."""
-    every = [
-        (at, border) for at, one in diagrams for border in one.boundaries
-    ]
+    every = [(at, border) for at, one in diagrams for border in one.boundaries]
     clean = [(at, border) for at, border in every if border.clean]
     if not clean:
         return "No border is located." if every else ""
@@ -163,7 +165,9 @@ def unresolved(
 
 def _cells(diagrams: Found, say: Any) -> None:
     """Name the cells that are in no phase, and those whose numbers are doubted."""
-    open_ones, doubted, text = [], [], ""
+    open_ones: list[str] = []
+    doubted: list[str] = []
+    text = ""
     for at, one in diagrams:
         cells = one.cells
         dims = [str(dim) for dim in cells["phase"].dims]
@@ -179,9 +183,10 @@ def _cells(diagrams: Found, say: Any) -> None:
     if open_ones:
         likely = any("likely" in one.cells for _, one in diagrams)
         n = len(open_ones)
+        lead = f"{n} cell{'s are' if n > 1 else ' is'} unresolved"
+        why = "no outcome is significantly the most frequent" if likely else "no phase for sure"
         say(
-            f"{n} cell{'s are' if n > 1 else ' is'} in no phase significantly"
-            + (": no outcome is significantly the most frequent." if likely else "."),
+            f"{lead}: {why}.",
             "more realizations, as errors fall with the root of their number"
             + ("." if likely else "; or a wider range of sizes, where exponents decide."),
             _few(open_ones),
@@ -196,16 +201,16 @@ def _open_borders(diagrams: Found, say: Any) -> None:
     reasons: dict[str, list[tuple[str, str]]] = {}
     for at, one in diagrams:
         for border in one.boundaries:
+            place = _at({**at, **border.at}) or "the axis"
             for flag in border.flags:
-                place = _at({**at, **border.at}) or "the axis"
                 reasons.setdefault(flag.name, []).append((f"{border.along}* at {place}", str(flag)))
-    for name, doubts in reasons.items():
+    for reason, doubts in reasons.items():
         texts = list(dict.fromkeys(text for _, text in doubts))
         n = len(doubts)
         say(
             f"{n} border point{'s' * (n > 1)}: {'; '.join(texts[:3])}.",
-            f"{ADVICE[name]}." if name in ADVICE else "",
-            _few([place for place, _ in doubts]),
+            f"{ADVICE[reason]}." if reason in ADVICE else "",
+            _few([where for where, _ in doubts]),
         )
 
 
@@ -225,7 +230,7 @@ def _verdict(line: Mapping[str, Any], say: Any) -> None:
 
 
 def _known(name: str, told: Card) -> bool:
-    return any(name == o.name for o in (*told.observables, *told.derived))
+    return name in [o.name for o in told.observables] + [d.name for d in told.derived]
 
 
 def _label(name: str, told: Card) -> str:
@@ -243,4 +248,3 @@ def _short(value: Any) -> str:
 def _few(places: Sequence[str]) -> list[str]:
     more = len(places) - MOST
     return [*places[:MOST], *([f"and {more} more"] if more > 0 else [])]
-
