@@ -176,8 +176,8 @@ async function curveAlong(name, axis, point, wide) {
   const series = [];
   if (by) {
     const colours = shades(sizeOf(by));
-    DOC.axes[by].values.forEach((_, i) => series.push({ name: told(by, i), colour: colours[i], points: along({ ...point, [by]: i }) }));
-  } else series.push({ name: "", colour: "var(--accent)", points: along(point), joined: !onSize || !DOC.fits[name] });
+    DOC.axes[by].values.forEach((_, i) => series.push({ name: told(by, i), colour: colours[i], joined: !texts, points: along({ ...point, [by]: i }) }));
+  } else series.push({ name: "", colour: "var(--accent)", points: along(point), joined: !texts && (!onSize || !DOC.fits[name]) });
   const measured = series.flatMap((one) => one.points).filter((p) => Number.isFinite(p.y));
   const yLog = onSize && measured.length > 0 && measured.every((p) => p.y > 0);
   let note = "";

@@ -186,9 +186,9 @@ function drawUnresolved() {
   const section = document.getElementById("unresolved");
   section.replaceChildren(heading("unresolved", "What the data do not decide"),
     DOC.unresolved.length ? el("ul", { class: "doubts" }, DOC.unresolved.map((one) => el("li", {},
-      el("p", {}, el("b", {}, one.what)),
+      el("p", {}, el("b", {}, coded(one.what))),
       one.places.length ? el("p", { class: "places" }, one.places.map((p, i) => [i ? " · " : "", p])) : "",
-      one.settles ? el("p", {}, el("span", { class: "quiet" }, "What would settle it: "), one.settles) : "")))
+      one.settles ? el("p", {}, el("span", { class: "quiet" }, "What would settle it: "), coded(one.settles)) : "")))
       : el("p", {}, "Nothing that was asked is left open."));
 }
 
@@ -223,7 +223,7 @@ function drawRun() {
 
 function drawNumbers() {
   const section = document.getElementById("numbers");
-  const button = (id, text, note, onclick) => el("div", { class: "download" }, el("button", { type: "button", id, onclick }, text), el("span", { class: "quiet" }, note));
+  const button = (id, text, note, onclick) => el("div", { class: "download" }, el("button", { type: "button", id, onclick }, text), el("span", { class: "quiet" }, coded(note)));
   section.replaceChildren(heading("numbers", "Numbers"),
     el("p", { class: "intro" }, "All of these are in this file; nothing is fetched."),
     DOC.panels.length ? button("download-cells", "cells.csv", "every cell of the plane: phase and numbers, as `criticality phases`", async () => save("cells.csv", csv(await allRows()))) : "",
