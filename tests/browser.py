@@ -60,10 +60,10 @@ class Opened:
         self.complaints.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def open(self, file: Path) -> Page:
-        """Open a file from disk and wait until it says that it is ready."""
+    def open(self, file: Path, until: str = "true") -> Page:
+        """Open a file from disk and wait until an expression of the page is true."""
         self.page.goto(file.as_uri())
-        self.page.wait_for_function("document.documentElement.dataset.ready === '1'")
+        self.page.wait_for_function(until)
         return self.page
 
     def assert_silent(self) -> None:
