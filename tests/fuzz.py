@@ -309,7 +309,7 @@ class Kinds:
         return one
 
     def select(self) -> Try:
-        from criticality.cli.app import Results
+        from criticality.results import Results
 
         store = self._store()
         seeds = ["x=0.5", "x=0", "place=3", "realization=1", "x=1.0"]
@@ -449,7 +449,7 @@ class Kinds:
 
     def card(self) -> Try:
         from criticality import Store
-        from criticality.cli.app import Results
+        from criticality.results import Results
 
         def look(store: Path) -> None:
             Store(store).card()

@@ -22,13 +22,14 @@ from criticality.base import (
     canonical,
     flagged,
 )
-from criticality.cli.app import Results, write_json
+from criticality.cli.app import write_json
 from criticality.engine import checkpoint, ensemble
 from criticality.engine.checkpoint import Checkpoints
 from criticality.figures.book import Book
 from criticality.figures.pages import generic_pages
 from criticality.figures.sizes import against, against_size, mean_and_error
 from criticality.nn.streams import stream
+from criticality.results import Results
 from criticality.study import journal
 from criticality.study.export import write_to
 from tests.edge_systems import (

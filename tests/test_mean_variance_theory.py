@@ -17,8 +17,8 @@ from scipy.stats import norm
 from criticality import Study, base, phase_diagram, run
 from criticality.base import canonical
 from criticality.catalog import described
-from criticality.cli.app import Results
 from criticality.figures.book import Book
+from criticality.results import Results
 from criticality.systems.mean_variance import field_figures, limits, scores, sine, theory
 from criticality.systems.mean_variance.field import MeanVarianceField
 from criticality.systems.mean_variance.theory import Fields, Weights

@@ -10,9 +10,9 @@ import pytest
 from matplotlib.collections import QuadMesh
 
 from criticality import InputError
-from criticality.cli.app import Results
 from criticality.figures import phase_panels
 from criticality.figures.book import Book
+from criticality.results import Results
 from tests.own import command
 
 __all__ = ["command"]  # a fixture

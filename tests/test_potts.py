@@ -10,9 +10,9 @@ import xarray as xr
 
 from criticality import Study, run
 from criticality.base import InputError, Task, canonical
-from criticality.cli.app import Results
 from criticality.engine import ensemble
 from criticality.figures.book import Book
+from criticality.results import Results
 from criticality.systems import Potts
 from criticality.systems.potts import figures, theory
 from criticality.systems.potts.model import sampling

@@ -11,8 +11,8 @@ import pytest
 
 from criticality import Store, Study
 from criticality.base import Card, Observable, control
-from criticality.cli.app import Results
 from criticality.figures.book import Book
+from criticality.results import Results
 from criticality.systems.pruning import PruningNetwork, TopologyNetwork
 from criticality.systems.pruning.pages import pruning_pages
 from tests import pruning_data as known

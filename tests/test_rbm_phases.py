@@ -13,8 +13,8 @@ from criticality.analysis import scaling
 from criticality.analysis.classify import values
 from criticality.analysis.limits import limits
 from criticality.base import canonical
-from criticality.cli.app import Results
 from criticality.figures.book import Book
+from criticality.results import Results
 from criticality.systems import RBM
 from criticality.systems.rbm import figures, phases, theory
 

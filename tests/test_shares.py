@@ -21,9 +21,9 @@ from criticality.analysis.classify import by_rules
 from criticality.analysis.shares import by_shares, significant
 from criticality.analysis.stats import binomial_interval
 from criticality.base import probability_name
-from criticality.cli.app import Results
 from criticality.figures.book import Book
 from criticality.figures.pages import generic_pages
+from criticality.results import Results
 from tests.own import command
 
 __all__ = ["command"]  # a fixture

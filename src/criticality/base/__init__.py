@@ -20,7 +20,7 @@ from criticality.base.controls import (
     stated,
 )
 from criticality.base.errors import DataError, InputError, RunError, reason, unknown
-from criticality.base.numbers import Estimate, Flag, flagged, with_error
+from criticality.base.numbers import Estimate, Flag, finite, flagged, with_error
 from criticality.base.phases import UNRESOLVED, Phase, Rule, of_each, probability_name
 from criticality.base.search import Search
 from criticality.base.system import (
@@ -67,6 +67,7 @@ __all__ = [
     "controls",
     "default",
     "digest",
+    "finite",
     "flagged",
     "inner",
     "like",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,17 @@ def flagged(flags: Iterable[Flag], *names: str, parameter: str | None = None) ->
     return any(
         flag.name in names and (parameter is None or flag.parameter == parameter) for flag in flags
     )
+
+
+def finite(content: Any) -> Any:
+    """Give plain data for JSON; what is not a finite number becomes None."""
+    if isinstance(content, Mapping):
+        return {str(key): finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    if hasattr(content, "tolist"):
+        return finite(content.tolist())
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def with_error(value: float, error: float) -> str:

@@ -14,6 +14,7 @@ from criticality.cli import threshold  # isort: skip
 from criticality.cli import search  # isort: skip
 from criticality.cli import figures  # isort: skip
 from criticality.cli import scaling  # isort: skip
+from criticality.cli import report  # isort: skip
 from criticality.cli import paper  # isort: skip
 from criticality.cli.app import main
 
@@ -23,6 +24,7 @@ __all__ = [
     "main",
     "paper",
     "phases",
+    "report",
     "scaling",
     "search",
     "store",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from criticality.base import InputError
-from criticality.cli.app import Own, Results, Select
+from criticality.cli.app import Own, Select, opened
 
 if TYPE_CHECKING:
     from criticality.analysis.scaling import ScalingData
@@ -57,26 +57,12 @@ class DataOptions:
         return data.restrict(self.control_range, self.size_min)
 
     def _store(self) -> ScalingData:
-        from criticality.analysis.scaling import ScalingData
-
         if self.mean is not None or self.sem is not None:
             raise InputError(
                 f"{self.source} is a store and has samples; --mean and --sem are for CSV."
             )
-        results = Results(self.source, self.select, self.system)
-        told = results.card
-        usual = (told.plane[-1] if told.plane else "", told.size, told.order[0])
-        asked = (self.control, self.size, self.value)
-        names = [name or other for name, other in zip(asked, usual, strict=True)]
-        ds = results.open()
-        if not all(names):
-            axes = ", ".join(str(dim) for dim in ds.dims if dim != "realization")
-            raise InputError(
-                f"{self.source}: {told.name} does not say which curves; give --control and --size "
-                f"out of {axes}."
-            )
-        control, size, value = names
-        return ScalingData.from_dataset(ds, control, size, value, repeated=told.repeated)
+        results = opened(self.source, self.select, self.system)
+        return results.curves(self.control, self.size, self.value)
 
     def _csv(self) -> ScalingData:
         from criticality.analysis.scaling import ScalingData

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,14 +13,17 @@ from criticality.cli.app import (
     Json,
     Own,
     Plane,
-    Results,
     Select,
     StoreDir,
     app,
+    opened,
     say,
     write,
     write_json,
 )
+
+if TYPE_CHECKING:
+    from criticality.results import Results
 
 
 @app.command()
@@ -47,7 +50,7 @@ def figures(
     from criticality.figures.book import Book
     from criticality.figures.pages import generic_pages
 
-    results = Results(store, select, system, plane)
+    results = opened(store, select, system, plane)
     places = _places(at or [], results)
     book = Book()
     own = results.card.pages

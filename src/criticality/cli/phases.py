@@ -8,25 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from criticality.base import InputError, probability_name
+from criticality.base import probability_name
 from criticality.cli.app import (
     Draws,
     Json,
     Level,
     Own,
     Plane,
-    Results,
     Seed,
     Select,
     StoreDir,
     app,
     between_0_and_1,
+    opened,
     positive,
     write,
     write_json,
 )
 
-MOST = 24  # tables
 NOTHING = "."  # stands for a cell that was not measured
 SMALL = 0.01  # below it, three decimals say too little
 
@@ -53,8 +52,8 @@ def phases(
     positive("--sigmas", sigmas)
     between_0_and_1("--level", level)
     options: Any = {"sigmas": sigmas, "draws": draws, "level": level, "seed": seed}
-    results = Results(store, select, system, plane)
-    found = _found(results, options)
+    results = opened(store, select, system, plane)
+    found = results.diagrams(**options)
     if as_json:
         panels = [{"at": at} | diagram.to_dict() for at, diagram in found]
         write_json({"panels": panels} if found[0][0] else found[0][1].to_dict())
@@ -77,19 +76,6 @@ def phases(
         write(f"\n{method['realizations']} realizations; errors: {method['error_method']}")
         if at != found[-1][0]:
             write("\n")
-
-
-def _found(results: Results, options: dict[str, Any]) -> list[tuple[dict[str, Any], PhaseDiagram]]:
-    """Give the phases over the plane, or over each of several if the study sweeps more than it."""
-    from criticality.analysis.classify import planes
-
-    try:
-        return [({}, results.diagram(**options))]
-    except InputError:
-        every = planes(results.open(), results.card.plane, results.card.size, results.axes)
-        if not every[0] or len(every) > MOST:
-            raise
-    return [(at, results.diagram(at, **options)) for at in every]
 
 
 def _table(diagram: PhaseDiagram) -> None:

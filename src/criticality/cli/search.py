@@ -15,11 +15,11 @@ from criticality.cli.app import (
     Json,
     Level,
     Own,
-    Results,
     Select,
     StoreDir,
     app,
     between_0_and_1,
+    opened,
     write,
     write_json,
 )
@@ -36,6 +36,7 @@ from criticality.cli.study import (
 
 if TYPE_CHECKING:
     from criticality.analysis.search import Best, Loss
+    from criticality.results import Results
 
 MOST = 24  # points in the table
 
@@ -65,7 +66,7 @@ def tune(
     if begin(plan, store, workers, width, dry_run, as_json):
         compute(plan, store, workers, width, vectorize, data_dir, quiet)
         own = system if ":" in system else None
-        _report(Results(store, None, own), None, None, level, as_json)
+        _report(opened(store, None, own), None, None, level, as_json)
 
 
 @app.command()
@@ -86,7 +87,7 @@ def best(
 ) -> None:
     """Say which of the points that were measured is best, and what a search of few would lose."""
     between_0_and_1("--level", level)
-    _report(Results(store, select, system), by, show, level, as_json)
+    _report(opened(store, select, system), by, show, level, as_json)
 
 
 def _report(

@@ -50,34 +50,10 @@ def report(store: Store, as_json: bool, again: bool = False) -> Status:
     if again and not as_json and sys.stdout.isatty():
         write("\033[H\033[2J")
     if as_json:
-        write_json(_content(store, found))
+        write_json({"store": str(store.path), **found.to_dict()})
     else:
         _write(store, found)
     return found
-
-
-def _content(store: Store, found: Status) -> dict[str, Any]:
-    plan = found.plan
-    return {
-        "store": str(store.path),
-        **{name: plan[name] for name in ("system", "seed", "realizations", "grid")},
-        "total": found.total,
-        "done": found.done,
-        "begun": found.begun,
-        "damaged": found.damaged,
-        "missing": found.missing,
-        "running": [
-            {"where": where, "tasks": len(since), "oldest_seconds": round(time.time() - since[0])}
-            for where, since in found.running.items()
-        ],
-        "failed": found.failed,
-        "core_seconds": round(found.seconds, 1),
-        "compile_seconds": round(found.compile_seconds, 1),
-        "not_finite": found.not_finite,
-        "devices": found.devices,
-        "tasks_per_hour": round(3600 * found.rate, 1),
-        "remaining_seconds": found.left,
-    }
 
 
 def _write(store: Store, found: Status) -> None:

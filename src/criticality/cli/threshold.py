@@ -13,18 +13,19 @@ from criticality.cli.app import (
     Json,
     Level,
     Own,
-    Results,
     Seed,
     Select,
     StoreDir,
     app,
     between_0_and_1,
+    opened,
     write,
     write_json,
 )
 
 if TYPE_CHECKING:
     from criticality.analysis.thresholds import CriticalPoints, Options
+    from criticality.results import Results
 
 Range = Annotated[
     tuple[float, float] | None,
@@ -83,7 +84,7 @@ def threshold(
         seed=seed,
         level=level,
     )
-    results = Results(store, select, system)
+    results = opened(store, select, system)
     own = None if control else results.function("threshold")
     found = own(results, options) if own else _along_axis(results, control, options)
     if as_json:

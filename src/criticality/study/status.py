@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,32 @@ class Status:
     def left(self) -> float:
         """Seconds that what is waiting takes at this rate; infinite if nothing runs."""
         return self.waiting / self.rate if self.rate else float("inf")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        return {
+            **{name: self.plan[name] for name in ("system", "seed", "realizations", "grid")},
+            "total": self.total,
+            "done": self.done,
+            "begun": self.begun,
+            "damaged": self.damaged,
+            "missing": self.missing,
+            "running": [
+                {
+                    "where": where,
+                    "tasks": len(since),
+                    "oldest_seconds": round(time.time() - since[0]),
+                }
+                for where, since in self.running.items()
+            ],
+            "failed": self.failed,
+            "core_seconds": round(self.seconds, 1),
+            "compile_seconds": round(self.compile_seconds, 1),
+            "not_finite": self.not_finite,
+            "devices": self.devices,
+            "tasks_per_hour": round(3600 * self.rate, 1),
+            "remaining_seconds": self.left,
+        }
 
 
 def status(store: Store) -> Status:

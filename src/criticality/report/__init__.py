@@ -1,0 +1,1 @@
+"""One page of a study that opens anywhere: its phases, curves, borders, scaling and numbers."""

@@ -1,0 +1,83 @@
+// The document, and its arrays: unpacked when they are first looked at.
+
+const DOC = JSON.parse(document.getElementById("document").textContent);
+const unpacked = new Map();
+
+/** Numbers of an array of the document. */
+function array(number) {
+  if (!unpacked.has(number)) unpacked.set(number, unpack(DOC.arrays[number]));
+  return unpacked.get(number);
+}
+
+async function unpack(about) {
+  const text = atob(about.data);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i += 1) bytes[i] = text.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const raw = await new Response(stream).arrayBuffer();
+  if (about.code === "f8") return new Float64Array(raw);
+  const codes = new Uint16Array(raw);
+  const values = new Float64Array(codes.length);
+  const step = (about.high - about.low) / 65531;
+  for (let i = 0; i < codes.length; i += 1) {
+    const code = codes[i];
+    if (code === 65535) values[i] = NaN;
+    else if (code === 65534) values[i] = Infinity;
+    else if (code === 65533) values[i] = -Infinity;
+    else if (code === 65532) values[i] = 0;
+    else values[i] = about.log ? Math.exp(about.low + code * step) : about.low + code * step;
+  }
+  return values;
+}
+
+const sizeOf = (axis) => DOC.axes[axis].values.length;
+
+/** Place in an array over these dimensions, last one fastest, of a point {axis: number}. */
+function place(dims, point) {
+  let at = 0;
+  for (const dim of dims) at = at * sizeOf(dim) + (point[dim] || 0);
+  return at;
+}
+
+/** Panel of phases at a point, or none. */
+function panelAt(point) {
+  return DOC.panels.find((one) => Object.entries(one.index).every(([n, i]) => (point[n] || 0) === i));
+}
+
+/** Columns of a panel: {name: numbers}. */
+async function columns(panel) {
+  const names = Object.keys(panel.columns);
+  const values = await Promise.all(names.map((name) => array(panel.columns[name].array)));
+  return Object.fromEntries(names.map((name, i) => [name, values[i]]));
+}
+
+/** Value of a coordinate, as it is told. */
+function told(axis, number) {
+  const value = DOC.axes[axis].values[number];
+  return typeof value === "number" ? short(value) : String(value);
+}
+
+/** Rows of a panel's cells, as `criticality phases --json` has them. */
+async function rowsOf(panel) {
+  const all = await columns(panel);
+  const total = panel.dims.reduce((n, dim) => n * sizeOf(dim), 1);
+  const rows = [];
+  for (let i = 0; i < total; i += 1) {
+    const row = {};
+    let rest = i;
+    const at = {};
+    for (const dim of [...panel.dims].reverse()) {
+      at[dim] = rest % sizeOf(dim);
+      rest = Math.floor(rest / sizeOf(dim));
+    }
+    for (const dim of panel.dims) row[dim] = DOC.axes[dim].values[at[dim]];
+    for (const [name, { kind }] of Object.entries(panel.columns)) {
+      const value = all[name][i];
+      if (kind === "phase") row[name] = DOC.phases[value].name;
+      else if (kind === "truth") row[name] = value === 1;
+      else row[name] = Number.isFinite(value) ? value : null;
+    }
+    rows.push(row);
+  }
+  return rows;
+}
