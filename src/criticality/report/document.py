@@ -13,6 +13,7 @@ from criticality import catalog
 from criticality.analysis import classify
 from criticality.analysis.classify import PhaseDiagram
 from criticality.analysis.exponents import REALIZATION, doubts, exponents
+from criticality.analysis.thresholds import Options
 from criticality.base import UNRESOLVED, Axis, InputError, finite
 from criticality.figures.parts import COLOURS, label, positions, symbol
 from criticality.report import provenance, words
@@ -80,7 +81,7 @@ def document(
     }
     scaled = lines(results, [one for _, one in diagrams], tell) if scaling else []
     panels = [_panel(at, one, axes, arrays) for at, one in diagrams]
-    return finite(
+    made: dict[str, Any] = finite(
         {
             "format": 1,
             "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -106,13 +107,13 @@ def document(
             "observables": observables,
             "fits": fits,
             "scaling": scaled,
+            "threshold": _threshold(results, tell) if scaling else None,
             "unresolved": words.unresolved(results, found, diagrams, scaled, left_out, why),
             "run": provenance.run(results, found),
             "arrays": arrays.packed,
         }
     )
-
-
+    return made
 
 
 def _doc(results: Results) -> str:
@@ -123,7 +124,7 @@ def _doc(results: Results) -> str:
         kind = catalog.find(results.card.name)
     except InputError:  # one's own
         return ""
-    return (kind.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+    return (kind.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ").replace("`", "")
 
 
 def _diagrams(
@@ -157,19 +158,18 @@ def _plane(
             continue
         dims = [str(d) for d in ds[name].dims if d in swept and d not in kept]
         outer = [d for d in dims if d in results.axes and not results.axes[d].inner]
-        found = (outer or dims)[:2]
+        numbers = [d for d in dims if ds[d].dtype.kind in "iuf"]
+        found = [d for d in outer if d in numbers][:2] or numbers[:1] or outer[:2]
     return found or [told.size] * (told.size in swept)
 
 
 def _axis(ds: xr.Dataset, name: str, declared: Mapping[str, Axis]) -> dict[str, Any]:
     """Tell all of an axis that drawing needs."""
     coordinate = ds[name]
-    centres, edges = positions(coordinate)
     values = coordinate.values.tolist()
     numbers = coordinate.dtype.kind in "iuf"
-    once = not numbers or len(set(values)) == len(values)
-    if not once:  # as a sweep up and down
-        centres, edges = np.arange(len(values)) + 0.0, np.arange(len(values) + 1) - 0.5
+    again = numbers and len(set(values)) < len(values)  # as a sweep up and down
+    centres, edges = positions(xr.DataArray(list(map(str, values))) if again else coordinate)
     about = declared.get(name)
     return {
         "symbol": symbol(ds, name),
@@ -183,6 +183,18 @@ def _axis(ds: xr.Dataset, name: str, declared: Mapping[str, Axis]) -> dict[str, 
         "centres": centres,
         "edges": edges,
     }
+
+
+def _threshold(results: Results, tell: Tell) -> dict[str, Any] | None:
+    """Give critical points where a system has a way of its own to find them; as `threshold`."""
+    if not (results.card.threshold and results.here):
+        return None
+    tell("threshold")
+    try:
+        found = results.function("threshold")(results, Options())
+    except InputError as error:
+        return {"text": f"No critical point: {error}", "points": None}
+    return {"text": str(found), "points": found.to_dict()}
 
 
 def _observables(
@@ -224,9 +236,7 @@ def _observables(
     return found, left_out
 
 
-def _fits(
-    results: Results, ds: xr.Dataset, plane: Sequence[str], arrays: Arrays
-) -> dict[str, Any]:
+def _fits(results: Results, ds: xr.Dataset, plane: Sequence[str], arrays: Arrays) -> dict[str, Any]:
     """Power laws of the order parameters in the size, at every point."""
     told = results.card
     found: dict[str, Any] = {}
@@ -289,7 +299,7 @@ def _phases(diagrams: Sequence[tuple[Any, PhaseDiagram]]) -> list[dict[str, str]
 def _panel(
     at: Mapping[str, Any], one: PhaseDiagram, axes: Mapping[str, Any], arrays: Arrays
 ) -> dict[str, Any]:
-    """A phase diagram: columns of its cells, exactly; its borders, and how it was made."""
+    """Give a phase diagram: its cells in columns, exactly; its borders, and how it was made."""
     cells = one.cells
     dims = [str(dim) for dim in cells["phase"].dims]
     columns = {}
@@ -321,9 +331,13 @@ def _quantities(
             base = next((name.removesuffix(end) for end in ENDS if name.endswith(end)), name)
             if base != name and base in names:
                 continue
-            about = one.cells[name].attrs
+            about, size = one.cells[name].attrs, results.axes.get(results.card.size)
+            sign = size.symbol if size else ""
+            of, what = words.belongs(name)
             found[name] = {
-                "title": words.title(name, results.card, one.method),
+                "title": what if of in names else words.title(name, results.card, one.method, sign),
+                "of": of if of in names else "",
+                "meanings": str(about.get("flag_meanings", "")).split(),
                 "doc": str(about.get("long_name", "")),
                 "truth": one.cells[name].dtype.kind == "b",
                 "with": [end for end in ENDS if f"{name}{end}" in names],

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 EXACT = 32_768  # numbers, up to which an array is packed as it is, in 64 bits
 NAN, ABOVE, BELOW, ZERO = 65_535, 65_534, 65_533, 65_532  # codes of what is no step of the range
 STEPS = 65_531
+LARGEST = 1e300  # that has steps
 WIDE = 1e3  # ratio of largest and smallest positive number, from which on steps are of logarithms
 
 Packed = dict[str, Any]
@@ -36,9 +37,7 @@ def packed(values: NDArray[Any], exact: bool | None = None) -> Packed:
     """
     array = np.asarray(values, np.float64)
     about: Packed = {"shape": list(array.shape)}
-    known = array[np.isfinite(array)]
-    with np.errstate(over="ignore"):
-        beyond = bool(len(known)) and not math.isfinite(known.max() - known.min())
+    beyond = bool((np.abs(array[np.isfinite(array)]) > LARGEST).any())
     if beyond or (array.size <= EXACT if exact is None else exact):
         about["code"] = "f8"
         raw = array.astype("<f8").tobytes()
@@ -60,7 +59,8 @@ def unpacked(about: Packed) -> NDArray[np.float64]:
         values = np.exp(values)
     for code, value in ((NAN, math.nan), (ABOVE, math.inf), (BELOW, -math.inf), (ZERO, 0.0)):
         values[codes == code] = value
-    return values.reshape(about["shape"])
+    found: NDArray[np.float64] = values.reshape(about["shape"])
+    return found
 
 
 def resolution(about: Packed) -> float:
@@ -71,7 +71,7 @@ def resolution(about: Packed) -> float:
 def _quantised(array: NDArray[np.float64]) -> tuple[NDArray[Any], dict[str, Any]]:
     """Give codes, and the range that they are of."""
     known = array[np.isfinite(array) & (array != 0)]
-    log = bool(len(known)) and known.min() > 0 and bool(known.max() / known.min() > WIDE)
+    log = bool(len(known)) and bool(0 < known.min() < known.max() / WIDE)
     with np.errstate(divide="ignore", invalid="ignore"):
         on = np.log(array) if log else array
     ends = np.log(known) if log else known

@@ -52,7 +52,9 @@ def _chosen(
     inner = [
         d
         for d in map(str, array.dims)
-        if d in results.axes and results.axes[d].inner and d not in (control, *told.repeated)
+        if d in results.axes
+        and results.axes[d].inner
+        and d not in (control, *told.repeated)
         and ds.sizes[d] > 1
     ]
     for name in inner:  # an inner axis besides: its middle

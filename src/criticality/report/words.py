@@ -26,17 +26,37 @@ ADVICE = {  # by the name of a flag: what would settle it
 }
 
 
-def title(name: str, told: Card, method: Mapping[str, Any]) -> str:
-    """Name of a number of a cell in words."""
+NAMES = {  # of numbers that go with a fit
+    "dof": "degrees of freedom",
+    "chi2_dof": "chi2 per degree of freedom",
+    "fit_probability": "probability of the fit",
+    "log_amplitude": "ln of the amplitude",
+    "amplitude": "amplitude",
+    "sizes_used": "sizes used",
+    "sizes_censored": "sizes with an infinite median",
+    "source": "source of the error",
+}
+
+
+def title(name: str, told: Card, method: Mapping[str, Any], size: str) -> str:
+    """Name of a number of a cell in words; `size` is the symbol of the size."""
     sizes = np.atleast_1d(method.get("sizes", ()))
     for end, text in (("_exponent", "exponent of {0} with {1}"), ("_limit", "{0} at infinite {1}")):
         base = name.removesuffix(end)
         if base != name and _known(base, told):
-            return text.format(_label(base, told), told.size)
+            return text.format(_label(base, told), size)
     if _known(name, told):
-        at = f" at {told.size} = {max(sizes):g}" if len(sizes) else ""
+        at = f" at {size} = {max(sizes):g}" if len(sizes) else ""
         return f"{_label(name, told)}{at}"
-    return name.replace("_", " ")
+    return NAMES.get(name, name.replace("_", " "))
+
+
+def belongs(name: str) -> tuple[str, str]:
+    """Of which number this one tells something, and what; both empty if it stands for itself."""
+    for end in sorted(NAMES, key=len, reverse=True):
+        if name.endswith(f"_{end}") and name not in NAMES:
+            return name.removesuffix(f"_{end}"), NAMES[end]
+    return "", ""
 
 
 def sentence(
@@ -58,7 +78,7 @@ def sentence(
             f"{verdict}{f' on {n} lines' if n > 1 else ''}" for verdict, n in verdicts.most_common()
         )
         said.append(f"Kind of transition, by finite-size scaling: {words}.")
-    return " ".join(said)
+    return " ".join(said).replace(" -", " \N{MINUS SIGN}")
 
 
 def _phases(diagrams: Found) -> str:
@@ -76,9 +96,7 @@ def _phases(diagrams: Found) -> str:
 
 def _borders(results: Results, diagrams: Found) -> str:
     """Say where the first border lies, at the first place where it is clean."""
-    every = [
-        (at, border) for at, one in diagrams for border in one.boundaries
-    ]
+    every = [(at, border) for at, one in diagrams for border in one.boundaries]
     clean = [(at, border) for at, border in every if border.clean]
     if not clean:
         return "No border is located." if every else ""
@@ -89,11 +107,15 @@ def _borders(results: Results, diagrams: Found) -> str:
         for end in (estimate.low, estimate.high)
     )
     sides = " and ".join(name for name in border.between if name)
-    where = ", ".join(f"{name} = {value}" for name, value in {**at, **border.at}.items())
+    signs = {name: axis.symbol for name, axis in results.axes.items()}
+    where = ", ".join(
+        f"{signs.get(name, name)} = {_short(value)}" for name, value in {**at, **border.at}.items()
+    )
     percent = f"{100 * estimate.level:g}"
     return (
         f"The border {'between' if all(border.between) else 'of'} {sides or border.quantity}"
-        f"{f' at {where}' if where else ''} lies at {border.along} = {estimate.value:.3g} "
+        f"{f' at {where}' if where else ''} lies at "
+        f"{signs.get(border.along, border.along)} = {estimate.value:.3g} "
         f"({percent} %: {ends}); {len(clean)} of {len(every)} border points are clean crossings."
     )
 
@@ -143,7 +165,9 @@ def unresolved(
 
 def _cells(diagrams: Found, say: Any) -> None:
     """Name the cells that are in no phase, and those whose numbers are doubted."""
-    open_ones, doubted, text = [], [], ""
+    open_ones: list[str] = []
+    doubted: list[str] = []
+    text = ""
     for at, one in diagrams:
         cells = one.cells
         dims = [str(dim) for dim in cells["phase"].dims]
@@ -159,9 +183,10 @@ def _cells(diagrams: Found, say: Any) -> None:
     if open_ones:
         likely = any("likely" in one.cells for _, one in diagrams)
         n = len(open_ones)
+        lead = f"{n} cell{'s are' if n > 1 else ' is'} unresolved"
+        why = "no outcome is significantly the most frequent" if likely else "no phase for sure"
         say(
-            f"{n} cell{'s are' if n > 1 else ' is'} in no phase significantly"
-            + (": no outcome is significantly the most frequent." if likely else "."),
+            f"{lead}: {why}.",
             "more realizations, as errors fall with the root of their number"
             + ("." if likely else "; or a wider range of sizes, where exponents decide."),
             _few(open_ones),
@@ -176,16 +201,16 @@ def _open_borders(diagrams: Found, say: Any) -> None:
     reasons: dict[str, list[tuple[str, str]]] = {}
     for at, one in diagrams:
         for border in one.boundaries:
+            place = _at({**at, **border.at}) or "the axis"
             for flag in border.flags:
-                place = _at({**at, **border.at}) or "the axis"
                 reasons.setdefault(flag.name, []).append((f"{border.along}* at {place}", str(flag)))
-    for name, doubts in reasons.items():
+    for reason, doubts in reasons.items():
         texts = list(dict.fromkeys(text for _, text in doubts))
         n = len(doubts)
         say(
             f"{n} border point{'s' * (n > 1)}: {'; '.join(texts[:3])}.",
-            f"{ADVICE[name]}." if name in ADVICE else "",
-            _few([place for place, _ in doubts]),
+            f"{ADVICE[reason]}." if reason in ADVICE else "",
+            _few([where for where, _ in doubts]),
         )
 
 
@@ -205,7 +230,7 @@ def _verdict(line: Mapping[str, Any], say: Any) -> None:
 
 
 def _known(name: str, told: Card) -> bool:
-    return any(name == o.name for o in (*told.observables, *told.derived))
+    return name in [o.name for o in told.observables] + [d.name for d in told.derived]
 
 
 def _label(name: str, told: Card) -> str:
@@ -213,13 +238,13 @@ def _label(name: str, told: Card) -> str:
 
 
 def _at(place: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} = {f'{value:g}' if isinstance(value, float) else value}"
-        for name, value in place.items()
-    )
+    return ", ".join(f"{name} = {_short(value)}" for name, value in place.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _few(places: Sequence[str]) -> list[str]:
     more = len(places) - MOST
     return [*places[:MOST], *([f"and {more} more"] if more > 0 else [])]
-

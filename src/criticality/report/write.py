@@ -53,10 +53,8 @@ class Writing:
             As `document`, or if it cannot be written.
         """
         results = self.open()
-        made = document(
-            results, scaling=self.scaling and live is None, live=live, tell=self.tell
-        )
-        content = page(made).encode("utf-8")
+        made = document(results, scaling=self.scaling and live is None, live=live, tell=self.tell)
+        content = page(made).encode("utf-8", "backslashreplace")  # of a name that is no text
         try:
             with files.replacing(self.target) as temporary:
                 temporary.write_bytes(content)

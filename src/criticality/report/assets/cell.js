@@ -13,7 +13,8 @@ async function numbersAt(point) {
       const value = all[name][at];
       found.push({
         name, title: about.title, doc: about.doc, truth: about.truth, value,
-        error: end("_error"), low: end("_low"), high: end("_high"), dof: end("_dof"),
+        error: end("_error"), low: end("_low"), high: end("_high"), dof: end("_dof"), of: about.of,
+        shown: about.truth ? (value === 1 ? "yes" : "no") : about.meanings.length && about.meanings[value] || "",
       });
     }
   }
@@ -49,7 +50,7 @@ async function flagsAt(point) {
   const found = [];
   for (const [name, fit] of Object.entries(DOC.fits)) {
     for (const number of fit.flags[place(fit.dims, point)] || []) {
-      found.push(`${plainText(DOC.observables[name] ? DOC.observables[name].label : name)}: ${fit.texts[number]}`);
+      found.push(`${DOC.observables[name] ? DOC.observables[name].label : name}: ${fit.texts[number]}`);
     }
   }
   const panel = panelAt(point);
@@ -69,8 +70,8 @@ async function fillTooltip(point) {
   const tooltip = document.getElementById("tooltip");
   const [phase, numbers, means, flags] = await Promise.all([phaseAt(point), numbersAt(point), meansAt(point), flagsAt(point)]);
   const rows = numbers.filter((one) => !one.truth && !Number.isNaN(one.value)).map((one) =>
-    el("tr", { "data-name": one.name, "data-value": one.value, "data-error": one.error },
-      el("th", {}, rich(one.title)), el("td", {}, withError(one.value, one.error)),
+    el("tr", { class: one.of ? "part" : null, "data-name": one.name, "data-value": one.value, "data-error": one.error },
+      el("th", {}, rich(one.title)), el("td", {}, one.shown || withError(one.value, one.error)),
       el("td", { class: "quiet" }, Number.isNaN(one.low) ? "" : interval(one.low, one.high))));
   const meanRows = means.filter((one) => !Number.isNaN(one.value)).slice(0, 8).map((one) =>
     el("tr", { "data-name": one.name, "data-value": one.value, "data-error": one.error },
@@ -81,7 +82,7 @@ async function fillTooltip(point) {
     phase ? el("p", { class: "phase" }, phase.code > 0 ? patch(phase.colour) : phase.code === 0 ? patch(null, true) : null, " ", phase.name, phase.note ? ` (${phase.note})` : "") : "",
     rows.length ? el("table", {}, rows) : "",
     meanRows.length ? el("table", {}, further.length ? el("caption", {}, "at ", coordinates(point, further)) : null, meanRows) : "",
-    ...flags.map((flag) => el("p", { class: "flag" }, flag)),
+    ...flags.map((flag) => el("p", { class: "flag" }, rich(flag))),
   );
 }
 
@@ -99,13 +100,13 @@ async function showCell() {
   }
   const point = { ...state.point };
   const [phase, numbers, means, flags] = await Promise.all([phaseAt(point), numbersAt(point), meansAt(point), flagsAt(point)]);
-  const row = (one) => el("tr", { "data-name": one.name, "data-value": one.value, "data-error": one.error },
+  const row = (one) => el("tr", { class: one.of ? "part" : null, "data-name": one.name, "data-value": one.value, "data-error": one.error },
     el("th", { scope: "row", title: one.doc || null }, rich(one.title)),
-    el("td", { class: "number" }, one.truth ? (one.value === 1 ? "yes" : "no") : withError(one.value, one.error)),
+    el("td", { class: "number" }, one.shown || withError(one.value, one.error)),
     el("td", { class: "number quiet" }, Number.isNaN(one.low) ? "" : interval(one.low, one.high)));
   const further = furtherAxes();
   const table = numbers.length ? el("table", { class: "numbers" },
-    el("thead", {}, el("tr", {}, el("th", {}, "quantity"), el("th", { class: "number" }, "value"), el("th", { class: "number" }, "interval"))),
+    el("thead", {}, el("tr", {}, el("th", {}, "quantity"), el("th", { class: "number" }, "value"), el("th", { class: "number" }, numbers.some((one) => !Number.isNaN(one.low)) ? "interval" : ""))),
     el("tbody", {}, numbers.map(row))) : null;
   const measured = means.filter((one) => !Number.isNaN(one.value));
   const meanTable = el("table", { class: "numbers" },
@@ -118,7 +119,7 @@ async function showCell() {
     el("div", { class: "cellhead" }, el("h3", {}, PLANE.length ? coordinates(point, PLANE) : "the one point"),
       el("button", { type: "button", class: "plain", "aria-label": "Close the cell", onclick: () => open(false) }, "×")),
     phase ? el("p", { class: phase.code ? "phase" : "phase strong" }, phase.code > 0 ? patch(phase.colour) : phase.code === 0 ? patch(null, true) : null, " ", phase.name, phase.note ? ` (${phase.note})` : "") : "",
-    ...flags.map((flag) => el("p", { class: "flag" }, flag)),
+    ...flags.map((flag) => el("p", { class: "flag" }, rich(flag))),
     table || "",
     measured.length ? meanTable : el("p", { class: "quiet" }, "nothing measured here"),
   );
@@ -133,7 +134,7 @@ async function drawCurves(point) {
   const wanted = state.curves && names.includes(state.curves) ? [state.curves]
     : DOC.order.filter((name) => names.includes(name)).slice(0, 2);
   const shown = wanted.length ? wanted : names.slice(0, 1);
-  const select = el("select", { id: "curve-quantity", onchange: (e) => { state.curves = e.target.value; keep(); drawCurves(state.point); } },
+  const select = el("select", { id: "curve-quantity", onchange: (e) => { state.curves = e.target.value; keep(); showSliders(); drawCurves(state.point); } },
     el("option", { value: "" }, "order parameters"),
     names.map((name) => el("option", { value: name, selected: state.curves === name }, plainText(DOC.observables[name].label))));
   const parts = [];
@@ -148,12 +149,20 @@ async function drawCurves(point) {
     el("div", { class: "charts" }, parts));
 }
 
+/** Axis that has a curve for each of its values: the size, or another of few values. */
+function seriesAxis(about, axis) {
+  const several = (dim) => dim !== axis && about.dims.includes(dim) && sizeOf(dim) > 1;
+  if (several(DOC.size)) return DOC.size;
+  if (axis === DOC.size) return "";
+  return about.dims.find((dim) => several(dim) && !PLANE.includes(dim) && !DOC.axes[dim].inner && sizeOf(dim) <= 6) || "";
+}
+
 /** A chart of an observable along an axis, through a point; a curve for each size. */
-async function curveAlong(name, axis, point) {
+async function curveAlong(name, axis, point, wide) {
   const about = DOC.observables[name];
   const [mean, error] = await Promise.all([array(about.mean), array(about.error)]);
   const coordinate = DOC.axes[axis];
-  const bySize = axis !== DOC.size && about.dims.includes(DOC.size) && sizeOf(DOC.size) > 1;
+  const by = seriesAxis(about, axis);
   const texts = !coordinate.numbers;
   const onSize = axis === DOC.size;
   const positive = coordinate.numbers && coordinate.values.every((v) => v > 0);
@@ -165,10 +174,10 @@ async function curveAlong(name, axis, point) {
     return { x: at(i), y: mean[k], error: error[k] };
   });
   const series = [];
-  if (bySize) {
-    const colours = shades(sizeOf(DOC.size));
-    DOC.axes[DOC.size].values.forEach((_, i) => series.push({ name: told(DOC.size, i), colour: colours[i], points: along({ ...point, [DOC.size]: i }) }));
-  } else series.push({ name: "", colour: "var(--accent)", points: along(point), joined: !onSize || !DOC.fits[name] });
+  if (by) {
+    const colours = shades(sizeOf(by));
+    DOC.axes[by].values.forEach((_, i) => series.push({ name: told(by, i), colour: colours[i], joined: !texts, points: along({ ...point, [by]: i }) }));
+  } else series.push({ name: "", colour: "var(--accent)", points: along(point), joined: !texts && (!onSize || !DOC.fits[name]) });
   const measured = series.flatMap((one) => one.points).filter((p) => Number.isFinite(p.y));
   const yLog = onSize && measured.length > 0 && measured.every((p) => p.y > 0);
   let note = "";
@@ -182,14 +191,14 @@ async function curveAlong(name, axis, point) {
       note = `power law, exponent ${withError(b[k], db[k])}${Number.isFinite(q[k]) ? `, fit probability ${short(q[k])}` : ""}`;
     } else if (!yLog) series[0].joined = true;
   }
-  const others = about.dims.filter((dim) => dim !== axis && sizeOf(dim) > 1 && !(bySize && dim === DOC.size));
+  const others = about.dims.filter((dim) => dim !== axis && sizeOf(dim) > 1 && dim !== by);
   const where = others.length ? ` at ${others.map((dim) => `${DOC.axes[dim].symbol} = ${told(dim, point[dim] || 0)}`).join(", ")}` : "";
   const ticks = texts || logit ? coordinate.values.map((value, i) => ({ at: at(i), text: typeof value === "number" ? short(value) : clipped(value, 12) }))
     : onSize && xLog && coordinate.values.length <= 9 ? coordinate.values.map((value) => ({ at: value, text: short(value) })) : null;
   const unit = about.unit === "1" || about.label.includes(about.unit) ? "" : ` (${about.unit})`;
   return chart({
     title: `${about.label}${where}`, note, xLabel: coordinate.label, yLabel: `${about.label}${unit}`,
-    xLog, yLog, xTicks: ticks, series, legend: bySize ? DOC.axes[DOC.size].symbol : "",
+    xLog, yLog, xTicks: ticks, series, wide, legend: by ? DOC.axes[by].symbol : "",
     marks: onSize ? [] : [{ x: at(point[axis] || 0), here: true }, ...borderMarks(axis, point)],
   });
 }

@@ -23,9 +23,7 @@ function marker(kind, x, y, attributes) {
 function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks = [], legend, wide, level }) {
   charts += 1;
   const [W, H] = wide ? [720, 330] : [440, 300];
-  const left = 62;
   const [top, right, bottom] = [12, 14, 50];
-  const box = { x: left, y: top, w: W - left - right, h: H - top - bottom };
   const fx = xLog ? Math.log10 : (v) => v;
   const fy = yLog ? Math.log10 : (v) => v;
   const ok = (p) => Number.isFinite(fx(p.x)) && Number.isFinite(fy(p.y));
@@ -51,6 +49,9 @@ function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks 
   };
   const [x0, x1] = range(xs, 0.045);
   const [y0, y1] = range(ys, 0.07);
+  const yTicks = yLog ? logTicks(10 ** y0, 10 ** y1) : linearTicks(y0, y1, 5);
+  const left = 34 + 6.4 * Math.max(3, ...yTicks.map((tick) => short(tick).length));
+  const box = { x: left, y: top, w: W - left - right, h: H - top - bottom };
   const px = (v) => box.x + ((fx(v) - x0) / (x1 - x0)) * box.w;
   const py = (v) => box.y + box.h - ((fy(v) - y0) / (y1 - y0)) * box.h;
   const clip = `clip-${charts}`;
@@ -58,7 +59,6 @@ function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks 
     svg("clipPath", { id: clip }, svg("rect", { x: box.x, y: box.y, width: box.w, height: box.h })),
     svg("rect", { class: "frame", x: box.x, y: box.y, width: box.w, height: box.h }),
   ];
-  const yTicks = yLog ? logTicks(10 ** y0, 10 ** y1) : linearTicks(y0, y1, 5);
   for (const tick of yTicks) {
     const at = py(tick);
     if (at < box.y - 0.5 || at > box.y + box.h + 0.5) continue;
@@ -121,13 +121,13 @@ function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks 
   }
   const named = series.filter((one) => one.name && !one.silent);
   const caption = [rich(title)];
-  if (note) caption.push(el("span", { class: "quiet" }, " ", note));
+  if (note) caption.push(el("span", { class: "note" }, note));
   return el("figure", { class: wide ? "chart wide" : "chart" },
     el("figcaption", {}, caption),
     svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": plainText(`${title}: ${yLabel} against ${xLabel}`) }, parts),
     named.length > 1 || legend ? el("div", { class: "key" },
-      legend ? el("span", { class: "keytitle" }, rich(legend)) : null,
-      named.map((one) => el("span", {}, swatch(one, series.indexOf(one)), rich(one.name)))) : null);
+      legend ? el("span", { class: "keytitle" }, el("span", {}, rich(legend))) : null,
+      named.map((one) => el("span", {}, swatch(one, series.indexOf(one)), el("span", {}, rich(one.name))))) : null);
 }
 
 function swatch(one, number) {

@@ -131,6 +131,11 @@ function rich(text) {
   });
 }
 
+/** Text with what stands between backticks as code. */
+function coded(text) {
+  return String(text).split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
+}
+
 /** Text with its formulas, as SVG tspans. */
 function richSvg(text) {
   let level = 0;

@@ -38,12 +38,12 @@ function drawPlane() {
     if (!groups.has(one.group)) groups.set(one.group, []);
     groups.get(one.group).push(one);
   }
-  const select = el("select", { id: "quantity", onchange: (e) => { state.quantity = e.target.value; keep(); drawMap(); } },
+  const select = el("select", { id: "quantity", onchange: (e) => { state.quantity = e.target.value; keep(); showSliders(); drawMap(); drawLine(); } },
     [...groups].map(([name, members]) => el("optgroup", { label: name }, members.map((one) =>
       el("option", { value: one.id, selected: one.id === state.quantity }, plainText(one.title))))));
   const sliders = furtherAxes().map((axis) => {
     const output = el("output", { for: `axis-${axis}` }, told(axis, state.point[axis] || 0));
-    return el("label", { class: "slider" }, el("span", {}, rich(DOC.axes[axis].symbol)),
+    return el("label", { class: "slider", "data-axis": axis }, el("span", {}, rich(DOC.axes[axis].symbol)),
       el("input", {
         type: "range", id: `axis-${axis}`, min: 0, max: sizeOf(axis) - 1, step: 1, value: state.point[axis] || 0,
         "aria-label": plainText(DOC.axes[axis].label), "aria-valuetext": told(axis, state.point[axis] || 0),
@@ -53,6 +53,7 @@ function drawPlane() {
           e.target.setAttribute("aria-valuetext", output.textContent);
           keep();
           drawMap();
+          drawLine();
           showCell();
         },
       }), output);
@@ -68,12 +69,24 @@ function drawPlane() {
   const title = DOC.panels.length ? "Phases" : PLANE.length ? "What was measured" : "The point";
   section.replaceChildren(heading("plane", title),
     DOC.no_phases ? el("p", { class: DOC.no_phases.startsWith("No phases here") ? "intro strong" : "intro" }, DOC.no_phases) : "",
-    el("div", { class: "controls" }, PLANE.length ? el("label", {}, "Show ", select) : "", sliders),
+    el("div", { class: "controls" }, PLANE.length ? el("label", {}, "Show ", select) : "", sliders,
+      DOC.panels.some((one) => one.boundaries.length) ? el("label", {}, el("input", { type: "checkbox", id: "borders", checked: !state.bare, onchange: (e) => { state.bare = !e.target.checked; keep(); drawMap(); } }), " borders") : ""),
     el("div", { class: PLANE.length ? "plane" : "plane single" },
       PLANE.length ? el("div", {}, PLANE.length === 1 ? el("div", { id: "line" }) : "", el("div", { id: "map", class: PLANE.length === 1 ? "map strip" : "map" }, canvas), el("div", { id: "key", class: "key" })) : "",
       el("div", {}, el("p", { id: "hint", class: "quiet" }, "Point at a cell for its numbers; click it for its curves. With the keyboard: Tab to the map, arrow keys, Enter."),
         el("aside", { id: "cell", "aria-label": "Opened cell", hidden: true }))),
     el("div", { id: "curves", hidden: true }));
+  showSliders();
+}
+
+/** Show the sliders of axes that what is shown varies with, and no others. */
+function showSliders() {
+  const needed = new Set(DOC.panels.flatMap((one) => Object.keys(one.index)));
+  const id = state.quantity.slice(state.quantity.indexOf(":") + 1);
+  for (const name of [id, state.curves, ...DOC.order]) {
+    if (DOC.observables[name]) DOC.observables[name].dims.forEach((dim) => needed.add(dim));
+  }
+  document.querySelectorAll(".slider").forEach((slider) => { slider.hidden = !needed.has(slider.dataset.axis); });
 }
 
 /** Of a plane of one axis: the quantity as a curve, a line for each size. */
@@ -83,7 +96,7 @@ async function drawLine() {
   const name = state.quantity.includes(":") ? state.quantity.slice(state.quantity.indexOf(":") + 1) : DOC.order[0];
   const about = DOC.observables[name];
   if (about && about.dims.includes(PLANE[0]) && !state.quantity.startsWith("error:")) {
-    const figure = await curveAlong(name, PLANE[0], state.point);
+    const figure = await curveAlong(name, PLANE[0], state.point, true);
     holder.replaceChildren(figure);
     return;
   }
@@ -95,7 +108,7 @@ async function drawLine() {
       return { x, y: all[name][k], error: all[`${name}_error`] ? all[`${name}_error`][k] : NaN };
     });
     const titled = DOC.quantities[name] ? DOC.quantities[name].title : name;
-    holder.replaceChildren(chart({ title: titled, xLabel: DOC.axes[PLANE[0]].label, yLabel: titled, xLog: DOC.axes[PLANE[0]].scale === "log" && points.every((p) => p.x > 0), series: [{ name: "", colour: "var(--accent)", points }], marks: borderMarks(PLANE[0], state.point) }));
+    holder.replaceChildren(chart({ wide: true, title: titled, xLabel: DOC.axes[PLANE[0]].label, yLabel: titled, xLog: DOC.axes[PLANE[0]].scale === "log" && points.every((p) => p.x > 0), series: [{ name: "", colour: "var(--accent)", points }], marks: borderMarks(PLANE[0], state.point) }));
     return;
   }
   holder.replaceChildren();
@@ -224,6 +237,7 @@ async function begin() {
     for (const [axis, at] of Object.entries(kept.point)) if (DOC.axes[axis] && at < sizeOf(axis)) state.point[axis] = at;
     state.open = Boolean(kept.open);
     state.curves = kept.curves;
+    state.bare = kept.bare;
   }
   const first = DOC.panels.length ? "phase" : `mean:${DOC.order[0] || Object.keys(DOC.observables)[0]}`;
   state.quantity = every.some((one) => one.id === kept.quantity) ? kept.quantity : every.some((one) => one.id === first) ? first : every[0] ? every[0].id : "";

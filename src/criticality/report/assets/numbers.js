@@ -20,7 +20,7 @@ function short(value) {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   if (Number.isInteger(value) && Math.abs(value) < 1e7) return minus(String(value));
   const size = Math.abs(value);
-  if (size && (size < 1e-3 || size >= 1e6)) return minus(value.toExponential(2));
+  if (size && (size < 1e-3 || size >= 1e6)) return minus(Number(value.toPrecision(3)).toExponential());
   return minus(String(Number(value.toPrecision(4))));
 }
 

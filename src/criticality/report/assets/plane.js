@@ -24,7 +24,8 @@ function quantities() {
   if (DOC.panels.length) {
     found.push({ id: "phase", title: "phase", group: "phases" });
     for (const [name, about] of Object.entries(DOC.quantities)) {
-      found.push({ id: `cell:${name}`, title: about.title, group: "numbers of a cell" });
+      const of = about.of ? `${DOC.quantities[about.of].title}: ` : "";
+      found.push({ id: `cell:${name}`, title: of + about.title, group: about.of ? "fits" : "numbers of a cell" });
       for (const end of about.with.filter((e) => e === "_error")) {
         found.push({ id: `cell:${name}${end}`, title: `${about.title}: error`, group: "errors" });
       }
@@ -241,7 +242,7 @@ function axisTicks(overlay, axis, box, at, across, room) {
   axis.values.forEach((value, i) => {
     const where = at(axis.centres[i]);
     const text = typeof value === "number" ? short(value) : String(value);
-    const half = across ? 3.5 * text.length + 3 : 8;
+    const half = across ? 3.5 * text.length + 5 : 8;
     every.push({ where, text, half });
   });
   every.sort((a, b) => a.where - b.where);
@@ -258,7 +259,7 @@ function axisTicks(overlay, axis, box, at, across, room) {
 
 /** Borders: a point with its interval each, joined; an open end is an arrow. */
 function drawBorders(overlay, panel, box, px, py, flat) {
-  if (!panel) return;
+  if (!panel || state.bare) return;
   const likely = Boolean(panel.columns.likely);
   const pairs = new Set(panel.boundaries.map((b) => b.between.join("|")));
   if (likely && pairs.size > 1) return;  // those of several pairs would hide each other
@@ -270,13 +271,14 @@ function drawBorders(overlay, panel, box, px, py, flat) {
     const e = border.estimate;
     const ends = ends3(e, border);
     if (!PLANE.includes(border.along) || ends === null) continue;
-    const id = `${border.along}|${border.quantity}`;
+    const id = `${border.along}|${border.quantity}|${border.between}`;
     if (!families.has(id)) families.set(id, []);
     families.get(id).push({ border, ...ends });
   }
   for (const members of families.values()) {
     const upright = !flat && members[0].border.along === PLANE[1];
     const path = [];
+    let before = NaN;  // only neighbours are joined
     for (const { border, value, low, high } of members) {
       const other = Object.entries(border.at).find(([n]) => PLANE.includes(n));
       const to = (v) => stands(border.along, v);
@@ -292,9 +294,13 @@ function drawBorders(overlay, panel, box, px, py, flat) {
         const tip = upright ? `M${x - 4} ${y + 4 * sign}L${x} ${y - 3 * sign}L${x + 4} ${y + 4 * sign}z` : `M${x - 4 * sign} ${y - 4}L${x + 3 * sign} ${y}L${x - 4 * sign} ${y + 4}z`;
         g.append(svg("path", { class: "tip", d: tip }));
       }
-      if (Number.isFinite(value)) path.push(at(to(value)));
+      if (Number.isFinite(value)) {
+        const number = other ? DOC.axes[other[0]].values.indexOf(other[1]) : 0;
+        path.push([...at(to(value)), Math.abs(number - before) === 1]);
+        before = number;
+      }
     }
-    const line = path.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
+    const line = path.map(([x, y, joined]) => `${joined ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
     if (path.length > 1) g.append(svg("path", { class: "halo", d: line }), svg("path", { class: "border", d: line }));
     for (const [x, y] of path) g.append(marker(upright ? "circle" : "square", x, y, { class: "borderdot" }));
   }

@@ -48,7 +48,7 @@ function drawBoundaries() {
     const sides = border.between.map((name, i) => name && [name, i ? " above" : " below"]).filter(Boolean);
     return el("figure", { class: "table" },
       el("figcaption", {}, symbolOf(border.along), "*, where ", el("b", {}, border.quantity), sides.length ? [": ", sides[0], sides[1] ? [", ", sides[1]] : ""] : ""),
-      el("div", { class: "scroll" }, el("table", { class: "numbers" },
+      el("div", members.length > 24 ? { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "borders" } : { class: "scroll" }, el("table", { class: "numbers" },
         el("thead", {}, el("tr", {}, others.map((name) => el("th", { class: "number" }, symbolOf(name))),
           el("th", { class: "number" }, "estimate"), el("th", { class: "number" }, `${short(100 * border.estimate.level)} % interval`), el("th", {}, "status"))),
         el("tbody", {}, members.map(({ panel, border: b }) => boundaryRow({ ...panel.at, ...b.at }, others, b))))));
@@ -76,13 +76,18 @@ function boundaryRow(at, others, b) {
 
 function drawScaling() {
   const section = document.getElementById("scaling");
-  section.hidden = !DOC.scaling.length;
+  section.hidden = !DOC.scaling.length && !DOC.threshold;
   if (section.hidden) return;
+  const threshold = DOC.threshold ? el("figure", { id: "threshold" }, el("figcaption", {}, "Where it breaks down, as `criticality threshold` finds it"), el("pre", {}, DOC.threshold.text)) : "";
+  if (!DOC.scaling.length) {
+    section.replaceChildren(heading("scaling", "Critical points"), threshold);
+    return;
+  }
   const first = DOC.scaling[0];
   const more = first.of > DOC.scaling.length ? ` Of ${first.of} lines of the plane these ${DOC.scaling.length} were fitted.` : "";
   section.replaceChildren(heading("scaling", "Finite-size scaling"),
     el("p", { class: "intro" }, `Curves of several sizes, collapsed by the forms that a transition would have, and the evidence for each form.${more}`),
-    ...DOC.scaling.map((line) => (line.note ? noScaling(line) : scalingLine(line))));
+    ...DOC.scaling.map((line) => (line.note ? noScaling(line) : scalingLine(line))), threshold);
 }
 
 function lineTitle(line) {
@@ -94,6 +99,7 @@ function noScaling(line) {
   return el("div", { class: "line" }, el("h3", {}, lineTitle(line)), el("p", { class: "strong" }, "not fitted: ", line.note));
 }
 
+const PARAMETERS = { p_c: "$p_c$", nu: "$\\nu$", beta: "$\\beta$", sigma: "$\\sigma$", L0: "$L_0$", p_0: "$p_0$", L_x: "$L_x$", theta: "$\\theta$" };
 const FORM = { algebraic: "algebraic", bkt: "BKT" };
 
 function scalingLine(line) {
@@ -131,7 +137,7 @@ const family = (name) => (/bkt/i.test(name) ? "bkt" : name.startsWith("algebraic
 
 function evidenceTable(compare) {
   const params = (m) => Object.entries(m.params).filter(([, p]) => !p.fixed)
-    .map(([name, p], i) => [i ? ", " : "", `${name} = ${withError(p.value, p.error === null ? NaN : p.error)}`]);
+    .map(([name, p], i) => [i ? ", " : "", ...rich(PARAMETERS[name] || name), ` = ${withError(p.value, p.error === null ? NaN : p.error)}`]);
   return el("div", { class: "scroll" }, el("table", { class: "numbers evidence" },
     el("thead", {}, el("tr", {}, el("th", {}, "form"), el("th", { class: "number" }, "Δ ln Z"), el("th", { class: "number" }, "fit p"), el("th", {}, "parameters"), el("th", {}, "doubts"))),
     el("tbody", {}, compare.models.map((m) => el("tr", { "data-name": m.name, "data-value": m.delta },
@@ -180,9 +186,9 @@ function drawUnresolved() {
   const section = document.getElementById("unresolved");
   section.replaceChildren(heading("unresolved", "What the data do not decide"),
     DOC.unresolved.length ? el("ul", { class: "doubts" }, DOC.unresolved.map((one) => el("li", {},
-      el("p", {}, el("b", {}, one.what)),
+      el("p", {}, el("b", {}, coded(one.what))),
       one.places.length ? el("p", { class: "places" }, one.places.map((p, i) => [i ? " · " : "", p])) : "",
-      one.settles ? el("p", {}, el("span", { class: "quiet" }, "What would settle it: "), one.settles) : "")))
+      one.settles ? el("p", {}, el("span", { class: "quiet" }, "What would settle it: "), coded(one.settles)) : "")))
       : el("p", {}, "Nothing that was asked is left open."));
 }
 
@@ -217,7 +223,7 @@ function drawRun() {
 
 function drawNumbers() {
   const section = document.getElementById("numbers");
-  const button = (id, text, note, onclick) => el("div", { class: "download" }, el("button", { type: "button", id, onclick }, text), el("span", { class: "quiet" }, note));
+  const button = (id, text, note, onclick) => el("div", { class: "download" }, el("button", { type: "button", id, onclick }, text), el("span", { class: "quiet" }, coded(note)));
   section.replaceChildren(heading("numbers", "Numbers"),
     el("p", { class: "intro" }, "All of these are in this file; nothing is fetched."),
     DOC.panels.length ? button("download-cells", "cells.csv", "every cell of the plane: phase and numbers, as `criticality phases`", async () => save("cells.csv", csv(await allRows()))) : "",
@@ -264,6 +270,7 @@ async function everything() {
   return {
     store: DOC.store, system: DOC.system, made: DOC.made, sentence: DOC.sentence,
     status: DOC.status, phases: panels.length ? (single ? panels[0] : { panels }) : null,
+    threshold: DOC.threshold && DOC.threshold.points,
     scaling: DOC.scaling.map(({ at, note, collapse, compare }) => (note ? { at, note } : { at, collapse, compare })),
     unresolved: DOC.unresolved, run: DOC.run,
   };
