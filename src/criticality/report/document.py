@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.colors import is_color_like, to_hex
 
 from criticality import catalog
 from criticality.analysis import classify
@@ -290,7 +291,9 @@ def _phases(diagrams: Sequence[tuple[Any, PhaseDiagram]]) -> list[dict[str, str]
         {
             "name": phase.name,
             "letter": phase.letter,
-            "colour": phase.colour or COLOURS[number % len(COLOURS)],
+            "colour": to_hex(phase.colour)
+            if is_color_like(phase.colour)
+            else COLOURS[number % len(COLOURS)],
         }
         for number, phase in enumerate((UNRESOLVED, *diagrams[0][1].phases), start=-1)
     ]

@@ -62,7 +62,7 @@ async function flagsAt(point) {
 }
 
 function coordinates(point, axes) {
-  return axes.map((axis, i) => [i ? ", " : "", ...rich(DOC.axes[axis].symbol), " = ", told(axis, point[axis] || 0)]);
+  return axes.map((axis, i) => [i ? ", " : "", ...rich(DOC.axes[axis].symbol), " = ", told(axis, stepAt(point, axis))]);
 }
 
 /** Fill the tooltip with the numbers of a cell. */
@@ -192,14 +192,14 @@ async function curveAlong(name, axis, point, wide) {
     } else if (!yLog) series[0].joined = true;
   }
   const others = about.dims.filter((dim) => dim !== axis && sizeOf(dim) > 1 && dim !== by);
-  const where = others.length ? ` at ${others.map((dim) => `${DOC.axes[dim].symbol} = ${told(dim, point[dim] || 0)}`).join(", ")}` : "";
+  const where = others.length ? ` at ${others.map((dim) => `${DOC.axes[dim].symbol} = ${told(dim, stepAt(point, dim))}`).join(", ")}` : "";
   const ticks = texts || logit ? coordinate.values.map((value, i) => ({ at: at(i), text: typeof value === "number" ? short(value) : clipped(value, 12) }))
     : onSize && xLog && coordinate.values.length <= 9 ? coordinate.values.map((value) => ({ at: value, text: short(value) })) : null;
   const unit = about.unit === "1" || about.label.includes(about.unit) ? "" : ` (${about.unit})`;
   return chart({
     title: `${about.label}${where}`, note, xLabel: coordinate.label, yLabel: `${about.label}${unit}`,
     xLog, yLog, xTicks: ticks, series, wide, legend: by ? DOC.axes[by].symbol : "",
-    marks: onSize ? [] : [{ x: at(point[axis] || 0), here: true }, ...borderMarks(axis, point)],
+    marks: onSize ? [] : [{ x: at(stepAt(point, axis)), here: true }, ...borderMarks(axis, point)],
   });
 }
 
@@ -208,7 +208,7 @@ function borderMarks(axis, point) {
   const panel = panelAt(point);
   if (!panel || DOC.axes[axis].scale === "logit" || !DOC.axes[axis].numbers) return [];
   return panel.boundaries.filter((border) => border.along === axis && Object.entries(border.at).every(
-    ([name, value]) => DOC.axes[name] && DOC.axes[name].values[point[name] || 0] === value))
+    ([name, value]) => DOC.axes[name] && DOC.axes[name].values[stepAt(point, name)] === value))
     .map((border) => ({ border, ...(ends3(border.estimate, border) || { value: NaN }) }))
     .filter((one) => Number.isFinite(one.value))
     .map((one) => ({ x: one.value, low: one.low, high: one.high }));

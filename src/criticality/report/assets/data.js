@@ -1,6 +1,9 @@
 // The document, and its arrays: unpacked when they are first looked at.
 
 const DOC = JSON.parse(document.getElementById("document").textContent);
+// names are anybody's: nothing is found in these but what was put there
+for (const part of ["axes", "observables", "quantities", "fits"]) Object.setPrototypeOf(DOC[part], null);
+for (const panel of DOC.panels) Object.setPrototypeOf(panel.columns, null);
 const unpacked = new Map();
 
 /** Numbers of an array of the document. */
@@ -32,16 +35,19 @@ async function unpack(about) {
 
 const sizeOf = (axis) => DOC.axes[axis].values.length;
 
+/** Number of the value of an axis at a point {axis: number}. */
+const stepAt = (point, axis) => (Number.isInteger(point[axis]) ? point[axis] : 0);
+
 /** Place in an array over these dimensions, last one fastest, of a point {axis: number}. */
 function place(dims, point) {
   let at = 0;
-  for (const dim of dims) at = at * sizeOf(dim) + (point[dim] || 0);
+  for (const dim of dims) at = at * sizeOf(dim) + stepAt(point, dim);
   return at;
 }
 
 /** Panel of phases at a point, or none. */
 function panelAt(point) {
-  return DOC.panels.find((one) => Object.entries(one.index).every(([n, i]) => (point[n] || 0) === i));
+  return DOC.panels.find((one) => Object.entries(one.index).every(([n, i]) => stepAt(point, n) === i));
 }
 
 /** Columns of a panel: {name: numbers}. */

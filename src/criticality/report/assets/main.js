@@ -42,11 +42,11 @@ function drawPlane() {
     [...groups].map(([name, members]) => el("optgroup", { label: name }, members.map((one) =>
       el("option", { value: one.id, selected: one.id === state.quantity }, plainText(one.title))))));
   const sliders = furtherAxes().map((axis) => {
-    const output = el("output", { for: `axis-${axis}` }, told(axis, state.point[axis] || 0));
+    const output = el("output", { for: `axis-${axis}` }, told(axis, stepAt(state.point, axis)));
     return el("label", { class: "slider", "data-axis": axis }, el("span", {}, rich(DOC.axes[axis].symbol)),
       el("input", {
-        type: "range", id: `axis-${axis}`, min: 0, max: sizeOf(axis) - 1, step: 1, value: state.point[axis] || 0,
-        "aria-label": plainText(DOC.axes[axis].label), "aria-valuetext": told(axis, state.point[axis] || 0),
+        type: "range", id: `axis-${axis}`, min: 0, max: sizeOf(axis) - 1, step: 1, value: stepAt(state.point, axis),
+        "aria-label": plainText(DOC.axes[axis].label), "aria-valuetext": told(axis, stepAt(state.point, axis)),
         oninput: (e) => {
           state.point[axis] = Number(e.target.value);
           output.textContent = told(axis, state.point[axis]);
@@ -55,6 +55,7 @@ function drawPlane() {
           drawMap();
           drawLine();
           showCell();
+          if (hovered) fillTooltip({ ...state.point, ...hovered });
         },
       }), output);
   });
@@ -116,16 +117,17 @@ async function drawLine() {
 
 // --- pointer and keys ---
 
+let hovered = null;  // cell that the tooltip is about
+
 async function hover(event) {
   const cell = cellUnder(event);
   if (!cell) return hideTooltip();
   const tooltip = document.getElementById("tooltip");
   const [x, y] = [event.clientX, event.clientY];
-  const id = JSON.stringify(cell);
-  if (tooltip.dataset.cell !== id || tooltip.hidden) {
-    tooltip.dataset.cell = id;
+  if (tooltip.hidden || JSON.stringify(cell) !== JSON.stringify(hovered)) {
+    hovered = cell;
     await fillTooltip({ ...state.point, ...cell });
-    if (tooltip.dataset.cell !== id) return undefined;
+    if (hovered !== cell) return undefined;  // the pointer went on
   }
   return showTooltip(x, y);
 }
@@ -142,14 +144,14 @@ function showTooltip(x, y) {
 function hideTooltip() {
   const tooltip = document.getElementById("tooltip");
   tooltip.hidden = true;
-  delete tooltip.dataset.cell;
+  hovered = null;
 }
 
 async function tooltipAtCursor() {
   const canvas = document.querySelector("#map canvas");
   await fillTooltip(state.point);
   if (!drawing || document.activeElement !== canvas) return;
-  const rect = drawing.rects[state.point[PLANE[0]] || 0][PLANE[1] ? state.point[PLANE[1]] || 0 : 0];
+  const rect = drawing.rects[stepAt(state.point, PLANE[0])][PLANE[1] ? stepAt(state.point, PLANE[1]) : 0];
   const frame = canvas.getBoundingClientRect();
   showTooltip(frame.left + rect.x + rect.w, frame.top + rect.y + rect.h / 2);
 }
@@ -169,7 +171,7 @@ async function onKey(event) {
     const axis = PLANE[PLANE.length > 1 ? step[0] : 0];
     const edges = DOC.axes[axis].edges;
     const way = edges[edges.length - 1] >= edges[0] ? step[1] : -step[1];
-    const next = (state.point[axis] || 0) + way;
+    const next = stepAt(state.point, axis) + way;
     event.preventDefault();
     if (next >= 0 && next < sizeOf(axis)) {
       state.point[axis] = next;

@@ -102,6 +102,7 @@ function colouring(id, values) {
 function stands(axis, value) {
   const about = DOC.axes[axis];
   const edges = about.edges;
+  if (!about.numbers) return about.centres[about.values.indexOf(value)] ?? edges[0];
   if (value === Infinity) return edges[edges.length - 1];
   if (value === -Infinity) return edges[0];
   const pairs = about.values.map((v, i) => [scaled(v, about.scale), about.centres[i]]).sort((a, b) => a[0] - b[0]);
@@ -381,7 +382,7 @@ function colourBar({ kind, low, high }) {
 /** Bring the frame of the cursor to its cell. */
 function moveCursor() {
   if (!drawing) return;
-  const rect = (drawing.rects[state.point[PLANE[0]] || 0] || [])[PLANE[1] ? state.point[PLANE[1]] || 0 : 0];
+  const rect = (drawing.rects[stepAt(state.point, PLANE[0])] || [])[PLANE[1] ? stepAt(state.point, PLANE[1]) : 0];
   if (!rect) return;
   const { cursor, box } = drawing;
   const shown = state.open || document.activeElement === document.querySelector("#map canvas");
