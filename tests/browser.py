@@ -60,17 +60,17 @@ class Opened:
         self.complaints.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def open(self, file: Path) -> Page:
-        """Open a file from disk and wait until it says that it is ready."""
+    def open(self, file: Path, ready: str = "html") -> Page:
+        """Open a file from disk and wait until there is what a selector names."""
         self.page.goto(file.as_uri())
-        self.page.wait_for_function("document.documentElement.dataset.ready === '1'")
+        self.page.wait_for_selector(ready)
         return self.page
 
     def assert_silent(self) -> None:
         """It complained of nothing and read nothing but files and what it made itself."""
-        assert not self.complaints
-        local = ("file:", "data:", "blob:")
-        assert [url for url in self.requests if not url.startswith(local)] == []
+        assert not self.complaints, self.complaints
+        asked = [url for url in self.requests if not url.startswith(("file:", "data:", "blob:"))]
+        assert not asked, asked
 
 
 @pytest.fixture(scope="module")
