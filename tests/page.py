@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import io
 import re
 import runpy
 import shlex
@@ -16,47 +17,38 @@ NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.])")
 Command = Callable[..., tuple[int, str, str]]
 
 
-def steps(page: str) -> Iterator[tuple[str, str, re.Match[str]]]:
-    """Blocks of a page in their order: their language, what is in them, and where."""
-    for match in BLOCK.finditer((DOCS / page).read_text(encoding="utf-8")):
-        yield match[1], match[2], match
-
-
-def follow(page: str, folder: Path, command: Command, capsys) -> Iterator[tuple[str, str]]:
-    """Do in a folder what a page says; of every block of output what it should be, and what it is.
+def follow(page: str, command: Command) -> Iterator[tuple[str, str]]:
+    """Do in the working folder what a page says; of every output, what it should be and what it is.
 
     Blocks of Python and TOML that begin with the name of a file are written; `sh` is run in this
-    process, with its working folder changed; `text` is what the commands before it write.
+    process; `text` is what the commands before it write.
     """
-    os.chdir(folder)
     written = ""
-    for language, body, _ in steps(page):
+    for language, body in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         if language in ("python", "toml") and body.startswith("# "):
             Path(body.splitlines()[0][2:]).write_text(body, encoding="utf-8")
         elif language == "sh":
-            written = "".join(run(line, command, capsys) for line in lines(body))
+            lines = body.replace("\\\n", " ").splitlines()
+            written = "".join(run(line, command) for line in lines)
         elif language == "text":
             yield body, written
 
 
-def lines(body: str) -> list[str]:
-    """Commands of a block; one may go on after a backslash."""
-    return body.replace("\\\n", " ").splitlines()
-
-
-def run(line: str, command: Command, capsys) -> str:
+def run(line: str, command: Command) -> str:
     """Run one line as a user does; what it writes to its standard output."""
     program, *arguments = shlex.split(line, comments=True)
     if program == "python":
         sys.path.insert(0, "")
+        said = io.StringIO()
         try:
-            runpy.run_path(arguments[0], run_name="__main__")
+            with contextlib.redirect_stdout(said):
+                runpy.run_path(arguments[0], run_name="__main__")
         finally:
             sys.path.remove("")
-        return capsys.readouterr().out
+        return said.getvalue()
     assert program == "criticality", line
-    code, out, said = command(*arguments)
-    assert code == 0, f"{line}\n{said}"
+    code, out, said_of_it = command(*arguments)
+    assert code == 0, f"{line}\n{said_of_it}"
     return out
 
 
