@@ -1,4 +1,4 @@
-"""The site is built, every script of its gallery with it; its pages are complete and stay at home."""
+"""The site is built, its gallery run; its pages are complete, and stay at home."""
 
 from __future__ import annotations
 

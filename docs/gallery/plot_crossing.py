@@ -2,9 +2,10 @@
 Binder cumulants cross at the critical point
 ============================================
 
-N Ising spins that are all coupled: the distribution of their magnetisation m is known, so that m can be drawn
-exactly, without a Markov chain. The cumulant 1 - <m^4>/(3 <m^2>^2) is the same for all sizes at T_c = 1, where it
-is 1 - Gamma(1/4)^4 / (24 pi^2) = 0.2705 for N to infinity: no exponent is needed to find T_c.
+N Ising spins that are all coupled: the distribution of their magnetisation m is known, so that m
+can be drawn exactly, without a Markov chain. The cumulant 1 - <m^4>/(3 <m^2>^2) is the same for
+all sizes at T_c = 1, where it is 1 - Gamma(1/4)^4 / (24 pi^2) = 0.2705 for N to infinity: no
+exponent is needed to find T_c.
 """
 
 import matplotlib.pyplot as plt

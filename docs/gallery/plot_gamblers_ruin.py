@@ -2,9 +2,9 @@
 A system of your own, and phases as probabilities
 =================================================
 
-A walker starts at one of the sites 1 to 9, and leaves at site 0 or at site 10. Every realization has a phase of its
-own, the exit, so that a point of the plane has *probabilities* of phases. The exact ones are those of the gambler's
-ruin.
+A walker starts at one of the sites 1 to 9, and leaves at site 0 or at site 10. Every realization
+has a phase of its own, the exit, so that a point of the plane has *probabilities* of phases. The
+exact ones are those of the gambler's ruin.
 """
 
 import tempfile
@@ -50,8 +50,8 @@ with tempfile.TemporaryDirectory() as folder:
     found = phase_diagram(run(study, folder, workers=1), walker)
 
 # %%
-# Colours are the exit that most walkers took; hatched, it is not significantly more than the other. Dotted: where both
-# are equally probable, exactly.
+# Colours are the exit that most walkers took; hatched, it is not significantly more than the
+# other. Dotted: where both are equally probable, exactly.
 
 _, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 figures.phase_map(found, left)
@@ -61,7 +61,8 @@ odds = (1 - bias) / (1 + bias)
 left.plot(bias, np.log((1 + odds**10) / 2) / np.log(odds), "k:")
 
 # %%
-# Probabilities with their intervals (Clopper and Pearson, 95 %), and the exact line, at no bias: start/10.
+# Probabilities with their intervals (Clopper and Pearson, 95 %), and the exact line, at no bias:
+# start/10.
 
 cells = found.cells.sel(bias=0.0)
 value = cells["probability_right_exit"]

@@ -2,9 +2,10 @@
 A Hopfield network forgets where theory says
 ============================================
 
-A network of N spins keeps patterns as its weights (the restricted Boltzmann machine with gaussian hidden units,
-:doc:`/rbm`). Up to a load of patterns a spin it retrieves them, beyond it forgets all at once. The theory of Amit,
-Gutfreund and Sompolinsky has no free parameter, and its lines are computed here, too.
+A network of N spins keeps patterns as its weights (the restricted Boltzmann machine with gaussian
+hidden units, :doc:`/rbm`). Up to a load of patterns a spin it retrieves them, beyond it forgets
+all at once. The theory of Amit, Gutfreund and Sompolinsky has no free parameter, and its lines are
+computed here, too.
 """
 
 import tempfile
@@ -37,8 +38,9 @@ with tempfile.TemporaryDirectory() as folder:
 kept = ds["overlap"].squeeze()
 
 # %%
-# Left: overlap against load, bars are standard errors over networks; the line is the theory of infinite N, and ends where
-# retrieval does. Networks of finite size forget more gradually. Right: the lines over the whole plane.
+# Left: overlap against load, bars are standard errors over networks; the line is the theory of
+# infinite N, and ends where retrieval does. Networks of finite size forget more gradually. Right:
+# the lines over the whole plane.
 
 _, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 for N, colour, marker in ((100, "#56b4e9", "o"), (400, "#0072b2", "s")):
@@ -54,7 +56,9 @@ left.legend()
 
 temperatures = np.linspace(0.02, 0.98, 13)
 right.plot([theory.spinodal(hopfield, t) for t in temperatures], temperatures, label="metastable")
-right.plot([theory.global_line(hopfield, t) for t in temperatures], temperatures, "--", label="global")
+right.plot(
+    [theory.global_line(hopfield, t) for t in temperatures], temperatures, "--", label="global"
+)
 right.plot(np.linspace(0, 0.2, 40), 1 + np.sqrt(np.linspace(0, 0.2, 40)), "k:", label="spin glass")
 right.set(xlabel="load P/N", ylabel="temperature T", xlim=(0, 0.2))
 right.legend(title="retrieval, and below")

@@ -2,8 +2,9 @@
 A null control: curves without a transition
 ===========================================
 
-A tool that finds transitions must not find any where there is none. These made-up curves rise with p, and the more
-steeply the larger the size; but the steepening ends. On two sizes that is easily taken for a transition.
+A tool that finds transitions must not find any where there is none. These made-up curves rise with
+p, and the more steeply the larger the size; but the steepening ends. On two sizes that is easily
+taken for a transition.
 """
 
 import matplotlib.pyplot as plt
@@ -28,15 +29,16 @@ print(fit)
 assert fit.p_value > 0.01
 
 # %%
-# Only a comparison with forms that have no transition says what that is worth. The verdict takes a lead of 5 in ln Z
-# over all of them.
+# Only a comparison with forms that have no transition says what that is worth. The verdict takes a
+# lead of 5 in ln Z over all of them.
 
 comparison = compare(data)
 print(comparison.verdict, "-", comparison.reason)
 assert comparison.verdict in ("no transition", "undecided")
 
 # %%
-# Here the smooth crossover wins. Bars are what each form is behind the best one; the shaded width does not decide.
+# Here the smooth crossover wins. Bars are what each form is behind the best one; the shaded width
+# does not decide.
 
 _, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 figures.curves(data, ax=left)

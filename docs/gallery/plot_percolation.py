@@ -2,9 +2,9 @@
 Percolation: a collapse against an exact answer
 ===============================================
 
-Sites of an L x L lattice are open with probability p. Above p_c = 0.592746 a cluster of open sites joins top and
-bottom of an infinite lattice; of finite ones the share that is spanned is a function of (p - p_c) L^(1/nu), with
-nu = 4/3. Both numbers should come out of the curves alone.
+Sites of an L x L lattice are open with probability p. Above p_c = 0.592746 a cluster of open sites
+joins top and bottom of an infinite lattice; of finite ones the share that is spanned is a function
+of (p - p_c) L^(1/nu), with nu = 4/3. Both numbers should come out of the curves alone.
 """
 
 import matplotlib.pyplot as plt
@@ -45,8 +45,9 @@ assert fit.params["p_c"].low < 0.592746 < fit.params["p_c"].high
 assert fit.params["nu"].low < 4 / 3 < fit.params["nu"].high
 
 # %%
-# Curves with the interval of p_c, the same curves over the scaling variable, and the posterior of both parameters.
-# A collapse that looks good is no proof: look at chi2/dof and p, and at how narrow the landscape is.
+# Curves with the interval of p_c, the same curves over the scaling variable, and the posterior of
+# both parameters. A collapse that looks good is no proof: look at chi2/dof and p, and at how
+# narrow the landscape is.
 
 _, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
 figures.curves(data, fit=fit, ax=left)

@@ -2,8 +2,9 @@
 What would decide?
 ==================
 
-Over a decade of sizes, a power law with a large nu and a BKT form are one curve. Where a verdict is *undecided*,
-the next question is which measurement would change that: how many realizations, and how large a size.
+Over a decade of sizes, a power law with a large nu and a BKT form are one curve. Where a verdict
+is *undecided*, the next question is which measurement would change that: how many realizations,
+and how large a size.
 """
 
 import matplotlib.pyplot as plt
@@ -25,8 +26,9 @@ print(comparison.verdict, "-", comparison.reason)
 assert comparison.verdict == "undecided"
 
 # %%
-# Each of two forms is taken for the truth in turn, and measured anew in a larger study with the noise of this one. A
-# design decides if the expected lead, less one standard deviation of it, is above 5.
+# Each of two forms is taken for the truth in turn, and measured anew in a larger study with the
+# noise of this one. A design decides if the expected lead, less one standard deviation of it, is
+# above 5.
 
 designs = required_sizes(data, forms=(Algebraic(), BKT()), extra=(0, 2), more=(1, 16))
 for design in designs:

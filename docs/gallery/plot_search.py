@@ -2,9 +2,10 @@
 The best of some points, and which are as good
 ==============================================
 
-A polynomial of degree 9 is fitted to 30 noisy points of a sine, its coefficients held back by a penalty. Which penalty
-predicts best? A mean over realizations has an error, so the answer is a point *and* those that are not significantly
-worse; and a fair number for it comes from samples that did not choose it.
+A polynomial of degree 9 is fitted to 30 noisy points of a sine, its coefficients held back by a
+penalty. Which penalty predicts best? A mean over realizations has an error, so the answer is a
+point *and* those that are not significantly worse; and a fair number for it comes from samples
+that did not choose it.
 """
 
 import tempfile
@@ -41,8 +42,9 @@ print("best:", found.point, "test error there:", found.shown["test"])
 print("not significantly worse:", [found.points[i]["penalty"] for i in found.alike])
 
 # %%
-# ``shared=True`` gives all penalties the same points, so that differences are paired, realization by realization: many
-# penalties are told apart whose error bars overlap. (With the commands: ``criticality tune`` and ``criticality best``.)
+# ``shared=True`` gives all penalties the same points, so that differences are paired, realization
+# by realization: many penalties are told apart whose error bars overlap. (With the commands:
+# ``criticality tune`` and ``criticality best``.)
 
 score = np.array([s.value for s in found.scores])
 error = np.array([s.error for s in found.scores])

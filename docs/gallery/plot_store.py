@@ -2,8 +2,8 @@
 Reading a store: xarray, pandas, errors
 =======================================
 
-A store opens as one labelled data set, with the unit and meaning of every number. All of xarray and pandas is there; one
-rule holds for errors: they come from realizations, whole.
+A store opens as one labelled data set, with the unit and meaning of every number. All of xarray
+and pandas is there; one rule holds for errors: they come from realizations, whole.
 """
 
 import tempfile
@@ -50,8 +50,8 @@ table = (
 print(table.round(1))
 
 # %%
-# A walk without drift gets as far as steps^(1/2), one with drift as far as steps. ``criticality export`` writes the same
-# numbers as netCDF or CSV.
+# A walk without drift gets as far as steps^(1/2), one with drift as far as steps. ``criticality
+# export`` writes the same numbers as netCDF or CSV.
 
 _, ax = plt.subplots(figsize=(5.5, 3.8), layout="constrained")
 figures.against_size(distance, "steps", by="drift", ax=ax)
