@@ -16,7 +16,6 @@ HERE = Path(__file__).parent
 project = "Criticality"
 author = "The Criticality developers"
 release = re.findall(r'^version = "(.*)"', (HERE.parent / "pyproject.toml").read_text(), re.M)[0]
-copyright = "BSD-3-Clause"
 
 extensions = [
     "myst_parser",
@@ -25,7 +24,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "gallery/*.rst", "gallery/*.py", "made/sg_execution_times.rst"]
+exclude_patterns = ["_build", "gallery/*.rst", "gallery/*.py"]
 nitpicky = True
 # Types are words of the docstrings; those of other packages have no page here.
 nitpick_ignore_regex = [("py:.*", r".*")]
@@ -49,10 +48,12 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "made",
     "filename_pattern": r"plot_",
+    "within_subsection_order": "FileNameSortKey",
     "run_stale_examples": True,  # a page shows what the code of today gives
     "reset_modules": (lambda *_: mpl.rcdefaults(),),
     "plot_gallery": True,
     "show_memory": False,
+    "write_computation_times": False,
     "show_signature": False,
     "remove_config_comments": True,
 }
@@ -64,6 +65,7 @@ html_css_files = ["site.css"]
 html_show_search_summary = False  # it would fetch pages, which browsers refuse from disk
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0b5d8f", "color-brand-content": "#0b5d8f"},
     "dark_css_variables": {"color-brand-primary": "#7cc4ee", "color-brand-content": "#7cc4ee"},
