@@ -29,12 +29,10 @@ nitpicky = True
 # Types are words of the docstrings; those of other packages have no page here.
 nitpick_ignore_regex = [("py:.*", r".*")]
 
-myst_enable_extensions = ["attrs_inline"]
 myst_heading_anchors = 4
 suppress_warnings = [
     "config.cache",  # functions in the configuration of the gallery
     "ref.python",  # fields of several classes have one name
-    "toc.empty_glob",
 ]
 default_role = "code"  # of docstrings, which are plain
 
@@ -51,7 +49,6 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "run_stale_examples": True,  # a page shows what the code of today gives
     "reset_modules": (lambda *_: mpl.rcdefaults(),),
-    "plot_gallery": True,
     "show_memory": False,
     "write_computation_times": False,
     "show_signature": False,
