@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: setup demo browser test test-slow torch-test wheel-test check bench lock clean
+.PHONY: setup demo docs browser test test-slow torch-test wheel-test check bench lock clean
 
 setup: $(READY)
 
@@ -21,6 +21,11 @@ demo: $(READY)
 	$(BIN)/criticality run examples/demo.toml --store demo/store
 	$(BIN)/criticality phases demo/store
 	$(BIN)/criticality figures demo/store --out demo/figures
+
+# The site; scripts of its gallery are run.  A warning or a broken link is an error.
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 # A Chromium, in which the tests open the report: one that is there, else Debian's, else Playwright's.
 # Without any they are skipped, and say so.

@@ -39,7 +39,7 @@ def run_page(folder, name, command, monkeypatch):
 
 def test_every_file_and_command_of_the_page_is_run_by_a_test():
     systems = {line.partition(".py")[0] for line in FILES if f"{line[:-3]}.toml" in FILES}
-    assert systems == {*LONG, TORCH, "walk", "climber", "exits", "nearest"}
+    assert systems == {*LONG, TORCH, "learner", "walk", "climber", "exits", "nearest"}
     assert set(FILES) - {f"{s}.{end}" for s in systems for end in ("py", "toml")} == {
         "walk_in_python.py",
         "points.py",
@@ -93,6 +93,13 @@ def test_an_own_data_set_of_the_page(tmp_path, command, monkeypatch):
     np.savez("points.npz", **{k: v[::-1] for k, v in np.load("points.npz").items()})
     changed = Study.from_toml("nearest.toml", catalog.find("nearest.py:nearest"))
     assert {task.checksum for task in changed.tasks()} != {checksum}
+
+
+def test_a_training_loop_in_jax_learns_up_to_the_capacity(tmp_path, command, monkeypatch):
+    write(tmp_path, "learner.py", "learner.toml")
+    run_page(tmp_path, "learner", command, monkeypatch)
+    (border,) = json.loads(command("phases", "learners", "--json")[1])["boundaries"]
+    assert 1.6 < border["estimate"]["low"] < 2 < border["estimate"]["high"] < 2.4  # Cover: 2
 
 
 def test_a_training_loop_in_pytorch_learns_up_to_the_capacity(tmp_path):

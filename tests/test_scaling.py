@@ -686,6 +686,14 @@ def test_bad_samples_are_refused(change, words):
         assert word in str(error.value)
 
 
+def test_points_where_all_realizations_agree_are_refused_only_in_the_range():
+    deep = np.where(P > 0.9, 1.0, Y)
+    data = ScalingData.from_samples(**columns(value=deep.ravel()))
+    with pytest.raises(InputError, match=r"agree exactly at p = 1, L = 10.*--control-range"):
+        collapse(data)
+    assert collapse(data, NoTransition(), control_range=(0, 0.9)).data.control.max() < 0.9
+
+
 def test_one_realization_is_refused():
     one = R.ravel() == 0
     with pytest.raises(InputError, match=r"single realization at p = 0, L = 10: no error can be"):

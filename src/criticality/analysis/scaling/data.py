@@ -267,19 +267,14 @@ class ScalingData:
                         f"a single realization at {control} = {curve.control[few][0]:g}, {where}: "
                         f"no error can be estimated; at least 2 are needed, 10 or more are better."
                     )
-                still = curve.error <= 0
-                if still.any():
-                    raise InputError(
-                        f"all realizations agree exactly at {control} = "
-                        f"{curve.control[still][0]:g}, {where}: no error can be estimated; leave "
-                        f"that point out (--control-range) or give standard errors."
-                    )
         if len(curves) < 2:
             raise InputError(
                 f"finite-size scaling needs at least two values of {size}; there "
                 f"{'is 1' if curves else 'are none'} of which a realization has all points."
             )
         made = cls(tuple(curves), names)
+        if made.realizations and not made.error.any():
+            made._check_errors()
         extents = {
             f"the range of {control}": np.ptp(made.control),
             f"the range of {names[2]}": np.ptp(made.mean),
@@ -358,7 +353,8 @@ class ScalingData:
         Raises
         ------
         InputError
-            If fewer than two sizes, or fewer than six points, are left, or the range is none.
+            If fewer than two sizes, or fewer than six points, are left, the range is none, or all
+            realizations agree exactly at a point that is left.
         """
         ends = (-np.inf, np.inf) if control_range is None else control_range
         low, high = between("control_range", ends)
@@ -381,7 +377,21 @@ class ScalingData:
             )
         points = np.flatnonzero(np.concatenate(chosen))
         given = None if self.given is None else self.given[np.ix_(points, points)]
-        return ScalingData(tuple(curves), self.names, given, self.labels)
+        left = ScalingData(tuple(curves), self.names, given, self.labels)
+        left._check_errors()
+        return left
+
+    def _check_errors(self) -> None:
+        """Refuse points without scatter: those deep in a phase may be left out by a range."""
+        control, size, _ = self.names
+        for curve in self.curves:
+            still = curve.error <= 0
+            if still.any():
+                raise InputError(
+                    f"all realizations agree exactly at {control} = {curve.control[still][0]:g}, "
+                    f"{size} = {curve.size:g}: no error can be estimated; leave that point out "
+                    f"(--control-range) or give standard errors."
+                )
 
     def log(self) -> ScalingData:
         """Curves of the logarithm: of means, with relative errors.
