@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from criticality.papers.entry import Entry
 from criticality.papers.pan2026 import line
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from criticality.papers.tables import Tables
@@ -23,8 +22,7 @@ KINDS = {"bkt": "BKT-like", "algebraic": "algebraic"}
 def measure(stores: Mapping[str, Store], p_train: float, family: str) -> dict[str, pd.DataFrame]:
     """Collapse the curves of a training rate."""
     ds = stores[line.STEM].open(observables=["loss", "accuracy"])
-    found = line.collapsed(ds.sel(p_train=[p_train]), family)
-    return {name: pd.DataFrame(table) for name, table in found.items()}
+    return line.collapsed(ds.sel(p_train=[p_train]), family)
 
 
 def draw(tables: Tables, p_train: float, family: str) -> Figure:
@@ -42,7 +40,7 @@ def draw(tables: Tables, p_train: float, family: str) -> Figure:
 
 
 def say(tables: Tables, family: str) -> str:
-    """Give both estimates, and the verdict."""
+    """Give both estimates."""
     return "\n".join(line.told(tables, family))
 
 

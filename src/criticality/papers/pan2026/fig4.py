@@ -27,11 +27,11 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     ds = stores[line.STEM].open(observables=["loss", "accuracy"])
     along, tables = [], {}
     for rate in ds["p_train"].values:
-        found = line.collapsed(ds.sel(p_train=[rate]), "bkt", verdict=rate == RATE)
-        along += [{"p_train": rate, **one} for one in found["numbers"]]
+        found = line.collapsed(ds.sel(p_train=[rate]), "bkt")
+        along.append(found["numbers"].assign(p_train=rate))
         if rate == RATE:
-            tables = {name: pd.DataFrame(table) for name, table in found.items()}
-    return tables | {"along": pd.DataFrame(along)}
+            tables = found
+    return tables | {"along": pd.concat(along)}
 
 
 def draw(tables: Tables) -> Figure:

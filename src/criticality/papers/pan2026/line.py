@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from criticality.base import Estimate
-from criticality.papers.findings.line import decided, question
+from criticality.papers.findings.line import question
 from criticality.papers.parts import curves
 from criticality.papers.rows import points, row, said
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-    from criticality.analysis.scaling import BKT, Algebraic, Fit, Landscape
+    from criticality.analysis.scaling import BKT, Algebraic, Fit, Landscape, ScalingData
     from criticality.analysis.stats import Array
     from criticality.papers.tables import Tables
 
@@ -34,15 +34,11 @@ MARGIN = 0.15  # about what is drawn in it, of its extent
 CONTOUR = 1.3  # times the least chi2: the paper's "operational definition" of its errors
 EXPONENTS = {"bkt": "sigma", "algebraic": "nu"}
 LIMITS = {"sigma": (0.05, 13.0), "nu": (0.4, 100.0)}  # of the exponents of landscapes
-SIGNS = {"p_c": "p_c", "sigma": r"\sigma", "nu": r"\nu"}
 SCALED = {"bkt": r"[\ln N]^{1/\sigma}", "algebraic": r"N^{1/\nu}"}
 PAPER, OURS = "paper", "ours"
-Reference = float | Literal["marginal"]
 
 
-def collapsed(
-    ds: xr.Dataset, family: str, *, verdict: bool = True
-) -> dict[str, list[dict[str, Any]] | pd.DataFrame]:
+def collapsed(ds: xr.Dataset, family: str) -> dict[str, pd.DataFrame]:
     """Tables of a collapse at one training rate, which is an axis of `ds`.
 
     Returns
@@ -52,54 +48,50 @@ def collapsed(
     numbers
         By the paper's method p_c and the exponent, with the errors of `DRAWS` resamplings of whole
         networks and the extent of the contour as interval, and chi2/dof; by ours, with all choices
-        integrated out; and where alpha = 0.
+        integrated out, and ln of the evidence over that of free curves; and where alpha = 0.
     landscape
         chi2/dof about its contour: an exponent a row, a p_c a column.
-    verdict
-        What the evidence says; none unless asked for, since the other forms take minutes.
     """
-    from criticality import ScalingData, collapse, phase_diagram
+    from criticality import BKT, Algebraic, ScalingData, phase_diagram
     from criticality.analysis.scaling import marginal
 
-    (line,) = (b for b in phase_diagram(ds).boundaries if b.along == "p_eval")
-    numbers = [{"by": OURS, "parameter": "alpha = 0", **row(line.estimate, line.flags)}]
-    chosen = place(line.estimate.value, ds["p_eval"].values)
+    form = BKT() if family == "bkt" else Algebraic()
+    (border,) = (b for b in phase_diagram(ds).boundaries if b.along == "p_eval")
+    chosen = place(border.estimate.value, ds["p_eval"].values)
     rate = {"p_train": ds["p_train"].values[0]}
-    fit = collapse(
-        ScalingData.from_dataset(ds, "p_eval", "n_train", "loss", rate),
-        form(family),
-        objective="local-linear",
-        control_range=(chosen[0] - EDGE, chosen[1] + EDGE),
-        draws=DRAWS,
-    )
-    said_of: list[dict[str, Any]] = []
-    if verdict:
-        decision = decided(ds)
-        ours = decision[family]
-        said_of = [{"verdict": decision.verdict, "reason": decision.reason}]
-    else:
-        ours = marginal(question(ds)[0], form(family, "marginal"), question(ds)[1])
-    ends, shown = contour(fit, chosen, ours.params)
-    numbers += _numbers(PAPER, fit.params, fit.exponent, fit.flags, ends)
-    numbers.append(
-        {"by": PAPER, "parameter": "chi2/dof", **row(Estimate(value=fit.chi2 / fit.dof))}
-    )
-    numbers += _numbers(OURS, ours.params, fit.exponent, ours.flags)
+    data = ScalingData.from_dataset(ds, "p_eval", "n_train", "loss", rate)
+    fit, whole = _best(data.restrict((chosen[0] - EDGE, chosen[1] + EDGE)), form)
+    asked, made = question(ds)
+    ours = marginal(asked, form, made)
+    ends = contour(whole)
+    numbers = [
+        {"by": OURS, "parameter": "alpha = 0", **row(border.estimate, border.flags)},
+        *_numbers(PAPER, fit.params, fit.exponent, fit.flags, ends),
+        {"by": PAPER, "parameter": "chi2/dof", **row(Estimate(value=fit.chi2 / fit.dof))},
+        *_numbers(OURS, ours.params, fit.exponent, ours.flags),
+        {"by": OURS, "parameter": "ln Z", **row(Estimate(value=ours.log_evidence))},
+    ]
     scaled = fit.table()[["p_eval", "n_train", "x"]]
     losses = points(ds["loss"].isel(p_train=0, drop=True))
     return {
         "points": losses.merge(scaled, how="left", on=["p_eval", "n_train"]),
-        "numbers": numbers,
-        "landscape": _wide(shown),
-        "verdict": said_of,
+        "numbers": pd.DataFrame(numbers),
+        "landscape": _wide(_about(fit, whole, ends, ours.params)),
     }
 
 
-def form(family: str, reference: Reference = 1.0) -> BKT | Algebraic:
-    """Give the form of a family; `reference` is L_0, which the paper sets to 1."""
-    from criticality import BKT, Algebraic
+def _best(data: ScalingData, form: BKT | Algebraic) -> tuple[Fit, Landscape]:
+    """Least local-linear chi2, of its many minima, and the landscape in which it was looked for."""
+    from criticality import collapse
+    from criticality.analysis.scaling import landscape
 
-    return BKT(L0=reference) if family == "bkt" else Algebraic()
+    first = collapse(data, form, objective="local-linear")
+    name = first.exponent
+    places = np.linspace(data.control.min(), data.control.max(), FINE)
+    whole = landscape(first, p_c=places, exponent=np.geomspace(*LIMITS[name], FINE))
+    row_, column = np.unravel_index(whole.values.argmin(), whole.values.shape)
+    start = {"p_c": float(whole.p_c[column]), name: float(whole.exponent[row_])}
+    return collapse(data, form, objective="local-linear", draws=DRAWS, start=start), whole
 
 
 def place(centre: float, rates: Array) -> tuple[float, float]:
@@ -126,43 +118,45 @@ def _numbers(
     return rows
 
 
-def contour(
-    fit: Fit, places: tuple[float, float], also: Mapping[str, Estimate]
-) -> tuple[dict[str, tuple[float, float]], Landscape]:
-    """Follow chi2 = `CONTOUR` times its least about the best point of a fit.
+def contour(whole: Landscape) -> dict[str, tuple[float, float]]:
+    """Extent of the region about the least chi2 where it is below `CONTOUR` times that.
 
-    Gives the extent along each axis, infinite where the region leaves the landscape, and the
-    landscape about it and about other estimates.
+    An end is infinite where the region leaves the landscape.
     """
     from scipy.ndimage import label
 
-    from criticality.analysis.scaling import landscape
-
-    limits = {"p_c": places, fit.exponent: LIMITS[fit.exponent]}
-    grids = {
-        "p_c": np.linspace(*places, FINE),
-        fit.exponent: np.geomspace(*limits[fit.exponent], FINE),
-    }
-    whole = landscape(fit, p_c=grids["p_c"], exponent=grids[fit.exponent])
     best = np.unravel_index(whole.values.argmin(), whole.values.shape)
     regions, _ = label(whole.values <= CONTOUR * whole.values.min())
-    inside, found, shown = regions == regions[best], {}, []
-    for axis, (name, grid) in enumerate(grids.items()):
-        there = np.flatnonzero(inside.any(axis=axis))
-        open_ends = there[0] == 0, there[-1] == FINE - 1
-        ends = float(grid[there[0]]), float(grid[there[-1]])
-        found[name] = (
-            -math.inf if open_ends[0] else ends[0],
-            math.inf if open_ends[1] else ends[1],
-        )
-        low, high = min(ends[0], also[name].low), max(ends[1], also[name].high)
+    found = {}
+    axes = {"p_c": (0, whole.p_c), whole.exponent_name: (1, whole.exponent)}
+    for name, (axis, grid) in axes.items():
+        there = np.flatnonzero((regions == regions[best]).any(axis=axis))
+        low = -math.inf if there[0] == 0 else float(grid[there[0]])
+        high = math.inf if there[-1] == len(grid) - 1 else float(grid[there[-1]])
+        found[name] = (low, high)
+    return found
+
+
+def _about(
+    fit: Fit,
+    whole: Landscape,
+    ends: Mapping[str, tuple[float, float]],
+    also: Mapping[str, Estimate],
+) -> Landscape:
+    """Landscape about the contour and another estimate."""
+    from criticality.analysis.scaling import landscape
+
+    grids = []
+    for name, grid in (("p_c", whole.p_c), (fit.exponent, whole.exponent)):
+        low, high = np.clip(ends[name], grid[0], grid[-1])
+        low, high = min(low, also[name].low), max(high, also[name].high)
         if name == "p_c":
-            margin = MARGIN * (high - low)
-            shown.append(np.linspace(low - margin, high + margin, SHOWN))
+            more = MARGIN * (high - low)
+            grids.append(np.linspace(low - more, high + more, SHOWN))
         else:
-            margin = (high / low) ** MARGIN
-            shown.append(np.geomspace(low / margin, high * margin, SHOWN))
-    return found, landscape(fit, p_c=shown[0], exponent=shown[1])
+            more = (high / low) ** MARGIN
+            grids.append(np.geomspace(low / more, high * more, SHOWN))
+    return landscape(fit, p_c=grids[0], exponent=grids[1])
 
 
 def _wide(found: Landscape) -> pd.DataFrame:
@@ -187,6 +181,8 @@ def rows_of(tables: Tables, by: str) -> dict[str, dict[str, Any]]:
 
 def draw_curves(tables: Tables, ax: Axes, family: str, title: str) -> None:
     """Draw the losses of all sizes against p_eval, their collapse in an inset (Fig. 4a)."""
+    from criticality.figures.parts import plain
+
     rows, paper = tables["points"], rows_of(tables, PAPER)
     curves(ax, rows, "p_eval", "loss", "n_train", legend="$N$")
     line = rows_of(tables, OURS)["alpha = 0"]
@@ -198,11 +194,12 @@ def draw_curves(tables: Tables, ax: Axes, family: str, title: str) -> None:
         xlabel=r"evaluation dropout $p_\mathrm{eval}$",
         ylabel=r"test cross-entropy $\langle\mathcal{L}\rangle$",
         yscale="log",
-        title=title,
     )
-    inset = ax.inset_axes((0.13, 0.53, 0.44, 0.38))
+    ax.set_title(title, fontsize="medium")
+    inset = ax.inset_axes((0.12, 0.62, 0.36, 0.35))
     curves(inset, rows.dropna(subset="x"), "x", "loss", "n_train", join="", ms=2)
     inset.set(yscale="log")
+    plain(inset.yaxis)
     inset.set_xlabel(rf"$(p_\mathrm{{eval}}-p_c)\,{SCALED[family]}$", fontsize="small")
     inset.tick_params(which="both", labelsize="x-small")
 
@@ -238,17 +235,15 @@ def _estimate(of: Mapping[str, Any]) -> Estimate:
 
 
 def told(tables: Tables, family: str) -> list[str]:
-    """Say what the paper's method gives, what ours gives, and the verdict."""
+    """Say what the paper's method gives, and what ours gives."""
     name = EXPONENTS[family]
     paper, ours = rows_of(tables, PAPER), rows_of(tables, OURS)
     closed = all(math.isfinite(paper[key][end]) for key in ("p_c", name) for end in ("low", "high"))
-    verdict = tables["verdict"].iloc[0]
-    also = " and L0" if family == "bkt" else ""
     return [
         f"alpha = 0 at p_eval = {said(ours['alpha = 0'])}",
         f"the paper's method: p_c = {said(paper['p_c'])}, {name} = {said(paper[name])}, chi2/dof = "
         f"{paper['chi2/dof']['value']:.2f}; in [ ] its contour, {'closed' if closed else 'open'}",
-        f"ours, choices{also} integrated out: p_c = {said(ours['p_c'])}, "
-        f"{name} = {said(ours[name])}",
-        f"verdict: {verdict['verdict']}: {verdict['reason']}",
+        f"ours, choices integrated out: p_c = {said(ours['p_c'])}, {name} = {said(ours[name])}",
+        f"ln Z over free curves = {ours['ln Z']['value']:+.1f}; a transition takes 5 over any "
+        "smooth form",
     ]
