@@ -52,7 +52,7 @@ def draw(tables: Tables) -> Figure:
     """Draw both cuts."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(10.6, 4.8), layout="constrained")
     left, right = (part.subplots() for part in figure.subfigures(1, 2, squeeze=False)[0])
     _against_rate(tables, left)
     _against_size(tables, right)
@@ -115,7 +115,13 @@ def _against_size(tables: Tables, ax: Axes) -> None:
     ax.set(yscale="log", xlabel=r"training samples $N$", ylabel=LOSS)
     plain(ax.yaxis)
     size_axis(ax, np.sort(tables["points"]["n_train"].unique()))
-    ax.legend(title=r"$p_\mathrm{train}$", fontsize="small", frameon=False)
+    ax.legend(
+        title=r"$p_\mathrm{train}$",
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.17),
+        fontsize="small",
+        frameon=False,
+    )
 
 
 def say(tables: Tables) -> str:

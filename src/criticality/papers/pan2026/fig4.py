@@ -54,7 +54,7 @@ def _sigma(along: pd.DataFrame, ax: Axes) -> None:
     from criticality.figures.parts import COLOURS, reference
     from criticality.papers.parts import intervals
 
-    ends = (0.05, 20.0)
+    ends = (0.05, 100.0)
     looks = {
         line.PAPER: (
             -0.0008,

@@ -227,7 +227,8 @@ def draw_landscape(tables: Tables, ax: Axes) -> None:
     )
     ax.plot([], [], "o", color="w", label="least $\\chi^2$, bootstrap", mec="k", ms=5)
     ax.plot([], [], "k-", lw=1.2, label=f"{CONTOUR:g} of it")
-    ax.legend(fontsize="small", loc="upper left", framealpha=0.85)
+    ax.set_xlim(right=min(ax.get_xlim()[1], 1.0))
+    ax.legend(fontsize="small", loc="lower right", framealpha=0.85)
 
 
 def _estimate(of: Mapping[str, Any]) -> Estimate:
