@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from criticality import Study, data, phase_diagram, run
+from criticality import Study, phase_diagram, run
 from criticality.systems.dropout.phases import AMENTIA, DEMENTIA, EUMENTIA
 
 ROOT = Path(__file__).parent.parent
@@ -21,12 +21,6 @@ def test_every_study_file_is_a_study(file):
     assert len({task.key for task in study.tasks()}) == len(study.tasks())
     certain = dict(study.system.__dict__).get("function") == "worst"  # the same in all realizations
     assert study.realizations == 1 if certain else study.realizations >= 4
-
-
-def test_the_full_size_studies_reach_the_whole_training_set():
-    study = Study.from_toml(ROOT / "examples/pan2026/fig2_phase_diagram.toml")
-    left = data.shape("mnist").train - study.system.n_validation
-    assert max(study.grid["n_train"]) == left
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):

@@ -93,7 +93,7 @@ IN_TABLES = "findings/line"  # whose page says it in tables: tests/test_findings
 
 
 def test_the_numbers_of_a_page_are_those_that_are_kept():
-    for name in [n for n in names() if n != IN_TABLES]:
+    for name in [n for n in names() if entry(n).done and n != IN_TABLES]:
         numbers, _ = tables.read(entry(name).kept)
         pattern = re.escape(MARK.format(name)) + r"\n```text\n(.*?)\n```"
         (block,) = re.findall(pattern, page(name), re.DOTALL)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from criticality.analysis.scaling import (
 )
 from criticality.analysis.scaling.crossings import Crossings
 from criticality.analysis.scaling.marginal import FITS
+from criticality.base import Estimate
 from criticality.figures.parts import MARKERS, axes, outside_legend, shades
 
 SYMBOLS = {"nu": r"\nu", "sigma": r"\sigma", "p_c": "p_c"}
@@ -119,8 +120,12 @@ def residuals(fit: Fit, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def objective(landscape: Landscape, fit: Fit, ax: Axes | None = None) -> Axes:
+def objective(
+    landscape: Landscape, fit: Fit | Mapping[str, Estimate], ax: Axes | None = None
+) -> Axes:
     """Draw the objective over p_c and the exponent with the fit and its errors (Fig. 4b).
+
+    Of a fit that is no longer there, its parameters by name will do.
 
     For "gp" the contours hold 68 and 95 % of a Gaussian; for the other objectives they are at 1.3
     and 2 times the minimum, which is a convention of display and no confidence region.
@@ -151,7 +156,8 @@ def objective(landscape: Landscape, fit: Fit, ax: Axes | None = None) -> Axes:
         linewidths=[1.2, 0.8],
         linestyles=["-", "--"],
     )
-    p_c, exponent = fit.params["p_c"], fit.params[landscape.exponent_name]
+    found = fit.params if isinstance(fit, Fit) else fit
+    p_c, exponent = found["p_c"], found[landscape.exponent_name]
     ax.errorbar(
         p_c.value,
         exponent.value,

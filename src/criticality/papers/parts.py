@@ -1,7 +1,8 @@
-"""What figures of findings share."""
+"""What figures of papers and findings share."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.path import Path
 
 from criticality.analysis.stats import Array
-from criticality.figures.parts import COLOURS, MARKERS
+from criticality.figures.parts import COLOURS, MARKERS, outside_legend, shades
 
 APART = 0.25  # of a row, between groups
 # tips of arrows, thin and open, so that none is taken for the marker of a value
@@ -106,3 +107,46 @@ def forest(
     ax.set_yticks(range(len(names)), names, fontsize="small")
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlim(*ends)
+
+
+def curves(
+    ax: Axes,
+    rows: pd.DataFrame,
+    along: str,
+    quantity: str,
+    by: str,
+    *,
+    legend: str = "",
+    join: str = "-",
+    ms: float = 3.5,
+) -> None:
+    """Draw a quantity with its error against an axis, a curve for each value of another.
+
+    Parameters
+    ----------
+    rows
+        With columns of both axes, the quantity and "<quantity>_error".
+    legend
+        Its title; empty: none.
+    join
+        Line style between points.
+    ms
+        Size of markers.
+    """
+    values = sorted(rows[by].unique())
+    styles = zip(values, shades(len(values)), itertools.cycle(MARKERS), strict=False)
+    for value, colour, marker in styles:
+        one = rows[rows[by] == value].sort_values(along)
+        ax.errorbar(
+            one[along],
+            one[quantity],
+            one[f"{quantity}_error"],
+            fmt=f"{marker}{join}",
+            ms=ms,
+            lw=0.9,
+            capsize=1.5,
+            color=colour,
+            label=f"{value:g}",
+        )
+    if legend:
+        outside_legend(ax, legend)

@@ -1,4 +1,4 @@
-"""What tables of findings share: the row of an estimate, its words, networks that are whole."""
+"""What tables share: the row of an estimate, its words, points of curves, whole networks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from criticality.base import Estimate, Flag, InputError, with_error
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 NUMBERS = ("value", "error", "low", "high", "n")
@@ -37,6 +38,15 @@ def said(of: Mapping[str, Any]) -> str:
     flags = of.get("flags", "")
     doubt = f" ({flags})" if isinstance(flags, str) and flags else ""  # NaN in a CSV
     return f"{'none' if math.isnan(value) else with_error(value, error)}{between}{doubt}"
+
+
+def points(array: xr.DataArray) -> pd.DataFrame:
+    """Give means over realizations of the passes' means, and "<name>_error", at every point."""
+    from criticality.analysis.classify import values
+
+    name = str(array.name)
+    found = values(array.to_dataset(), name)[[name, f"{name}_error"]]
+    return found.to_dataframe().reset_index()[[*found.dims, *found.data_vars]]
 
 
 def whole(ds: xr.Dataset, observable: str) -> xr.Dataset:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from criticality.analysis.scaling import Decision, Marginal, ScalingData
+    from criticality.analysis.scaling import Choice, Decision, Marginal, ScalingData
     from criticality.papers.tables import Tables
     from criticality.study import Store
 
@@ -83,7 +83,15 @@ def curves_of(ds: xr.Dataset, observable: str = OBSERVABLE) -> ScalingData:
 
 def decided(ds: xr.Dataset) -> Decision:
     """Evidence over the whole range, with what could be chosen in it integrated out."""
-    from criticality.analysis.scaling import choices, decide
+    from criticality.analysis.scaling import decide
+
+    data, made = question(ds)
+    return decide(data, made=made)
+
+
+def question(ds: xr.Dataset) -> tuple[ScalingData, tuple[Choice, ...]]:
+    """Give the curves of the whole range, and what could be chosen in it."""
+    from criticality.analysis.scaling import choices
 
     data = curves_of(thinned(ds))
     low, span = data.control.min(), float(np.ptp(data.control))
@@ -93,7 +101,7 @@ def decided(ds: xr.Dataset) -> Decision:
         half_widths=(span / 2, span / 4),
         size_min=list(data.sizes[: max(1, len(data.sizes) - SIZES_LEFT) : STEP]),
     )
-    return decide(data, made=made)
+    return data, made
 
 
 def thinned(ds: xr.Dataset) -> xr.Dataset:
