@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 TITLE = "Bonnaire et al.: retrieval is lost by binary hidden units, and restored"
 STUDIES = ("bonnaire_priors",)
 SWEPT = ("prior", "scaling", "threshold", "bias")
-CELLS = ("phase", "doubted", "realizations", "retrieval_limit", "glass_limit")
+CELLS = ("phase", "doubted", "retrieval_limit", "glass_limit")
 RETRIEVAL = "retrieval"
+PRIORS = ("gaussian", "relu", "binary", "zero_one", "ternary")
 
 
 def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
     """Measure the phases of each kind of hidden units."""
     import xarray as xr
 
-    from criticality import phase_diagram
+    from criticality import catalog, phase_diagram
     from criticality.analysis.classify import planes
     from criticality.base import axes
     from criticality.papers.samples import to_tables
@@ -32,7 +33,9 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
 
     ds = stores["bonnaire_priors"].open()
     card, found, panels = RBM.card, [], []
-    for number, at in enumerate(planes(ds, card.plane, card.size, axes(RBM))):
+    ds = ds.assign({one.name: catalog.resolve(one.function)(ds) for one in card.derived})
+    every = sorted(planes(ds, card.plane, card.size, axes(RBM)), key=_order)
+    for number, at in enumerate(every):
         cells = phase_diagram(ds.sel(at)).cells
         cells = cells.assign(doubted=cells["doubted"].astype(int))
         found.append(cells[list(CELLS)].drop_vars(SWEPT, errors="ignore"))
@@ -46,6 +49,11 @@ def measure(stores: Mapping[str, Store]) -> dict[str, pd.DataFrame]:
         **to_tables("cells", whole, *CELLS),
         "sizes": pd.DataFrame([sizes | {"samples": ds.sizes["realization"]}]),
     }
+
+
+def _order(at: Mapping[str, Any]) -> tuple[float, int, float]:
+    """Sort by the size of weights, how bounded units are, and how much is done to help them."""
+    return -at["scaling"], PRIORS.index(at["prior"]), -at["bias"]
 
 
 def draw(tables: Tables) -> Figure:

@@ -25,9 +25,9 @@ KEPT = 56  # steps that are drawn, of equal ratios of density
 LEAST = 1e-4  # density
 NEAR = 2.0  # percent of the edges: end of the inset
 INSETS = {  # left, bottom, width, height
-    "accuracy": (0.5, 0.2, 0.47, 0.42),
-    "prediction_entropy": (0.5, 0.2, 0.47, 0.42),
-    "outcome_entropy": (0.5, 0.42, 0.47, 0.38),
+    "accuracy": (0.57, 0.18, 0.4, 0.4),
+    "prediction_entropy": (0.53, 0.2, 0.44, 0.45),
+    "outcome_entropy": (0.6, 0.44, 0.37, 0.36),
 }
 WORDS = {"accuracy": "accuracy", "prediction_entropy": "prediction entropy (nat)"}
 

@@ -22,6 +22,7 @@ STUDIES = ("wongtoi_networks", "wongtoi_field")
 NAMES = {"networks": "wongtoi_networks", "field": "wongtoi_field"}
 WORDS = {"networks": "networks", "field": "field theory"}
 SCORES = ("train_mse", "test_chi2", "test_ece", "precision_spread")
+NOTHING = 1e-6
 LINE = {"train_mse": "training MSE", "test_ece": "calibration error (ECE)"}
 
 
@@ -114,4 +115,7 @@ def say(tables: Tables) -> str:
 
 
 def _mean(values: pd.Series[float]) -> str:
-    return with_error(values.mean(), values.std(ddof=1) / np.sqrt(len(values)))
+    mean = values.mean()
+    if mean < NOTHING:
+        return f"below {NOTHING:g}"
+    return with_error(mean, values.std(ddof=1) / np.sqrt(len(values)))
