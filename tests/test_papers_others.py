@@ -16,7 +16,7 @@ def numbers(name):
 
 def test_results_come_back_from_their_tables_with_all_that_is_said_of_them():
     values = np.arange(12.0).reshape(2, 3, 2)
-    values[0, 1] = np.nan
+    values[1, 1] = np.nan
     ds = xr.Dataset(
         {"accuracy": (("data", "p", "realization"), values, {"label": "test accuracy"})},
         coords={"data": ["mnist", "kmnist"], "p": ("p", [0.9, 0.1, 0.5], {"symbol": "$p$"})},
