@@ -8,7 +8,10 @@ from criticality.papers.pesce2026 import exponents, fig2, fig3
 
 
 def numbers(name):
-    return tables.read(entry(f"pesce2026/{name}").kept)[0]
+    found = entry(f"pesce2026/{name}")
+    if not found.done:
+        pytest.skip(f"{found.name} is to be computed")
+    return tables.read(found.kept)[0]
 
 
 def test_networks_break_down_near_a_percent_and_kmnist_before_mnist():
@@ -78,10 +81,3 @@ def test_an_exponent_that_drifts_is_not_called_resolved():
         error = np.hypot(others["error"], widest["error"])
         if (np.abs(others["value"] - widest["value"]) > 3 * error).any():
             assert verdicts[data, name] != exponents.RESOLVED
-
-
-@pytest.mark.parametrize("name", ["fig1", "fig2", "fig3", "fig4", "exponents"])
-def test_figures_that_need_the_same_networks_share_their_store(name):
-    origin = tables.read(entry(f"pesce2026/{name}").kept)[1]
-    of = {"fig4": "pesce_topology"}.get(name, "pesce_fc4")
-    assert of in origin["studies"]

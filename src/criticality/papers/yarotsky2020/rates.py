@@ -68,14 +68,9 @@ def draw(tables: Tables) -> Figure:
     panels = figure.subplots(2, 2).ravel()
     figures.errors(ds.sel(ratio=RATIO), fits.sel(ratio=RATIO), panels[0])
     figures.diagram(fits, ApproximatingNetwork.card, panels[1])
-    legend = panels[1].get_legend()
-    panels[1].legend(
-        legend.legend_handles,
-        [text.get_text() for text in legend.get_texts()],
-        loc="upper left",
-        fontsize="x-small",
-        framealpha=0.9,
-    )
+    patches = panels[1].get_legend().legend_handles[:3]  # the phases
+    points = panels[1].get_legend_handles_labels()[0]
+    panels[1].legend(handles=[*patches, *points], loc="upper left", fontsize="x-small")
     for ax, law in zip(panels[2:], ("root", "power"), strict=True):
         figures.decays(to_dataset(tables, "lookup", *LOOKUP), law, ax)
     for ax, letter in zip(panels, "abcd", strict=True):

@@ -77,7 +77,7 @@ def say(tables: Tables) -> str:
         told = ", ".join(
             f"{layer} {with_error(of[f'{n}_exponent'], of[f'{n}_exponent_error'])} "
             f"({float(value):.3f})"
-            for (n, layer), value in zip(CHANGES.items(), exact, strict=True)
+            for (n, layer), value in zip(CHANGES.items(), exact, strict=False)
         )
         lines.append(f"gamma_3 = {of['gamma_3']:g}: {told}")
     for of in tables["borders"].to_dict("records"):
