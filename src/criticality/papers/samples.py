@@ -44,8 +44,8 @@ def to_dataset(tables: Tables, name: str, *observables: str) -> xr.Dataset:
     dims = [column for column in rows if column not in observables]
     orders = {dim: rows[dim].unique() for dim in dims}
     ds: xr.Dataset = rows.set_index(dims).to_xarray().reindex(orders)
-    for one in tables[name + ABOUT].fillna(DATA).itertuples():
-        about: dict[Any, Any] = (ds if one.of == DATA else ds[one.of]).attrs
+    for one in tables[name + ABOUT].itertuples():
+        about: dict[Any, Any] = (ds[one.of] if isinstance(one.of, str) else ds).attrs  # NaN: DATA
         about[one.what] = json.loads(one.value)
     return ds
 
