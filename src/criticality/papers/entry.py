@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from criticality.study import Store, Study
 
 HERE = Path(__file__).parent
-PAPERS = ("findings", "pan2026")  # the rooms of entries
+PAPERS = (
+    "findings",
+    "pan2026",
+    "pesce2026",
+    "bonnaire2025",
+    "fuchs2025",
+    "liu2022",
+    "wongtoi2025",
+    "yarotsky2020",
+    "zhou2022",
+)  # the rooms of entries
 SCALES = ("quick", "full")
 
 

@@ -142,8 +142,8 @@ def save(
     """
     figure = entry.draw(found)
     if lacking := marks(origin):
-        style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 8, "alpha": 0.7}
-        figure.text(0.998, 0.002, ", ".join(lacking), **style)
+        style: dict[str, Any] = {"x": 0.998, "ha": "right", "fontsize": 8, "alpha": 0.7}
+        figure.supxlabel(", ".join(lacking), **style)  # for which the layout makes room
     files = tables.write(found, origin, out / entry.name)
     for kind in formats:
         files.append(out / f"{entry.name}.{kind}")

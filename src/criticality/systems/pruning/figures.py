@@ -117,6 +117,8 @@ def weight_scatter(
     remaining: ArrayLike,
     densities: tuple[float, float] | None = None,
     ax: Axes | None = None,
+    *,
+    of_all: tuple[float, int, int] | None = None,
 ) -> Axes:
     """Draw weights of two steps against each other, with the identity (Fig. 2).
 
@@ -129,22 +131,28 @@ def weight_scatter(
         crosses.
     densities
         Of the later and the earlier step, for the title.
+    of_all
+        Evolution Metric, and how many weights remain and are pruned, if these are a sample only.
     """
     ax = axes(ax)
     new, old = np.asarray(later, float), np.asarray(earlier, float)
     kept = np.asarray(remaining, bool)
     gone = ~kept & (old != 0)
     size = 6 if len(new) < 5000 else 3
+    found, remain, pruned = of_all or (
+        evolution_metric(new, old, kept),
+        int(kept.sum()),
+        int(gone.sum()),
+    )
     ax.plot(old[kept], new[kept], ".", ms=size, color=COLOURS[0], mew=0, alpha=0.6, rasterized=True,
-            label=f"remain ({kept.sum():,})")  # fmt: skip
+            label=f"remain ({remain:,})")  # fmt: skip
     ax.plot(old[gone], np.zeros(gone.sum()), "x", ms=4, mew=0.7, color=COLOURS[1], rasterized=True,
-            label=f"pruned ({gone.sum():,})")  # fmt: skip
+            label=f"pruned ({pruned:,})")  # fmt: skip
     every = np.abs(np.concatenate([new, old]))  # some may be infinite, where training diverged
     largest = 1.05 * float(every[np.isfinite(every)].max(initial=1e-12))
     ax.plot([-largest, largest], [-largest, largest], color="k", lw=0.8, zorder=1.5)
     ax.set(xlim=(-largest, largest), ylim=(-largest, largest), aspect="equal")
     ax.set(xlabel="earlier weight $w_{t'}$", ylabel="later weight $w_t$")
-    found = evolution_metric(new, old, kept)
     text = rf"$\mathrm{{EM}} = {_scientific(found)}$" "\n" rf"adjusted $R^2 = {1 - found:.4f}$"
     if not math.isfinite(found):
         text = "EM undefined"

@@ -1,0 +1,1 @@
+"""What stands for Bonnaire, Catania, Decelle and Seoane: hidden units that retrieve, or do not."""

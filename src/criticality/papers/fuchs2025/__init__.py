@@ -1,0 +1,1 @@
+"""What stands for Fuchs and Zavadlav: transitions that are moved onto their targets."""

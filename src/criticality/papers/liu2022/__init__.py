@@ -1,0 +1,1 @@
+"""What stands for Liu et al.: comprehension, grokking, memorization, confusion."""

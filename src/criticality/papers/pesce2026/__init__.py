@@ -1,0 +1,1 @@
+"""Figures of Pesce, He and Caldarelli: networks that lose their weights step by step."""

@@ -1,0 +1,1 @@
+"""What stands for Wong-Toi et al.: regularisation between constants and overfitting."""

@@ -1,0 +1,1 @@
+"""What stands for Yarotsky and Zhevnerchuk: rates of approximation."""
