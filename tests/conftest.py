@@ -47,6 +47,7 @@ LONGEST = (
     "test_boundaries",
     "test_three_layer", "test_reference", "test_topology", "test_rbm_phases", "test_rbm",
     "test_grokking", "test_threshold", "test_mean_variance", "test_approximation", "test_docs",
+    "test_notebooks",
     "test_lanes", "test_rbm_theory", "test_clusters", "test_faults", "test_signals", "test_slurm",
     "test_sharing", "test_journal", "test_fuzz", "test_executors",
     "test_store", "test_phases", "test_dropout", "test_checkpoint", "test_workers",
