@@ -67,6 +67,7 @@ STORES = Path(__file__).parent / "first_edition"
         ("figures", str(STORES / "dropout"), "--out", "figures"),
         ("figures", str(STORES / "topology"), "--out", "figures"),
         ("threshold", str(STORES / "pruning")),
+        ("report", str(STORES / "dropout"), "--no-scaling"),
     ],
     ids=" ".join,
 )
