@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -453,6 +454,7 @@ def test_a_large_study_is_soon_there(opened, tmp_path):
     page = watched_page.open(file, READY)
     ready = page.evaluate("window.ready") / 1000
     print(f"20 x 20 x 8, 8 realizations: {file.stat().st_size / 1e6:.2f} MB, {ready:.2f} s")
-    assert ready < 10  # 2 s on a machine that does nothing else
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert ready < 3 * 2 * crowd  # 2 s where nothing else computes
     page.mouse.move(*middle(page, 3, 3, (20, 20)))
     page.wait_for_selector("#tooltip:visible")
