@@ -116,7 +116,8 @@ def _borders(results: Results, diagrams: Found) -> str:
         f"The border {'between' if all(border.between) else 'of'} {sides or border.quantity}"
         f"{f' at {where}' if where else ''} lies at "
         f"{signs.get(border.along, border.along)} = {estimate.value:.3g} "
-        f"({percent} %: {ends}); {len(clean)} of {len(every)} border points are clean crossings."
+        f"({percent} %: {ends}); {len(clean)} of {len(every)} border points "
+        f"{'are clean crossings' if len(clean) > 1 else 'is a clean crossing'}."
     )
 
 

@@ -166,7 +166,7 @@ async function curveAlong(name, axis, point, wide) {
   const texts = !coordinate.numbers;
   const onSize = axis === DOC.size;
   const positive = coordinate.numbers && coordinate.values.every((v) => v > 0);
-  const xLog = positive && (onSize || coordinate.scale === "log");
+  const xLog = positive && (onSize || coordinate.scale === "log" || (coordinate.scale === "linear" && notToScale(axis)));
   const logit = coordinate.scale === "logit" && coordinate.values.every((v) => v > 0 && v < 1);
   const at = (i) => texts ? i : logit ? scaled(coordinate.values[i], "logit") : coordinate.values[i];
   const along = (where) => coordinate.values.map((_, i) => {
@@ -174,11 +174,13 @@ async function curveAlong(name, axis, point, wide) {
     return { x: at(i), y: mean[k], error: error[k] };
   });
   const series = [];
+  if (sizeOf(axis) < 2) return "";
   if (by) {
     const colours = shades(sizeOf(by));
     DOC.axes[by].values.forEach((_, i) => series.push({ name: told(by, i), colour: colours[i], joined: !texts, points: along({ ...point, [by]: i }) }));
   } else series.push({ name: "", colour: "var(--accent)", points: along(point), joined: !texts && (!onSize || !DOC.fits[name]) });
   const measured = series.flatMap((one) => one.points).filter((p) => Number.isFinite(p.y));
+  if (new Set(measured.map((p) => p.x)).size < 2) return "";  // nothing to see along it
   const yLog = onSize && measured.length > 0 && measured.every((p) => p.y > 0);
   let note = "";
   const fit = DOC.fits[name];
@@ -199,7 +201,7 @@ async function curveAlong(name, axis, point, wide) {
   return chart({
     title: `${about.label}${where}`, note, xLabel: coordinate.label, yLabel: `${about.label}${unit}`,
     xLog, yLog, xTicks: ticks, series, wide, legend: by ? DOC.axes[by].symbol : "",
-    marks: onSize ? [] : [{ x: at(stepAt(point, axis)), here: true }, ...borderMarks(axis, point)],
+    marks: onSize || texts ? [] : [{ x: at(stepAt(point, axis)), here: true }, ...borderMarks(axis, point)],
   });
 }
 

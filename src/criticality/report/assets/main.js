@@ -208,7 +208,7 @@ async function drawAll() {
 async function firstCell() {
   const panel = DOC.panels[0];
   if (panel) Object.assign(state.point, panel.index);
-  for (const axis of furtherAxes()) if (state.point[axis] === undefined) state.point[axis] = axis === DOC.size ? largest(axis) : 0;
+  for (const axis of furtherAxes()) if (state.point[axis] === undefined) state.point[axis] = axis === DOC.size || DOC.axes[axis].inner ? largest(axis) : 0;
   for (const axis of PLANE) state.point[axis] = Math.floor((sizeOf(axis) - 1) / 2);
   if (!panel || !PLANE.length) return;
   const measured = await array(panel.measured);
@@ -257,9 +257,11 @@ async function begin() {
   window.addEventListener("beforeprint", () => {
     before = document.documentElement.dataset.theme || "";
     document.documentElement.dataset.theme = "light";
+    state.printing = true;
     drawAll();
   });
   window.addEventListener("afterprint", () => {
+    state.printing = false;
     if (before) document.documentElement.dataset.theme = before;
     else delete document.documentElement.dataset.theme;
     drawAll();

@@ -131,7 +131,7 @@ async function drawMap() {
   const holder = document.getElementById("map");
   if (!holder || !PLANE.length) return;
   const flat = PLANE.length === 1;
-  const W = Math.max(280, Math.min(holder.clientWidth || 600, 720));
+  const W = state.printing ? 480 : Math.max(280, Math.min(holder.clientWidth || 600, 720));
   const H = flat ? 118 : Math.max(300, Math.min(Math.round(W * 0.82), 580));
   const box = { x: MAP.left, y: MAP.top, w: W - MAP.left - MAP.right, h: H - MAP.top - MAP.bottom };
   const [X, Y] = [DOC.axes[PLANE[0]], flat ? { edges: [-0.5, 0.5], centres: [0], values: [""] } : DOC.axes[PLANE[1]]];
