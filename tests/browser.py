@@ -96,7 +96,7 @@ def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
         def new(**options: Any) -> Opened:
             context = browser.new_context(**{"viewport": WIDE, **options})
             stack.callback(context.close)
-            context.set_default_timeout(20_000)
+            context.set_default_timeout(120_000)  # others may compute beside
             made.append(Opened(context.new_page()))
             return made[-1]
 

@@ -7,18 +7,20 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import re
-import threading
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import stats
 
-from criticality import Card, Observable, Phase, Rule, RunError, Study, control, run, system
-from criticality.report.write import Writing, watched
+from criticality import Card, Observable, Phase, Rule, RunError, Study, control, run
+from criticality.report import scaling
+from criticality.report.write import Writing
 from criticality.results import Results
 from tests.browser import NARROW, WIDE, browser, opened
 
@@ -26,44 +28,52 @@ __all__ = ["browser", "opened"]  # fixtures
 
 READY = "html[data-ready='1']"
 TEMPERATURES = [0.8, 0.9, 1.0, 1.1, 1.2, 1.3]
-FIELDS = [0.0, 0.02, 0.04, 0.06, 0.08]
+FIELDS = (0.0, 0.02, 0.04, 0.06, 0.08)
+CELLS = (len(TEMPERATURES), len(FIELDS))
 
 
-@system(
-    observables=(
-        Observable(name="magnetization", dims=("field",), doc="per spin, absolute"),
-        Observable(name="energy", dims=("field",), unit="J", doc="per spin"),
-    ),
-    plane=("temperature", "field"),
-    size="N",
-    order=("magnetization", "energy"),
-    phases=(Phase(name="ordered", colour="#1b6ca8"), Phase(name="disordered", colour="#e8b339")),
-    rules=(
-        Rule(phase="ordered", quantity="magnetization", above=0.4),
-        Rule(phase="disordered", quantity="magnetization", below=0.4),
-    ),
-)
-def magnet(
-    rng,
-    temperature=control(1.0, doc="in units of the critical one", interval="(0, inf)"),
-    cubic=control(1.0, doc="factor of m^3 / 3", interval="(0, inf)"),
-    N=control(64, doc="spins", unit="spin", interval="[2, inf)"),
-    field=control(tuple(FIELDS), doc="in units of the coupling", inner=True),
-):
+@dataclass(frozen=True, kw_only=True)
+class Magnet:
     """A mean-field magnet, (T - 1) m + c m^3 / 3 = h, seen through the noise of a finite system."""
-    m = np.array(
-        [
-            max(r.real for r in np.roots([cubic / 3, 0, temperature - 1, -h]) if abs(r.imag) < 1e-9)
-            for h in field
-        ]
+
+    card: ClassVar[Card] = Card(
+        name="magnet",
+        observables=(
+            Observable(name="magnetization", dims=("field",), doc="per spin, absolute"),
+            Observable(name="energy", dims=("field",), unit="J", doc="per spin"),
+        ),
+        plane=("temperature", "field"),
+        size="N",
+        order=("magnetization", "energy"),
+        phases=(
+            Phase(name="ordered", colour="#1b6ca8"),
+            Phase(name="disordered", colour="#e8b339"),
+        ),
+        rules=(
+            Rule(phase="ordered", quantity="magnetization", above=0.4),
+            Rule(phase="disordered", quantity="magnetization", below=0.4),
+        ),
     )
-    noise = rng.normal(size=m.shape) / np.sqrt(N * (abs(temperature - 1) + m**2 + N**-0.5))
-    m = np.abs(m + 0.3 * noise)
-    return {"magnetization": m, "energy": -(m**2) / 2 - np.array(field) * m}
+
+    temperature: float = control(1.0, doc="in units of the critical one", interval="(0, inf)")
+    cubic: float = control(1.0, doc="factor of m^3 / 3", interval="(0, inf)")
+    N: int = control(64, doc="spins", unit="spin", interval="[2, inf)")
+    field: tuple[float, ...] = control(FIELDS, doc="in units of the coupling", inner=True)
+
+    def compute(self, rng, data):
+        fields, distance = np.array(self.field), self.temperature - 1
+        every = [np.roots([self.cubic / 3, 0, distance, -h]) for h in fields]
+        m = np.array([roots[abs(roots.imag) < 1e-9].real.max() for roots in every])
+        width = (self.N * (abs(distance) + m**2 + self.N**-0.5)) ** -0.5
+        m = np.abs(m + 0.3 * width * rng.normal(size=m.shape))
+        return {"magnetization": m, "energy": -(m**2) / 2 - fields * m}
 
 
-def written(store: Path, file: Path, *, scaling: bool = False, live: float | None = None) -> Path:
-    Writing(lambda: Results(store), file, scaling, lambda text: None).once(live)
+def written(store: Path, file: Path, *, lines: int = 0, live: float | None = None) -> Path:
+    """Write a page, with the finite-size scaling of so many lines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scaling, "LINES", lines)
+        Writing(lambda: Results(store), file, lines > 0, lambda text: None).once(live)
     return file
 
 
@@ -72,8 +82,8 @@ def magnets(tmp_path_factory) -> Path:
     """A store of a system that is not installed: a plane, three values of another axis, sizes."""
     folder = tmp_path_factory.mktemp("magnets")
     grid = {"temperature": TEMPERATURES, "cubic": [0.5, 1.0, 2.0], "N": [64, 256, 1024]}
-    run(Study(system=magnet(), grid=grid, realizations=4), folder / "store", workers=1)
-    return written(folder / "store", folder / "report.html").parent
+    run(Study(system=Magnet(), grid=grid, realizations=4), folder / "store", workers=1)
+    return written(folder / "store", folder / "report.html", lines=1).parent
 
 
 def numbers(folder: Path, command) -> list[dict[str, Any]]:
@@ -83,7 +93,7 @@ def numbers(folder: Path, command) -> list[dict[str, Any]]:
     return json.loads(out)["panels"]
 
 
-def middle(page, i: int, j: int, shape=(len(TEMPERATURES), len(FIELDS))) -> tuple[float, float]:
+def middle(page, i: int, j: int, shape=CELLS) -> tuple[float, float]:
     """Middle of a cell on the screen; the first axis runs to the right, the second one upwards."""
     page.locator("#plane canvas").scroll_into_view_if_needed()
     box = page.locator("#plane canvas").bounding_box()
@@ -108,10 +118,10 @@ def assert_cell(found: dict[str, tuple[float, str]], cell: dict[str, Any]) -> No
     for name, value in known.items():
         exact, text = found[name]
         assert exact == value
-        told = re.search(r"(−?[\d.]+)\((\d+)\)", text)
+        told = re.search(r"([\u2212\d.]+)\((\d+)\)", text)
         assert told, text
         decimals = len(told[1].partition(".")[2])
-        assert float(told[1].replace("−", "-")) == pytest.approx(value, abs=10**-decimals)
+        assert float(told[1].replace("\u2212", "-")) == pytest.approx(value, abs=10**-decimals)
         error = int(told[2]) * 10**-decimals
         assert error == pytest.approx(cell[f"{name}_error"], rel=0.06)
 
@@ -189,7 +199,7 @@ def colours(page) -> np.ndarray:
     """Colour of every cell of the map, a quarter of it from its corner: [x, y, red green blue]."""
     data = page.evaluate("document.querySelector('#plane canvas').toDataURL()")
     seen = Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))).convert("RGB")
-    across, up = len(TEMPERATURES), len(FIELDS)
+    across, up = CELLS
     return np.array(
         [
             [
@@ -238,6 +248,25 @@ def test_downloads_are_what_the_commands_write(opened, magnets, command):
             assert told == border["estimate"][end]
     table = page.locator("#boundaries tbody tr").count()
     assert table == len(borders)
+
+
+def test_the_verdict_is_that_of_the_command(opened, magnets, command):
+    page = opened().open(magnets / "report.html", READY)
+    line = page.locator("#scaling .line")
+    assert line.count() == 1
+    at = re.findall(r"(\w+) = ([\d.]+)", line.locator("h3").inner_text())
+    chosen = [word for name, value in at for word in ("--select", f"{name}={value}")]
+    code, out, error = command("compare", magnets / "store", *chosen, "--json")
+    assert code == 0, error
+    known = json.loads(out)
+    assert line.locator(".verdict").inner_text() == f"{known['verdict']}: {known['reason']}."
+    shown_models = shown(page, "#scaling")
+    assert {m["name"]: m["delta"] for m in known["models"]} == {
+        name: value for name, (value, _) in shown_models.items()
+    }
+    for form in ("algebraic", "bkt"):
+        line.locator("select").select_option(form)
+        assert line.locator("figure").count() == 3  # measured, collapsed, landscape
 
 
 CROWDED = """() => {
@@ -297,7 +326,7 @@ def test_light_dark_and_print(opened, magnets):
 
 
 def test_a_page_of_a_running_study_reloads_and_keeps_its_state(opened, tmp_path):
-    study = Study(system=magnet(), grid={"temperature": TEMPERATURES, "cubic": [0.5, 1.0]})
+    study = Study(system=Magnet(), grid={"temperature": TEMPERATURES, "cubic": [0.5, 1.0]})
     store, file = tmp_path / "store", tmp_path / "report.html"
     run(study, store, workers=1, shard=(1, 2))
     assert Results(store).done < Results(store).total
@@ -326,20 +355,6 @@ def test_a_page_of_a_running_study_reloads_and_keeps_its_state(opened, tmp_path)
     page.evaluate("document.documentElement.dataset.marked = 1")
     page.clock.fast_forward(600_000)
     assert page.locator("html[data-marked]").count()  # done: it reloads no more
-
-
-def test_watching_ends_with_the_study(tmp_path):
-    study = Study(system=magnet(), grid={"temperature": [0.9, 1.1]})
-    store, file, told = tmp_path / "store", tmp_path / "report.html", []
-    run(study, store, workers=1, shard=(1, 2))
-    writing = Writing(lambda: Results(store), file, False, told.append)
-    thread = threading.Thread(target=lambda: told.append(watched(writing, every=0.05)))
-    thread.start()
-    run(study, store, workers=1)
-    thread.join(30)
-    assert not thread.is_alive()
-    assert (told[-1].done, told[-1].total) == (2, 2)
-    assert '"live":null' in file.read_text().replace(" ", "")
 
 
 EVIL = "</script><img src=x onerror=alert(1)><script>alert(2)</script>${alert(3)}&lt;'\"`"
@@ -425,7 +440,7 @@ def test_a_large_study_is_soon_there(opened, tmp_path):
     sizes = [32, 64, 128, 256, 512, 1024, 2048, 4096]
     fields = tuple(np.linspace(0, 0.1, 20).round(5).tolist())
     study = Study(
-        system=magnet(field=fields), grid={"temperature": axis, "N": sizes}, realizations=8
+        system=Magnet(field=fields), grid={"temperature": axis, "N": sizes}, realizations=8
     )
     run(study, tmp_path / "store", workers=1)
     file = written(tmp_path / "store", tmp_path / "report.html")
@@ -439,6 +454,7 @@ def test_a_large_study_is_soon_there(opened, tmp_path):
     page = watched_page.open(file, READY)
     ready = page.evaluate("window.ready") / 1000
     print(f"20 x 20 x 8, 8 realizations: {file.stat().st_size / 1e6:.2f} MB, {ready:.2f} s")
-    assert ready < 10  # 2 s on a machine that does nothing else
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert ready < 3 * 2 * crowd  # 2 s where nothing else computes
     page.mouse.move(*middle(page, 3, 3, (20, 20)))
     page.wait_for_selector("#tooltip:visible")
