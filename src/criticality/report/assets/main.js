@@ -38,14 +38,14 @@ function drawPlane() {
     if (!groups.has(one.group)) groups.set(one.group, []);
     groups.get(one.group).push(one);
   }
-  const select = el("select", { id: "quantity", onchange: (e) => { state.quantity = e.target.value; keep(); showSliders(); drawMap(); drawLine(); } },
+  const select = el("select", { id: "quantity", autocomplete: "off", onchange: (e) => { state.quantity = e.target.value; keep(); showSliders(); drawMap(); drawLine(); } },
     [...groups].map(([name, members]) => el("optgroup", { label: name }, members.map((one) =>
       el("option", { value: one.id, selected: one.id === state.quantity }, plainText(one.title))))));
   const sliders = furtherAxes().map((axis) => {
     const output = el("output", { for: `axis-${axis}` }, told(axis, stepAt(state.point, axis)));
     return el("label", { class: "slider", "data-axis": axis }, el("span", {}, rich(DOC.axes[axis].symbol)),
       el("input", {
-        type: "range", id: `axis-${axis}`, min: 0, max: sizeOf(axis) - 1, step: 1, value: stepAt(state.point, axis),
+        type: "range", autocomplete: "off", id: `axis-${axis}`, min: 0, max: sizeOf(axis) - 1, step: 1, value: stepAt(state.point, axis),
         "aria-label": plainText(DOC.axes[axis].label), "aria-valuetext": told(axis, stepAt(state.point, axis)),
         oninput: (e) => {
           state.point[axis] = Number(e.target.value);
