@@ -21,6 +21,7 @@ demo: $(READY)
 	$(BIN)/criticality run examples/demo.toml --store demo/store
 	$(BIN)/criticality phases demo/store
 	$(BIN)/criticality figures demo/store --out demo/figures
+	$(BIN)/criticality report demo/store -o demo/report.html
 
 # The site; scripts of its gallery are run.  A warning or a broken link is an error.
 docs: $(READY)
