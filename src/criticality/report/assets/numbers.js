@@ -7,8 +7,9 @@ function withError(value, error) {
   if (!(Number.isFinite(error) && error > 0)) return short(value);
   const power = Number(error.toExponential(1).split("e")[1]);
   const digits = Math.max(0, 1 - power);
-  if (digits > 8 || Math.abs(value) >= 1e9) {
-    return minus(`${value.toExponential(3)} ± ${error.toExponential(1)}`);
+  if (digits > 12 || Math.abs(value) >= 1e9) {
+    const known = Math.floor(Math.log10(Math.abs(value) || error)) - power + 1;
+    return minus(`${value.toExponential(Math.min(12, Math.max(1, known)))} ± ${error.toExponential(1)}`);
   }
   return minus(`${value.toFixed(digits)}(${Math.round(error * 10 ** digits)})`);
 }
@@ -22,6 +23,11 @@ function short(value) {
   const size = Math.abs(value);
   if (size && (size < 1e-3 || size >= 1e6)) return minus(Number(value.toPrecision(3)).toExponential());
   return minus(String(Number(value.toPrecision(4))));
+}
+
+/** A probability: two digits say enough. */
+function probability(value) {
+  return typeof value === "number" ? short(Number(value.toPrecision(2))) : short(value);
 }
 
 function minus(text) {
