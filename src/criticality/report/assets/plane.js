@@ -186,7 +186,7 @@ async function drawMap() {
       }
       if (mark.hatched) hatch(g, rect, colour ? luminance(colour) < 0.45 ? "#ffffffb0" : "#00000075" : ink);
       if (mark.crossed) cross(g, rect, colour && luminance(colour) < 0.35 ? "#ffffff" : colour ? "#000000" : ink);
-      if (!measured) gone(g, rect, style.getPropertyValue("--line").trim());
+      if (!measured) gone(g, rect, style.getPropertyValue("--quiet").trim());
     }
   }
   const overlay = svg("svg", { class: "overlay", viewBox: `0 0 ${W} ${H}`, width: W, height: H, "aria-hidden": "true" });

@@ -21,7 +21,7 @@ function drawHeader() {
       Object.keys(status.failed).length ? el("span", { class: "chip strong" }, `${Object.keys(status.failed).length} failed`) : "",
       el("span", {}, `${status.realizations} realization${status.realizations === 1 ? "" : "s"} of each point`),
       el("span", {}, `written ${DOC.made}`)),
-    el("p", { class: "source" }, system.source ? ["After ", rich(system.source), ". "] : "", system.here ? "" : "The system is not installed where this page was made; shown is what its card in the store tells."),
+    el("p", { class: "source" }, system.source ? ["Source: ", rich(system.source), ". "] : "", system.here ? "" : "The system is not installed where this page was made; shown is what its card in the store tells."),
   );
   const sections = [["plane", "Plane"], ["boundaries", "Borders"], ["scaling", "Scaling"], ["unresolved", "Not decided"], ["run", "What was run"], ["numbers", "Numbers"]];
   document.getElementById("contents").replaceChildren(...sections
