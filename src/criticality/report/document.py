@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -109,7 +110,8 @@ def document(
             "fits": fits,
             "scaling": scaled,
             "threshold": _threshold(results, tell) if scaling else None,
-            "unresolved": words.unresolved(results, found, diagrams, scaled, left_out, why),
+            "left_out": left_out,
+            "unresolved": words.unresolved(results, found, diagrams, scaled, why),
             "run": provenance.run(results, found),
             "arrays": arrays.packed,
         }
@@ -160,7 +162,9 @@ def _plane(
         dims = [str(d) for d in ds[name].dims if d in swept and d not in kept]
         outer = [d for d in dims if d in results.axes and not results.axes[d].inner]
         numbers = [d for d in dims if ds[d].dtype.kind in "iuf"]
-        found = [d for d in outer if d in numbers][:2] or numbers[:1] or outer[:2]
+        swept_through = [d for d in numbers if d in results.axes and results.axes[d].ordered]
+        found = swept_through[:1] or [d for d in outer if d in numbers][:2] or numbers[:1]
+        found = found or outer[:2]
     return found or [told.size] * (told.size in swept)
 
 
@@ -287,15 +291,16 @@ def _phases(diagrams: Sequence[tuple[Any, PhaseDiagram]]) -> list[dict[str, str]
     """Phases by their codes, unresolved first, each with its colour."""
     if not diagrams:
         return []
+    diagram = diagrams[0][1]
     return [
         {
             "name": phase.name,
             "letter": phase.letter,
-            "colour": to_hex(phase.colour)
-            if is_color_like(phase.colour)
-            else COLOURS[number % len(COLOURS)],
+            "colour": to_hex(colour if is_color_like(colour) else spare),  # it is any text
         }
-        for number, phase in enumerate((UNRESOLVED, *diagrams[0][1].phases), start=-1)
+        for phase, colour, spare in zip(
+            (UNRESOLVED, *diagram.phases), diagram.colours(), itertools.cycle(COLOURS)
+        )
     ]
 
 
@@ -336,7 +341,7 @@ def _quantities(
                 continue
             about, size = one.cells[name].attrs, results.axes.get(results.card.size)
             sign = size.symbol if size else ""
-            of, what = words.belongs(name)
+            of, what = words.belongs(name, next(iter(found), ""))
             found[name] = {
                 "title": what if of in names else words.title(name, results.card, one.method, sign),
                 "of": of if of in names else "",

@@ -51,10 +51,15 @@ def title(name: str, told: Card, method: Mapping[str, Any], size: str) -> str:
     return NAMES.get(name, name.replace("_", " "))
 
 
-def belongs(name: str) -> tuple[str, str]:
-    """Of which number this one tells something, and what; both empty if it stands for itself."""
+def belongs(name: str, first: str) -> tuple[str, str]:
+    """Of which number this one tells something, and what; both empty if it stands for itself.
+
+    A bare `dof` or `amplitude` is of the `first` number, the only one of its kind.
+    """
+    if name in NAMES:
+        return first, NAMES[name]
     for end in sorted(NAMES, key=len, reverse=True):
-        if name.endswith(f"_{end}") and name not in NAMES:
+        if name.endswith(f"_{end}"):
             return name.removesuffix(f"_{end}"), NAMES[end]
     return "", ""
 
@@ -91,7 +96,8 @@ def _phases(diagrams: Found) -> str:
     parts = [f"{n} {name}" for name, n in counts.most_common()]
     parts.append(f"{unresolved} unresolved")
     total = unresolved + sum(counts.values())
-    return f"Of {total} measured cell{'s' * (total != 1)}: {', '.join(parts)}."
+    mark = "; " if any("," in part for part in parts) else ", "
+    return f"Of {total} measured cell{'s' * (total != 1)}: {mark.join(parts)}."
 
 
 def _borders(results: Results, diagrams: Found) -> str:
@@ -100,12 +106,16 @@ def _borders(results: Results, diagrams: Found) -> str:
     clean = [(at, border) for at, border in every if border.clean]
     if not clean:
         return "No border is located." if every else ""
-    at, border = clean[0]
+    open_ends = [np.sum(~np.isfinite([b.estimate.low, b.estimate.high])) for _, b in clean]
+    at, border = clean[int(np.argmin(open_ends))]
     estimate = border.estimate
-    ends = " to ".join(
-        f"{end:.3g}" if np.isfinite(end) else "beyond the grid"
-        for end in (estimate.low, estimate.high)
-    )
+    low, high = (f"{end:.3g}" for end in (estimate.low, estimate.high))
+    ends = {
+        (True, True): f"{low} to {high}",
+        (True, False): f"above {low}",
+        (False, True): f"below {high}",
+        (False, False): "anywhere on the grid",
+    }[np.isfinite(estimate.low).item(), np.isfinite(estimate.high).item()]
     sides = " and ".join(name for name in border.between if name)
     signs = {name: axis.symbol for name, axis in results.axes.items()}
     where = ", ".join(
@@ -126,7 +136,6 @@ def unresolved(
     found: Status,
     diagrams: Found,
     scaled: Sequence[Mapping[str, Any]],
-    left_out: Sequence[str],
     no_phases: str,
 ) -> list[dict[str, Any]]:
     """Say what the data do not decide, and what would settle it."""
@@ -159,8 +168,6 @@ def unresolved(
     _open_borders(diagrams, say)
     for line in scaled:
         _verdict(line, say)
-    for text in left_out:
-        say(f"Not in this page: {text}.", "--select AXIS=VALUE leaves fewer numbers.")
     return said
 
 

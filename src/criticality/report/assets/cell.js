@@ -14,7 +14,7 @@ async function numbersAt(point) {
       found.push({
         name, title: about.title, doc: about.doc, truth: about.truth, value,
         error: end("_error"), low: end("_low"), high: end("_high"), dof: end("_dof"), of: about.of,
-        shown: about.truth ? (value === 1 ? "yes" : "no") : about.meanings.length && about.meanings[value] || "",
+        shown: about.truth ? (value === 1 ? "yes" : "no") : about.meanings.length && about.meanings[value] || (name.endsWith("fit_probability") && Number.isFinite(value) ? probability(value) : ""),
       });
     }
   }
@@ -36,9 +36,12 @@ async function phaseAt(point) {
   return { name: own.name, colour: phase[at] ? own.colour : null, code: phase[at] };
 }
 
+/** Whether nothing but the axes that are shown says where on it one is. */
+const placed = (about) => about.dims.every((dim) => sizeOf(dim) < 2 || shownAxes().has(dim));
+
 /** Means at a point: [{name, about, value, error, n}]. */
 async function meansAt(point) {
-  return Promise.all(Object.entries(DOC.observables).map(async ([name, about]) => {
+  return Promise.all(Object.entries(DOC.observables).filter(([, about]) => placed(about)).map(async ([name, about]) => {
     const at = place(about.dims, point);
     const [mean, error, n] = await Promise.all([array(about.mean), array(about.error), array(about.n)]);
     return { name, about, value: mean[at], error: error[at], n: n[at] };
@@ -104,10 +107,15 @@ async function showCell() {
     el("th", { scope: "row", title: one.doc || null }, rich(one.title)),
     el("td", { class: "number" }, one.shown || withError(one.value, one.error)),
     el("td", { class: "number quiet" }, Number.isNaN(one.low) ? "" : interval(one.low, one.high)));
-  const further = furtherAxes();
+  const further = furtherAxes().filter((axis) => means.some((one) => one.about.dims.includes(axis)));
   const table = numbers.length ? el("table", { class: "numbers" },
     el("thead", {}, el("tr", {}, el("th", {}, "quantity"), el("th", { class: "number" }, "value"), el("th", { class: "number" }, numbers.some((one) => !Number.isNaN(one.low)) ? "interval" : ""))),
-    el("tbody", {}, numbers.map(row))) : null;
+    el("tbody", {}, numbers.filter((one) => !one.of).map(row))) : null;
+  const parts = numbers.filter((one) => one.of);
+  const fits = parts.length ? el("details", { class: "fits" }, el("summary", {}, "more of the fits"), el("table", { class: "numbers" },
+    [...new Set(parts.map((one) => one.of))].map((of) => el("tbody", {},
+      el("tr", {}, el("th", { colspan: 3 }, rich(DOC.quantities[of].title))), parts.filter((one) => one.of === of).map(row))))) : "";
+  const elsewhere = Object.values(DOC.observables).filter((about) => !placed(about));
   const measured = means.filter((one) => !Number.isNaN(one.value));
   const meanTable = el("table", { class: "numbers" },
     el("thead", {}, el("tr", {}, el("th", {}, "measured", further.length ? el("span", { class: "quiet" }, " at ", coordinates(point, further)) : null), el("th", { class: "number" }, "mean"), el("th", { class: "number" }, "n"))),
@@ -120,8 +128,9 @@ async function showCell() {
       el("button", { type: "button", class: "plain", "aria-label": "Close the cell", onclick: () => open(false) }, "×")),
     phase ? el("p", { class: phase.code ? "phase" : "phase strong" }, phase.code > 0 ? patch(phase.colour) : phase.code === 0 ? patch(null, true) : null, " ", phase.name, phase.note ? ` (${phase.note})` : "") : "",
     ...flags.map((flag) => el("p", { class: "flag" }, rich(flag))),
-    table || "",
+    table || "", fits,
     measured.length ? meanTable : el("p", { class: "quiet" }, "nothing measured here"),
+    elsewhere.length ? el("p", { class: "quiet" }, "Over further axes, when chosen above: ", elsewhere.map((about, i) => [i ? ", " : "", rich(about.label)]), ".") : "",
   );
   await drawCurves(point);
 }
@@ -142,11 +151,14 @@ async function drawCurves(point) {
     const about = DOC.observables[name];
     const axes = about.dims.filter((dim) => sizeOf(dim) > 1);
     axes.sort((a, b) => (b === DOC.size) - (a === DOC.size));
-    for (const axis of axes) parts.push(await curveAlong(name, axis, point));
+    for (const axis of axes) {
+      const drawn = PLANE.length === 1 && axis === PLANE[0] && name === lineQuantity();
+      if (!drawn) parts.push(await curveAlong(name, axis, point));
+    }
   }
   holder.replaceChildren(
     el("div", { class: "controls" }, el("h3", {}, "Curves through this cell"), el("label", {}, "of ", select)),
-    el("div", { class: "charts" }, parts));
+    parts.some(Boolean) ? el("div", { class: "charts" }, parts) : el("p", { class: "quiet" }, "Along no other axis is there a second point."));
 }
 
 /** Axis that has a curve for each of its values: the size, or another of few values. */
@@ -169,9 +181,10 @@ async function curveAlong(name, axis, point, wide) {
   const xLog = positive && (onSize || coordinate.scale === "log" || (coordinate.scale === "linear" && notToScale(axis)));
   const logit = coordinate.scale === "logit" && coordinate.values.every((v) => v > 0 && v < 1);
   const at = (i) => texts ? i : logit ? scaled(coordinate.values[i], "logit") : coordinate.values[i];
+  const again = new Set(coordinate.values).size < coordinate.values.length;  // a sweep up and down
   const along = (where) => coordinate.values.map((_, i) => {
     const k = place(about.dims, { ...where, [axis]: i });
-    return { x: at(i), y: mean[k], error: error[k] };
+    return { x: at(i), y: mean[k], error: error[k], hollow: coordinate.values.indexOf(coordinate.values[i]) < i };
   });
   const series = [];
   if (sizeOf(axis) < 2) return "";
@@ -182,7 +195,7 @@ async function curveAlong(name, axis, point, wide) {
   const measured = series.flatMap((one) => one.points).filter((p) => Number.isFinite(p.y));
   if (new Set(measured.map((p) => p.x)).size < 2) return "";  // nothing to see along it
   const yLog = onSize && measured.length > 0 && measured.every((p) => p.y > 0);
-  let note = "";
+  let note = again ? "open points: on the way back" : "";
   const fit = DOC.fits[name];
   if (onSize && fit) {
     const k = place(fit.dims, point);
@@ -190,13 +203,13 @@ async function curveAlong(name, axis, point, wide) {
     if (Number.isFinite(b[k]) && yLog) {
       const ends = [Math.min(...coordinate.values), Math.max(...coordinate.values)];
       series.push({ name: "", silent: true, fit: true, colour: "var(--ink)", points: ends.map((x) => ({ x, y: Math.exp(a[k] + b[k] * Math.log(x)) })) });
-      note = `power law, exponent ${withError(b[k], db[k])}${Number.isFinite(q[k]) ? `, fit probability ${short(q[k])}` : ""}`;
+      note = `power law, exponent ${withError(b[k], db[k])}${Number.isFinite(q[k]) ? `, fit probability ${probability(q[k])}` : ""}`;
     } else if (!yLog) series[0].joined = true;
   }
   const others = about.dims.filter((dim) => dim !== axis && sizeOf(dim) > 1 && dim !== by);
   const where = others.length ? ` at ${others.map((dim) => `${DOC.axes[dim].symbol} = ${told(dim, stepAt(point, dim))}`).join(", ")}` : "";
   const ticks = texts || logit ? coordinate.values.map((value, i) => ({ at: at(i), text: typeof value === "number" ? short(value) : clipped(value, 12) }))
-    : onSize && xLog && coordinate.values.length <= 9 ? coordinate.values.map((value) => ({ at: value, text: short(value) })) : null;
+    : coordinate.values.length <= 9 && ((onSize && xLog) || (!again && coordinate.values.every(Number.isInteger))) ? coordinate.values.map((value) => ({ at: value, text: short(value) })) : null;
   const unit = about.unit === "1" || about.label.includes(about.unit) ? "" : ` (${about.unit})`;
   return chart({
     title: `${about.label}${where}`, note, xLabel: coordinate.label, yLabel: `${about.label}${unit}`,

@@ -101,7 +101,8 @@ function mathRuns(source) {
         found.push(...top, { text: "/", italic: false, level: 0 }, ...below);
       } else if (FONTS.has(name)) {
         while (source[at] === " ") at += 1;
-        const inside = group();
+        const inside = name === "rm" ? source.slice(at) : group();  // to the end of its braces
+        if (name === "rm") at = source.length;
         const upright = !["bar", "hat", "tilde", "overline", "mathit"].includes(name);
         for (const run of mathRuns(inside)) {
           let shown = run.text;

@@ -38,7 +38,7 @@ function drawPlane() {
     if (!groups.has(one.group)) groups.set(one.group, []);
     groups.get(one.group).push(one);
   }
-  const select = el("select", { id: "quantity", autocomplete: "off", onchange: (e) => { state.quantity = e.target.value; keep(); showSliders(); drawMap(); drawLine(); } },
+  const select = el("select", { id: "quantity", autocomplete: "off", onchange: (e) => { state.quantity = e.target.value; keep(); showSliders(); drawMap(); drawLine(); showCell(); } },
     [...groups].map(([name, members]) => el("optgroup", { label: name }, members.map((one) =>
       el("option", { value: one.id, selected: one.id === state.quantity }, plainText(one.title))))));
   const sliders = furtherAxes().map((axis) => {
@@ -82,19 +82,20 @@ function drawPlane() {
 
 /** Show the sliders of axes that what is shown varies with, and no others. */
 function showSliders() {
-  const needed = new Set(DOC.panels.flatMap((one) => Object.keys(one.index)));
-  const id = state.quantity.slice(state.quantity.indexOf(":") + 1);
-  for (const name of [id, state.curves, ...DOC.order]) {
-    if (DOC.observables[name]) DOC.observables[name].dims.forEach((dim) => needed.add(dim));
-  }
+  const needed = shownAxes();
   document.querySelectorAll(".slider").forEach((slider) => { slider.hidden = !needed.has(slider.dataset.axis); });
+}
+
+/** Name of what is drawn as a curve along a plane of one axis. */
+function lineQuantity() {
+  return state.quantity.includes(":") ? state.quantity.slice(state.quantity.indexOf(":") + 1) : DOC.order[0];
 }
 
 /** Of a plane of one axis: the quantity as a curve, a line for each size. */
 async function drawLine() {
   const holder = document.getElementById("line");
   if (!holder) return;
-  const name = state.quantity.includes(":") ? state.quantity.slice(state.quantity.indexOf(":") + 1) : DOC.order[0];
+  const name = lineQuantity();
   const about = DOC.observables[name];
   if (about && about.dims.includes(PLANE[0]) && !state.quantity.startsWith("error:")) {
     const figure = await curveAlong(name, PLANE[0], state.point, true);
@@ -244,7 +245,7 @@ async function begin() {
   const first = DOC.panels.length ? "phase" : `mean:${DOC.order[0] || Object.keys(DOC.observables)[0]}`;
   state.quantity = every.some((one) => one.id === kept.quantity) ? kept.quantity : every.some((one) => one.id === first) ? first : every[0] ? every[0].id : "";
   await drawAll();
-  if (kept.scroll) window.scrollTo(0, kept.scroll);
+  if (kept.scroll) window.scrollTo({ top: kept.scroll, behavior: "instant" });  // not seen to move
   let width = window.innerWidth;
   window.addEventListener("resize", () => {
     if (window.innerWidth === width) return;

@@ -7,8 +7,9 @@ function withError(value, error) {
   if (!(Number.isFinite(error) && error > 0)) return short(value);
   const power = Number(error.toExponential(1).split("e")[1]);
   const digits = Math.max(0, 1 - power);
-  if (digits > 8 || Math.abs(value) >= 1e9) {
-    return minus(`${value.toExponential(3)} ± ${error.toExponential(1)}`);
+  if (digits > 12 || Math.abs(value) >= 1e9) {
+    const known = Math.floor(Math.log10(Math.abs(value) || error)) - power + 1;
+    return minus(`${value.toExponential(Math.min(12, Math.max(1, known)))} ± ${error.toExponential(1)}`);
   }
   return minus(`${value.toFixed(digits)}(${Math.round(error * 10 ** digits)})`);
 }
@@ -22,6 +23,18 @@ function short(value) {
   const size = Math.abs(value);
   if (size && (size < 1e-3 || size >= 1e6)) return minus(Number(value.toPrecision(3)).toExponential());
   return minus(String(Number(value.toPrecision(4))));
+}
+
+/** Number at a tick: all its digits, where four would not tell it from the next. */
+function tickText(value) {
+  const text = short(value);
+  const same = Math.abs(Number(text.replaceAll("−", "-")) - value) <= 1e-9 * Math.abs(value);
+  return same ? text : minus(String(value));
+}
+
+/** A probability: two digits say enough. */
+function probability(value) {
+  return typeof value === "number" ? short(Number(value.toPrecision(2))) : short(value);
 }
 
 function minus(text) {
@@ -81,7 +94,7 @@ function shade(map, fraction) {
 
 /** Colours of so many curves that have an order; all of them seen on the page's ground. */
 function shades(number) {
-  const [first, last] = isDark() ? [0.28, 1] : [0, 0.86];
+  const [first, last] = isDark() ? [0.5, 1] : [0, 0.86];
   return Array.from({ length: number }, (_, i) =>
     shade("values", number > 1 ? first + (last - first) * (i / (number - 1)) : isDark() ? 0.7 : 0.25));
 }

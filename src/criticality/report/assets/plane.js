@@ -18,6 +18,16 @@ function furtherAxes() {
   return found;
 }
 
+/** Axes that what is shown varies with: those of the plane, and those that have a slider. */
+function shownAxes() {
+  const found = new Set([...PLANE, ...DOC.panels.flatMap((one) => Object.keys(one.index))]);
+  const id = state.quantity.slice(state.quantity.indexOf(":") + 1);
+  for (const name of [id, state.curves, ...DOC.order]) {
+    if (DOC.observables[name]) DOC.observables[name].dims.forEach((dim) => found.add(dim));
+  }
+  return found;
+}
+
 /** All that a map can show: [{id, title, group}]. */
 function quantities() {
   const found = [];
@@ -176,7 +186,7 @@ async function drawMap() {
       }
       if (mark.hatched) hatch(g, rect, colour ? luminance(colour) < 0.45 ? "#ffffffb0" : "#00000075" : ink);
       if (mark.crossed) cross(g, rect, colour && luminance(colour) < 0.35 ? "#ffffff" : colour ? "#000000" : ink);
-      if (!measured) gone(g, rect, style.getPropertyValue("--line").trim());
+      if (!measured) gone(g, rect, style.getPropertyValue("--quiet").trim());
     }
   }
   const overlay = svg("svg", { class: "overlay", viewBox: `0 0 ${W} ${H}`, width: W, height: H, "aria-hidden": "true" });
@@ -322,12 +332,15 @@ function drawKey(colours, marks) {
   const items = [];
   let hatched = false;
   let crossed = false;
+  let blank = drawing.values.flat().some(Number.isNaN);
   if (marks) {
+    blank = false;
     for (let i = 0; i < sizeOf(PLANE[0]); i += 1) {
       for (let j = 0; j < (PLANE[1] ? sizeOf(PLANE[1]) : 1); j += 1) {
         const mark = marks(i, j);
         hatched = hatched || mark.hatched;
         crossed = crossed || mark.crossed;
+        blank = blank || !mark.measured;
       }
     }
   }
@@ -343,6 +356,10 @@ function drawKey(colours, marks) {
     items.push(el("span", {}, el("b", {}, "× "), doubted && doubted.doc ? doubted.doc : "doubted"));
   }
   const panel = panelAt(state.point);
+  if (blank) {
+    const dot = svg("circle", { cx: 8, cy: 6, r: 1.5, class: "blank" });
+    items.push(el("span", {}, svg("svg", { class: "patch", viewBox: "0 0 16 12", width: 16, height: 12, "aria-hidden": "true" }, dot), "not measured"));
+  }
   if (DOC.panels.length && !panel) items.push(el("span", { class: "strong" }, "not measured at this choice of the other axes"));
   if (document.querySelector("#map .border, #map .interval")) {
     items.push(el("span", {}, svg("svg", { class: "swatch", viewBox: "0 0 18 14", width: 18, height: 14, "aria-hidden": "true" },
@@ -369,7 +386,7 @@ function colourBar({ kind, low, high }) {
   const ticks = (log ? logTicks(low, high) : linearTicks(low, high, 4)).filter((v) => v >= low && v <= high);
   let last = -Infinity;
   const texts = ticks.map((v) => {
-    const text = short(v);
+    const text = tickText(v);
     const half = 3.3 * text.length;
     if (at(v) - half < last + 4) return null;
     last = at(v) + half;

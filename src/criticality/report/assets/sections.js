@@ -12,7 +12,7 @@ function drawHeader() {
     el("div", { class: "top" },
       el("p", { class: "kicker" }, "Criticality · ", DOC.store),
       el("button", { type: "button", id: "theme", class: "plain", "aria-label": "Switch between light and dark", onclick: switchTheme }, isDark() ? "light" : "dark")),
-    el("h1", {}, system.name.replaceAll("_", " ")),
+    el("h1", {}, system.name),
     system.doc ? el("p", { class: "about" }, system.doc) : "",
     el("p", { class: "lead", id: "sentence" }, rich(DOC.sentence)),
     el("p", { class: "facts" },
@@ -21,7 +21,7 @@ function drawHeader() {
       Object.keys(status.failed).length ? el("span", { class: "chip strong" }, `${Object.keys(status.failed).length} failed`) : "",
       el("span", {}, `${status.realizations} realization${status.realizations === 1 ? "" : "s"} of each point`),
       el("span", {}, `written ${DOC.made}`)),
-    el("p", { class: "source" }, system.source ? ["After ", rich(system.source), ". "] : "", system.here ? "" : "The system is not installed where this page was made; shown is what its card in the store tells."),
+    el("p", { class: "source" }, system.source ? ["Source: ", rich(system.source), ". "] : "", system.here ? "" : "The system is not installed where this page was made; shown is what its card in the store tells."),
   );
   const sections = [["plane", "Plane"], ["boundaries", "Borders"], ["scaling", "Scaling"], ["unresolved", "Not decided"], ["run", "What was run"], ["numbers", "Numbers"]];
   document.getElementById("contents").replaceChildren(...sections
@@ -47,7 +47,8 @@ function drawBoundaries() {
     const others = [...new Set(members.flatMap(({ panel, border: b }) => [...Object.keys(panel.at), ...Object.keys(b.at)]))];
     const sides = border.between.map((name, i) => name && [name, i ? " above" : " below"]).filter(Boolean);
     return el("figure", { class: "table" },
-      el("figcaption", {}, symbolOf(border.along), "*, where ", el("b", {}, border.quantity), sides.length ? [": ", sides[0], sides[1] ? [", ", sides[1]] : ""] : ""),
+      el("figcaption", {}, symbolOf(border.along), "*, where ", el("b", {}, border.quantity), sides.length ? [": ", sides[0], sides[1] ? [", ", sides[1]] : ""] : "",
+        members.length > 1 ? el("span", { class: "quiet" }, ` · ${members.filter(({ border: b }) => crossed(b)).length} of ${members.length} cross`) : ""),
       el("div", members.length > 24 ? { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "borders" } : { class: "scroll" }, el("table", { class: "numbers" },
         el("thead", {}, el("tr", {}, others.map((name) => el("th", { class: "number" }, symbolOf(name))),
           el("th", { class: "number" }, "estimate"), el("th", { class: "number" }, `${short(100 * border.estimate.level)} % interval`), el("th", {}, "status"))),
@@ -59,12 +60,15 @@ function drawBoundaries() {
     ...tables);
 }
 
+const crossed = (border) => border.status.startsWith("crossing");
+
 function boundaryRow(at, others, b) {
   const e = b.estimate;
   const ends = ends3(e, b);
-  const text = ends && (e.low !== null || e.high !== null)
-    ? `[${e.low === null ? "beyond the grid" : short(e.low)}, ${e.high === null ? "beyond the grid" : short(e.high)}]` : "none";
-  const clean = b.status.startsWith("crossing");
+  const open = ends && e.low === null && e.high === null;
+  const text = open ? "all of the grid"
+    : ends ? `[${e.low === null ? "beyond the grid" : short(e.low)}, ${e.high === null ? "beyond the grid" : short(e.high)}]` : "none";
+  const clean = crossed(b);
   return el("tr", { class: clean ? null : "open", "data-value": e.value, "data-low": e.low, "data-high": e.high },
     others.map((name) => el("td", { class: "number" }, short(at[name]))),
     el("td", { class: "number" }, e.value === null ? "–" : withError(e.value, e.error === null ? NaN : e.error)),
@@ -78,7 +82,7 @@ function drawScaling() {
   const section = document.getElementById("scaling");
   section.hidden = !DOC.scaling.length && !DOC.threshold;
   if (section.hidden) return;
-  const threshold = DOC.threshold ? el("figure", { id: "threshold" }, el("figcaption", {}, "Where it breaks down, as `criticality threshold` finds it"), el("pre", {}, DOC.threshold.text)) : "";
+  const threshold = DOC.threshold ? el("figure", { id: "threshold" }, el("figcaption", {}, coded("Where it breaks down, as `criticality threshold` finds it")), el("pre", {}, DOC.threshold.text)) : "";
   if (!DOC.scaling.length) {
     section.replaceChildren(heading("scaling", "Critical points"), threshold);
     return;
@@ -120,7 +124,7 @@ function scalingLine(line) {
     holder.replaceChildren(
       chart({ title: "measured", xLabel: labels[0], yLabel: labels[2], series: points(line.curves, true), legend: labels[1],
         marks: [{ x: pc.value, low: pc.low, high: pc.high, text: "$p_c$" }] }),
-      chart({ title: `collapsed, ${FORM[form]}`, note: `p = ${short(fit.p_value)}`, xLabel, yLabel: labels[2], series: points(line.scaled[form], false), legend: labels[1] }),
+      chart({ title: `collapsed, ${FORM[form]}`, note: `fit probability ${probability(fit.p_value)}`, xLabel, yLabel: labels[2], series: points(line.scaled[form], false), legend: labels[1] }),
       map ? landscapeChart(map, fit, sign) : "");
   };
   const forms = Object.keys(line.collapse);
@@ -143,7 +147,7 @@ function evidenceTable(compare) {
     el("tbody", {}, compare.models.map((m) => el("tr", { "data-name": m.name, "data-value": m.delta },
       el("th", { scope: "row" }, m.name),
       el("td", { class: "number" }, m.delta === null ? "–" : minus(m.delta.toFixed(1))),
-      el("td", { class: "number" }, short(m.p_value)),
+      el("td", { class: "number" }, probability(m.p_value)),
       el("td", {}, params(m)),
       el("td", { class: "quiet" }, m.flags.map((f) => f.text).join("; ")))))));
 }
@@ -169,8 +173,8 @@ function landscapeChart(map, fit, sign) {
   const py = (v) => box.y + box.h - ((v - y0) / (y1 - y0)) * box.h;
   const parts = [svg("image", { href: image.toDataURL(), x: box.x, y: box.y, width: box.w, height: box.h, preserveAspectRatio: "none" }),
     svg("rect", { class: "frame", x: box.x, y: box.y, width: box.w, height: box.h })];
-  for (const t of linearTicks(x0, x1, 4)) parts.push(svg("text", { class: "tick", x: px(t), y: box.y + box.h + 17, "text-anchor": "middle" }, short(t)));
-  for (const t of linearTicks(y0, y1, 4)) parts.push(svg("text", { class: "tick", x: box.x - 7, y: py(t), dy: "0.32em", "text-anchor": "end" }, short(t)));
+  for (const t of linearTicks(x0, x1, 4)) parts.push(svg("text", { class: "tick", x: px(t), y: box.y + box.h + 17, "text-anchor": "middle" }, tickText(t)));
+  for (const t of linearTicks(y0, y1, 4)) parts.push(svg("text", { class: "tick", x: box.x - 7, y: py(t), dy: "0.32em", "text-anchor": "end" }, tickText(t)));
   const exponent = fit.params[map.exponent_name];
   parts.push(svg("path", { class: "best", d: `M${px(fit.params.p_c.value) - 6} ${py(exponent.value)}h12M${px(fit.params.p_c.value)} ${py(exponent.value) - 6}v12` }));
   parts.push(svg("text", { class: "label", x: box.x + box.w / 2, y: H - 9, "text-anchor": "middle" }, richSvg("$p_c$")));
@@ -226,6 +230,7 @@ function drawNumbers() {
   const button = (id, text, note, onclick) => el("div", { class: "download" }, el("button", { type: "button", id, onclick }, text), el("span", { class: "quiet" }, coded(note)));
   section.replaceChildren(heading("numbers", "Numbers"),
     el("p", { class: "intro" }, "All of these are in this file; nothing is fetched."),
+    ...DOC.left_out.map((text) => el("p", { class: "quiet" }, `Not in this page: ${text}; with --select AXIS=VALUE there are fewer.`)),
     DOC.panels.length ? button("download-cells", "cells.csv", "every cell of the plane: phase and numbers, as `criticality phases`", async () => save("cells.csv", csv(await allRows()))) : "",
     DOC.panels.length ? button("download-boundaries", "boundaries.csv", "every border with its interval and flags", () => save("boundaries.csv", csv(boundaryRows()))) : "",
     button("download-means", "means.csv", "every measured quantity: mean over realizations, standard error, number", async () => save("means.csv", csv(await meanRows()))),
@@ -241,7 +246,7 @@ async function allRows() {
 function boundaryRows() {
   return DOC.panels.flatMap((panel) => panel.boundaries.map((b) => ({
     ...panel.at, ...b.at, along: b.along, quantity: b.quantity, below: b.between[0], above: b.between[1],
-    ...Object.fromEntries(["value", "error", "low", "high", "level", "n"].map((n) => [n, b.estimate[n]])), status: b.status,
+    ...Object.fromEntries(["value", "error", "low", "high", "level", "n"].map((n) => [n, b.estimate[n]])), status: b.status, flags: b.flags.map((flag) => flag.text).join("; "),
   })));
 }
 
@@ -272,7 +277,7 @@ async function everything() {
     status: DOC.status, phases: panels.length ? (single ? panels[0] : { panels }) : null,
     threshold: DOC.threshold && DOC.threshold.points,
     scaling: DOC.scaling.map(({ at, note, collapse, compare }) => (note ? { at, note } : { at, collapse, compare })),
-    unresolved: DOC.unresolved, run: DOC.run,
+    unresolved: DOC.unresolved, left_out: DOC.left_out, run: DOC.run,
   };
 }
 
