@@ -47,11 +47,14 @@ def draw(tables: Tables) -> Figure:
     from criticality.systems.pruning import figures
 
     figure = Figure(figsize=(10.5, 4.6), layout="constrained")
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    panels = figure.subplots(1, 2)
     for criterion, ax, letter in zip(CRITERIA.values(), panels, "ab", strict=True):
         profile = to_dataset(tables, criterion, "evolution")["evolution"]
         figures.evolution_profile(profile, ax=ax)
         ax.set_title(f"({letter}) {criterion}", loc="left", fontsize="medium")
+    ends = [ax.get_ylim() for ax in panels]
+    for ax in panels:
+        ax.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
     panels[0].set_ylabel("Evolution Metric between snapshots")
     panels[1].set_ylabel("")
     return figure

@@ -40,9 +40,10 @@ def draw(tables: Tables) -> Figure:
 
     ds = to_dataset(tables, "training", "accuracy").merge(to_dataset(tables, "before", *REST))
     densities = ds["density"].values
-    rows = -(-(len(densities) + 1) // 3)
-    figure = Figure(figsize=(13, 3.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, 3).ravel()
+    columns = 2 if len(densities) + 1 == 4 else 3  # without a gap
+    rows = -(-(len(densities) + 1) // columns)
+    figure = Figure(figsize=(4.4 * columns, 3.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns).ravel()
     shown = densities[np.abs(np.log(densities / SHOWN)).argmin()]
     for ax, density in zip(panels, densities, strict=False):
         topology_figures.topology_accuracy(ds.sel(density=density), ax)
@@ -52,7 +53,7 @@ def draw(tables: Tables) -> Figure:
     ax.set_title(f"training at {100 * shown:g} %", fontsize="medium")
     for ax in panels[len(densities) + 1 :]:
         ax.remove()
-    for ax, letter in zip(panels, "abcdefghi", strict=False):
+    for ax, letter in zip(panels[: len(densities) + 1], "abcdefghi", strict=False):
         ax.set_title(f"({letter})", loc="left", fontsize="medium")
     return figure
 
@@ -74,4 +75,5 @@ def say(tables: Tables) -> str:
 
 
 def _mean(values: pd.Series[float]) -> str:
-    return with_error(values.mean(), values.std(ddof=1) / np.sqrt(len(values)))
+    told = with_error(values.mean(), values.std(ddof=1) / np.sqrt(len(values)))
+    return told if values.nunique() > 1 else f"{told} (all alike)"
