@@ -105,7 +105,7 @@ def forest(
         flagged = np.asarray(rows.get("flagged", np.zeros(len(rows))), dtype=bool)
         for some, face in ((~flagged, colour), (flagged, "w")):
             if some.any():
-                style = {"mfc": face, "label": label if some[0] else ""}
+                style: dict[str, Any] = {"mfc": face, "label": label if some[0] else ""}
                 mine = rows[some]
                 intervals(ax, place[some], mine, ends, marker=marker, colour=colour, **style)
         for value in rows["value"][rows["variant"] == usual]:
