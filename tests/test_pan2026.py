@@ -177,3 +177,11 @@ def test_the_kept_numbers_show_what_the_page_says_of_them():
     ours = sigma.get_group(line.OURS)
     assert ((ours["low"] < 0.5) & (ours["high"] > 0.5)).all()  # the standard one is not excluded
     assert line.rows_of(kept["fig4"], line.OURS)["ln Z"]["value"] < 5
+
+
+def test_an_exponent_whose_contour_is_cut_at_a_bound_of_p_c_has_no_upper_end():
+    numbers = tables.read(entry("pan2026/fig10").kept)[0]["numbers"]
+    ends = line.opened(numbers).query("by == 'paper'").set_index("parameter")["high"]
+    assert np.isinf(ends[["p_c", "sigma"]]).all()
+    numbers = tables.read(entry("pan2026/fig4").kept)[0]["numbers"]
+    pd.testing.assert_frame_equal(line.opened(numbers), numbers)  # closed

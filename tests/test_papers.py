@@ -143,6 +143,8 @@ def test_the_price_is_one_document_with_its_sum(command, tmp_path):
         (["findings/lime"], "findings/line"),
         (["../findings/line"], "findings/line"),
         (["findings/line", "--scale", "slow", "--store", "s"], "quick"),
+        (["findings/line", "--scale", "slow"], "'slow'"),
+        (["pan2026"], "pan2026/fig2, pan2026/fig3"),
         (["findings/line", "--scale", "quick"], "--store"),
         (["findings/line", "--store", "s"], "--scale"),
         (["findings/line", "--as-is"], "--scale"),

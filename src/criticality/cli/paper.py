@@ -37,7 +37,7 @@ def paper(
         str | None,
         typer.Option(
             help="Compute it: quick (minutes on two cores) or full (hours, resumable); by default "
-            "it is drawn from the numbers that full gave us."
+            "it is drawn from the kept numbers; the list says of which scale."
         ),
     ] = None,
     store: Annotated[
@@ -68,6 +68,7 @@ def paper(
         _list(as_json)
         return
     wanted = entry(name)
+    plans = {} if scale is None else wanted.plans(scale)
     formats = file_format.split(",")
     for kind in formats:
         if kind not in FORMATS:
@@ -81,7 +82,6 @@ def paper(
         raise InputError(f"--scale {scale}: results need a place; give --store DIR.")
     elif store.exists() and not store.is_dir():
         raise InputError(f"--store {store}: is a file; stores are directories in a directory.")
-    plans = {} if scale is None else wanted.plans(scale)
     if dry_run:
         _price(plans, Path(store or ".", scale or ""), workers, as_json)
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from criticality.base import unknown
+from criticality.base import InputError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,6 +116,8 @@ def entry(name: str) -> Entry:
     InputError
         If there is none of this name.
     """
+    if mine := [one for one in names() if one.startswith(f"{name}/")]:
+        raise InputError(f"which of {name}? It has {', '.join(mine)}.")
     if name not in names():
         raise unknown("entry", name, names())
     return _entries()[name]

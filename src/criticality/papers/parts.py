@@ -84,7 +84,8 @@ def forest(
     Parameters
     ----------
     groups
-        By label: columns `variant`, `value`, `low` and `high`.
+        By label: columns `variant`, `value`, `low` and `high`; where there is a column `flagged`,
+        symbols are open where it is true.
     ends
         Of the axis; intervals that go on end in an arrow.
     usual
@@ -101,7 +102,12 @@ def forest(
         colour, marker = looks[label] if looks else (COLOURS[number], MARKERS[number])
         place = np.array([names.index(name) for name in rows["variant"]], dtype=float)
         place += apart * (number - (len(groups) - 1) / 2)
-        intervals(ax, place, rows, ends, marker=marker, colour=colour, label=label)
+        flagged = np.asarray(rows.get("flagged", np.zeros(len(rows))), dtype=bool)
+        for some, face in ((~flagged, colour), (flagged, "w")):
+            if some.any():
+                style: dict[str, Any] = {"mfc": face, "label": label if some[0] else ""}
+                mine = rows[some]
+                intervals(ax, place[some], mine, ends, marker=marker, colour=colour, **style)
         for value in rows["value"][rows["variant"] == usual]:
             ax.axvline(value, color=colour, lw=0.8, ls=":", zorder=0)
     ax.set_yticks(range(len(names)), names, fontsize="small")

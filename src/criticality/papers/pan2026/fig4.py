@@ -63,6 +63,7 @@ def _sigma(along: pd.DataFrame, ax: Axes) -> None:
         ),
         line.OURS: (0.0008, "s", "ours; bars: 95 %"),
     }
+    along = along.groupby("p_train", group_keys=False)[along.columns].apply(line.opened)
     for number, (by, (shift, marker, label)) in enumerate(looks.items()):
         rows = along[(along["by"] == by) & (along["parameter"] == "sigma")]
         style: dict[str, Any] = {"marker": marker, "colour": COLOURS[number], "label": label}
@@ -70,7 +71,8 @@ def _sigma(along: pd.DataFrame, ax: Axes) -> None:
     reference(ax, 0.5, r"$\sigma = 1/2$")
     ax.set(yscale="log", ylim=ends, xlabel=r"training dropout $p_\mathrm{train}$")
     ax.set_ylabel(r"exponent $\sigma$")
-    ax.legend(fontsize="small", frameon=False, loc="upper right")
+    above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.98)}
+    ax.legend(fontsize="small", frameon=False, **above)
 
 
 def _goodness(along: pd.DataFrame, ax: Axes) -> None:
@@ -88,7 +90,7 @@ def say(tables: Tables) -> str:
     """Give the collapse without training dropout, and sigma along the line."""
     lines = line.told(tables, "bkt")
     for rate, rows in tables["along"].groupby("p_train"):
-        by = {(one["by"], one["parameter"]): one for one in rows.to_dict("records")}
+        by = {(one["by"], one["parameter"]): one for one in line.opened(rows).to_dict("records")}
         lines.append(
             f"p_train = {rate:g}: alpha = 0 at {said(by[line.OURS, 'alpha = 0'])}; "
             f"sigma = {said(by[line.PAPER, 'sigma'])} (paper's method, chi2/dof = "

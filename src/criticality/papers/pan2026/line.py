@@ -173,9 +173,22 @@ def _landscape(table: pd.DataFrame) -> Landscape:
     return Landscape(np.array(places, float), grid[:, 0], grid[:, 1:], "local-linear", name)
 
 
+def opened(numbers: pd.DataFrame) -> pd.DataFrame:
+    """Open the exponent's interval upwards where its contour leaves the landscape in p_c.
+
+    The contour rises towards that bound, so that its upper end is where the landscape was cut.
+    """
+    paper = numbers["by"] == PAPER
+    ends = numbers.loc[paper & (numbers["parameter"] == "p_c"), ["low", "high"]]
+    if np.isfinite(ends.to_numpy(float)).all():
+        return numbers
+    cut = paper & numbers["parameter"].isin(EXPONENTS.values())
+    return numbers.assign(high=numbers["high"].mask(cut, math.inf))
+
+
 def rows_of(tables: Tables, by: str) -> dict[str, dict[str, Any]]:
     """Numbers of one method, by parameter."""
-    rows = tables["numbers"].query("by == @by").to_dict("records")
+    rows = opened(tables["numbers"]).query("by == @by").to_dict("records")
     return {one["parameter"]: one for one in rows}
 
 

@@ -86,7 +86,8 @@ def draw(tables: Tables) -> Figure:
 
     figure = Figure(figsize=(12.5, 7.2), layout="constrained")
     panels = figure.subplots(2, 2, width_ratios=(1.15, 1))
-    rows = tables["estimates"].assign(variant=_variants(tables["estimates"]))
+    rows = tables["estimates"].merge(tables["verdicts"], on=["dataset", "observable"])
+    rows = rows.assign(variant=_variants(rows), flagged=rows["verdict"] != RESOLVED)
     for (left, right), (name, text) in zip(panels, QUANTITIES.items(), strict=True):
         _forest(rows[rows["quantity"] == name], left, text)
         _drift(tables["windows"].query("quantity == @name"), right, text)
