@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from criticality import InputError, Study, catalog, run
+from criticality import InputError, RunError, Study, catalog, run
 from criticality.report.document import document
-from criticality.report.pack import EXACT, packed, resolution, unpacked
+from criticality.report.pack import EXACT, packed, unpacked
 from criticality.report.page import harmless, page
 from criticality.report.write import Writing, watched
 from criticality.results import Results
@@ -203,30 +203,20 @@ NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
 
 @given(arrays.arrays(np.float64, arrays.array_shapes(max_dims=3, max_side=5), elements=NUMBERS))
 def test_packed_arrays_come_back(values):
-    exact = packed(values)
-    assert exact["code"] == "f8"
-    np.testing.assert_array_equal(unpacked(exact), values)
-    about = packed(values, exact=False)
-    found = unpacked(about)
-    there = np.isfinite(values)
-    np.testing.assert_array_equal(found[~there], values[~there])
-    assert (found[values == 0] == 0).all()
-    if about["code"] == "f8":  # beyond the range of 64 bits
-        np.testing.assert_array_equal(found, values)
-        return
-    known = there & (values != 0)
-    on = np.log if about["log"] else np.asarray
-    away = on(found[known]) - on(values[known])
-    room = 1e-9 * max(abs(about["low"]), abs(about["high"]))
-    assert (np.abs(away) <= resolution(about) * (1 + 1e-6) + room).all()
-
-
-def test_large_arrays_are_small():
-    values = np.random.default_rng(0).normal(size=10 * EXACT)
     about = packed(values)
-    assert about["code"] == "u2"
-    assert len(about["data"]) < 3 * values.size
-    assert np.abs(unpacked(about) - values).max() < 1e-4
+    assert about["code"] == "f8"
+    np.testing.assert_array_equal(unpacked(about), values)
+
+
+def test_numbers_are_rounded_by_far_less_than_their_errors():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=10 * EXACT)
+    values[[0, 1, 2]] = 1e6, np.nan, np.inf  # one that is far away costs the others nothing
+    about = packed(values, np.full(values.shape, 1e-3 + np.abs(values)))
+    assert len(about["data"]) < 6 * values.size
+    np.testing.assert_allclose(unpacked(about), values, rtol=1e-7)
+    for exact in (packed(values), packed(values, np.full(values.shape, 1e-9))):  # digits would be lost
+        np.testing.assert_array_equal(unpacked(exact), values)
 
 
 # --- the page ---
@@ -349,6 +339,24 @@ def test_a_page_follows_a_study_until_it_is_done(tmp_path):
     )
 
 
+def shown(file: Path) -> dict:
+    """Document of a page."""
+    return json.loads(Elements(file.read_text("utf-8")).inside["script"][0])
+
+
+def test_a_page_is_final_when_all_that_is_missing_failed(tmp_path):
+    hot = "    if temperature > 1.2:\n        raise ValueError('too hot')\n    x = (1.2"
+    text = SYSTEM.replace("    x = (1.2", hot)
+    with pytest.raises(RunError):
+        made(tmp_path, text, realizations=1)
+    out = tmp_path / "page.html"
+    said = []
+    found = watched(Writing(lambda: Results(tmp_path / "store"), out, False, said.append), 0.5, 20)
+    assert 0 < found.done < found.total
+    assert shown(out)["live"] is None
+    assert not [text for text in said if "waiting" in text or text.startswith(str(out))]
+
+
 def test_ctrl_c_leaves_a_whole_page(tmp_path):
     _, store = begun(tmp_path)
     out = tmp_path / "page.html"
@@ -361,7 +369,7 @@ def test_ctrl_c_leaves_a_whole_page(tmp_path):
         time.sleep(0.1)
     process.send_signal(2)
     assert process.wait(60) == 130
-    assert "live" in out.read_text("utf-8")
+    assert shown(out)["live"] is None  # nobody follows any more
     assert out.read_text("utf-8").rstrip().endswith("</html>")
 
 

@@ -18,19 +18,7 @@ async function unpack(about) {
   for (let i = 0; i < text.length; i += 1) bytes[i] = text.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const raw = await new Response(stream).arrayBuffer();
-  if (about.code === "f8") return new Float64Array(raw);
-  const codes = new Uint16Array(raw);
-  const values = new Float64Array(codes.length);
-  const step = (about.high - about.low) / 65531;
-  for (let i = 0; i < codes.length; i += 1) {
-    const code = codes[i];
-    if (code === 65535) values[i] = NaN;
-    else if (code === 65534) values[i] = Infinity;
-    else if (code === 65533) values[i] = -Infinity;
-    else if (code === 65532) values[i] = 0;
-    else values[i] = about.log ? Math.exp(about.low + code * step) : about.low + code * step;
-  }
-  return values;
+  return about.code === "f8" ? new Float64Array(raw) : new Float32Array(raw);
 }
 
 const sizeOf = (axis) => DOC.axes[axis].values.length;

@@ -249,10 +249,16 @@ function boundaryRows() {
   })));
 }
 
+/** Numbers as they are written down: those of 32 bits with the digits that they have. */
+async function written(number) {
+  const values = await array(number);
+  return DOC.arrays[number].code === "f8" ? values : Array.from(values, (v) => Number(v.toPrecision(8)));
+}
+
 async function meanRows() {
   const found = [];
   for (const [name, about] of Object.entries(DOC.observables)) {
-    const [mean, error, n] = await Promise.all([about.mean, about.error, about.n].map(array));
+    const [mean, error, n] = await Promise.all([about.mean, about.error, about.n].map(written));
     for (let i = 0; i < mean.length; i += 1) {
       const at = {};
       let rest = i;
