@@ -6,10 +6,12 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 import threading
 import time
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -194,6 +196,17 @@ def test_a_study_without_a_plane_still_has_its_numbers(tmp_path):
     assert told["plane"] == ["temperature"]
     assert "declares no phases" in told["no_phases"]
     assert unpacked(told["arrays"][told["observables"]["order"]["mean"]]).shape == (3,)
+
+
+def test_what_was_run_can_be_run_again_as_the_page_says(tmp_path):
+    grid = {"temperature": [0.9, 1.0], "kind": ["\U0001f600", '"\x7f\\'], "L": [4]}
+    store = made(tmp_path, grid=grid, realizations=1, seed=2**53 + 1)
+    told = document(Results(store.rename(tmp_path / "a b; touch c")), scaling=False)
+    said = tomllib.loads(told["run"]["study"][0])
+    assert said["seed"] == 2**53 + 1
+    assert {*said["grid"]["kind"]} == {*grid["kind"]}
+    assert shlex.split(told["run"]["command"])[-1] == "a b; touch c"
+    assert told["run"]["seed"] == told["status"]["seed"] == str(2**53 + 1)  # which JSON rounds
 
 
 # --- arrays ---

@@ -97,7 +97,7 @@ def document(
                 "here": results.here,
             },
             "sentence": words.sentence(results, found, diagrams, scaled),
-            "status": found.to_dict(),
+            "status": provenance.digits(found.to_dict()),
             "axes": axes,
             "plane": plane,
             "size": told.size,
@@ -112,7 +112,7 @@ def document(
             "threshold": _threshold(results, tell) if scaling else None,
             "left_out": left_out,
             "unresolved": words.unresolved(results, found, diagrams, scaled, why),
-            "run": provenance.run(results, found),
+            "run": provenance.digits(provenance.run(results, found)),
             "arrays": arrays.packed,
         }
     )
