@@ -290,6 +290,16 @@ def test_the_command_writes_a_page(store, tmp_path, command):
     assert [item.name for item in tmp_path.iterdir()] == ["page.html"]
 
 
+@pytest.mark.parametrize(("large", "warned"), [(20_000_000, False), (50_000, True)])
+def test_a_large_page_is_said_with_what_makes_it_smaller(
+    large, warned, store, tmp_path, command, monkeypatch
+):
+    monkeypatch.setattr("criticality.cli.report.LARGE", large)
+    code, _, err = command("report", store, "-o", tmp_path / "page.html", "--no-scaling")
+    assert code == 0
+    assert ("--select AXIS=VALUE" in err) == warned
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -50,7 +50,7 @@ function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks 
   const [x0, x1] = range(xs, 0.045);
   const [y0, y1] = range(ys, 0.07);
   const yTicks = yLog ? logTicks(10 ** y0, 10 ** y1) : linearTicks(y0, y1, 5);
-  const left = 34 + 6.4 * Math.max(3, ...yTicks.map((tick) => short(tick).length));
+  const left = 34 + 6.4 * Math.max(3, ...yTicks.map((tick) => tickText(tick).length));
   const box = { x: left, y: top, w: W - left - right, h: H - top - bottom };
   const px = (v) => box.x + ((fx(v) - x0) / (x1 - x0)) * box.w;
   const py = (v) => box.y + box.h - ((fy(v) - y0) / (y1 - y0)) * box.h;
@@ -63,10 +63,10 @@ function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks 
     const at = py(tick);
     if (at < box.y - 0.5 || at > box.y + box.h + 0.5) continue;
     parts.push(svg("line", { class: "grid", x1: box.x, x2: box.x + box.w, y1: at, y2: at }));
-    parts.push(svg("text", { class: "tick", x: box.x - 7, y: at, dy: "0.32em", "text-anchor": "end" }, short(tick)));
+    parts.push(svg("text", { class: "tick", x: box.x - 7, y: at, dy: "0.32em", "text-anchor": "end" }, tickText(tick)));
   }
   const ticks = xTicks || (xLog ? logTicks(10 ** x0, 10 ** x1) : linearTicks(x0, x1, 6))
-    .map((at) => ({ at, text: short(at) }));
+    .map((at) => ({ at, text: tickText(at) }));
   let last = -Infinity;
   for (const { at, text } of ticks) {
     const x = px(at);

@@ -25,6 +25,13 @@ function short(value) {
   return minus(String(Number(value.toPrecision(4))));
 }
 
+/** Number at a tick: all its digits, where four would not tell it from the next. */
+function tickText(value) {
+  const text = short(value);
+  const same = Math.abs(Number(text.replaceAll("−", "-")) - value) <= 1e-9 * Math.abs(value);
+  return same ? text : minus(String(value));
+}
+
 /** A probability: two digits say enough. */
 function probability(value) {
   return typeof value === "number" ? short(Number(value.toPrecision(2))) : short(value);
@@ -87,7 +94,7 @@ function shade(map, fraction) {
 
 /** Colours of so many curves that have an order; all of them seen on the page's ground. */
 function shades(number) {
-  const [first, last] = isDark() ? [0.28, 1] : [0, 0.86];
+  const [first, last] = isDark() ? [0.42, 1] : [0, 0.86];
   return Array.from({ length: number }, (_, i) =>
     shade("values", number > 1 ? first + (last - first) * (i / (number - 1)) : isDark() ? 0.7 : 0.25));
 }

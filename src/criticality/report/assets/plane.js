@@ -386,7 +386,7 @@ function colourBar({ kind, low, high }) {
   const ticks = (log ? logTicks(low, high) : linearTicks(low, high, 4)).filter((v) => v >= low && v <= high);
   let last = -Infinity;
   const texts = ticks.map((v) => {
-    const text = short(v);
+    const text = tickText(v);
     const half = 3.3 * text.length;
     if (at(v) - half < last + 4) return null;
     last = at(v) + half;

@@ -65,8 +65,9 @@ const crossed = (border) => border.status.startsWith("crossing");
 function boundaryRow(at, others, b) {
   const e = b.estimate;
   const ends = ends3(e, b);
-  const text = ends && (e.low !== null || e.high !== null)
-    ? `[${e.low === null ? "beyond the grid" : short(e.low)}, ${e.high === null ? "beyond the grid" : short(e.high)}]` : "none";
+  const open = ends && e.low === null && e.high === null;
+  const text = open ? "all of the grid"
+    : ends ? `[${e.low === null ? "beyond the grid" : short(e.low)}, ${e.high === null ? "beyond the grid" : short(e.high)}]` : "none";
   const clean = crossed(b);
   return el("tr", { class: clean ? null : "open", "data-value": e.value, "data-low": e.low, "data-high": e.high },
     others.map((name) => el("td", { class: "number" }, short(at[name]))),
@@ -172,8 +173,8 @@ function landscapeChart(map, fit, sign) {
   const py = (v) => box.y + box.h - ((v - y0) / (y1 - y0)) * box.h;
   const parts = [svg("image", { href: image.toDataURL(), x: box.x, y: box.y, width: box.w, height: box.h, preserveAspectRatio: "none" }),
     svg("rect", { class: "frame", x: box.x, y: box.y, width: box.w, height: box.h })];
-  for (const t of linearTicks(x0, x1, 4)) parts.push(svg("text", { class: "tick", x: px(t), y: box.y + box.h + 17, "text-anchor": "middle" }, short(t)));
-  for (const t of linearTicks(y0, y1, 4)) parts.push(svg("text", { class: "tick", x: box.x - 7, y: py(t), dy: "0.32em", "text-anchor": "end" }, short(t)));
+  for (const t of linearTicks(x0, x1, 4)) parts.push(svg("text", { class: "tick", x: px(t), y: box.y + box.h + 17, "text-anchor": "middle" }, tickText(t)));
+  for (const t of linearTicks(y0, y1, 4)) parts.push(svg("text", { class: "tick", x: box.x - 7, y: py(t), dy: "0.32em", "text-anchor": "end" }, tickText(t)));
   const exponent = fit.params[map.exponent_name];
   parts.push(svg("path", { class: "best", d: `M${px(fit.params.p_c.value) - 6} ${py(exponent.value)}h12M${px(fit.params.p_c.value)} ${py(exponent.value) - 6}v12` }));
   parts.push(svg("text", { class: "label", x: box.x + box.w / 2, y: H - 9, "text-anchor": "middle" }, richSvg("$p_c$")));
