@@ -209,6 +209,53 @@ def test_what_was_run_can_be_run_again_as_the_page_says(tmp_path):
     assert told["run"]["seed"] == told["status"]["seed"] == str(2**53 + 1)  # which JSON rounds
 
 
+LOOP = '''
+import numpy as np
+from criticality import Observable, Phase, Rule, control, system
+
+
+@system(
+    observables=(Observable(name="order", dims=("h",)),),
+    plane=("field", "h"),
+    size="L",
+    phases=(Phase(name="up"), Phase(name="down")),
+    rules=(
+        Rule(phase="up", quantity="order", above=0.5),
+        Rule(phase="down", quantity="order", below=0.5),
+    ),
+)
+def magnet(
+    rng,
+    field=control(0.0),
+    L=control(8),
+    h=control((-1.0, 0.0, 1.0, 0.0, -1.0), inner=True, ordered=True),
+):
+    """A loop: on the way back it turns at a smaller field."""
+    x = field + np.asarray(h) - np.array([1.2345678, 1.2345678, 1, 0.2, 0.2])
+    return {"order": 1 / (1 + np.exp(-x)) + rng.normal(0, 1e-6, 5)}
+'''
+
+
+def test_a_border_of_a_sweep_up_and_down_stands_where_it_was_found(tmp_path):
+    field = np.linspace(0, 3, 31).tolist()
+    told = document(Results(made(tmp_path, LOOP, grid={"field": field, "L": [8]})), scaling=False)
+    (panel,) = told["panels"]
+    found = {
+        place["h"]: (border["at"]["h"], border["estimate"]["value"])
+        for border, place in zip(panel["boundaries"], panel["places"], strict=True)
+    }
+    assert [found[i][0] for i in (0, 1, 3, 4)] == [-1.0, 0.0, 0.0, -1.0]
+    for i, place in enumerate((2.2345678, 1.2345678, None, 0.2, 1.2)):
+        if place:
+            assert found[i][1] == pytest.approx(place, abs=1e-3)
+    assert "(no. 1)" in told["sentence"]
+    # the interval has the digits that hold the value
+    value, low, high = map(
+        float, re.search(r"= ([\d.]+)\(\d+\) \(95 %: (\S+) to (\S+)\)", told["sentence"]).groups()
+    )
+    assert low < value < high < low + 0.01
+
+
 # --- arrays ---
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
@@ -228,7 +275,10 @@ def test_numbers_are_rounded_by_far_less_than_their_errors():
     about = packed(values, np.full(values.shape, 1e-3 + np.abs(values)))
     assert len(about["data"]) < 6 * values.size
     np.testing.assert_allclose(unpacked(about), values, rtol=1e-7)
-    for exact in (packed(values), packed(values, np.full(values.shape, 1e-9))):  # digits would be lost
+    for exact in (
+        packed(values),
+        packed(values, np.full(values.shape, 1e-9)),
+    ):  # digits would be lost
         np.testing.assert_array_equal(unpacked(exact), values)
 
 

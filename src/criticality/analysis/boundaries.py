@@ -54,6 +54,8 @@ class Boundary:
         that it is beyond that end of the grid.
     flags
         Why there is none, or why it is in doubt; none for a clean crossing.
+    index
+        Of the values of `at` along their axes, of which one may come again.
     """
 
     along: str
@@ -62,6 +64,7 @@ class Boundary:
     estimate: Estimate
     between: tuple[str, str] = ("", "")
     flags: tuple[Flag, ...] = field(default=())
+    index: dict[str, int] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -367,6 +370,7 @@ def boundaries(
                 between=between,
                 estimate=estimate,
                 flags=flags,
+                index=dict(zip(others, index, strict=True)),
             )
         )
     return tuple(found)

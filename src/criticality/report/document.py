@@ -324,6 +324,11 @@ def _panel(
         "columns": columns,
         "measured": arrays.add(one.measured.transpose(*dims)),
         "boundaries": [border.to_dict() for border in one.boundaries],
+        "places": [
+            {name: axes[name]["values"].index(value) for name, value in border.at.items()}
+            | border.index
+            for border in one.boundaries
+        ],
         "method": one.method,
     }
 

@@ -102,7 +102,9 @@ def watched(writing: Writing, every: float, most: float = float("inf")) -> Writt
                 if (results.done and over) or time.monotonic() - began > most:
                     return writing.once()
                 if over:
-                    raise InputError(f"{results.store.path}: {len(found.failed)} failed, no result.")
+                    raise InputError(
+                        f"{results.store.path}: {len(found.failed)} failed, no result."
+                    )
                 if not found.running and not alone:
                     writing.tell(
                         f"{found.done} of {found.total} tasks, and nothing computes: waiting for "

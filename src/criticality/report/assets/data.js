@@ -45,10 +45,26 @@ async function columns(panel) {
   return Object.fromEntries(names.map((name, i) => [name, values[i]]));
 }
 
-/** Value of a coordinate, as it is told. */
+const digits = new Map();  // by axis, as many as tell its values apart
+
+/** Value of an axis in as many digits as tell it from the others. */
+function valueText(about, number) {
+  const value = about.values[number];
+  if (typeof value !== "number") return String(value);
+  if (!digits.has(about)) {
+    const numbers = [...new Set(about.values)];
+    let enough = 4;
+    while (enough < 17 && new Set(numbers.map((v) => short(v, enough))).size < numbers.length) enough += 1;
+    digits.set(about, enough);
+  }
+  return short(value, digits.get(about));
+}
+
+/** Value of a coordinate, as it is told; one that comes again, with its number. */
 function told(axis, number) {
-  const value = DOC.axes[axis].values[number];
-  return typeof value === "number" ? short(value) : String(value);
+  const about = DOC.axes[axis];
+  const again = about.values.filter((v) => v === about.values[number]).length > 1;
+  return valueText(about, number) + (again ? ` (no. ${number + 1})` : "");
 }
 
 /** Rows of a panel's cells, as `criticality phases --json` has them. */
