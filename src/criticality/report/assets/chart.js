@@ -117,7 +117,8 @@ function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks 
   parts.push(inside);
   for (const mark of marks) {
     if (!mark.text || !Number.isFinite(mark.x)) continue;
-    parts.push(svg("text", { class: "marktext", x: px(mark.x) + 4, y: box.y + 12 }, richSvg(mark.text)));
+    const late = px(mark.x) > box.x + box.w - 24;  // no room on its right
+    parts.push(svg("text", { class: "marktext", x: px(mark.x) + (late ? -4 : 4), y: box.y + 12, "text-anchor": late ? "end" : null }, richSvg(mark.text)));
   }
   const named = series.filter((one) => one.name && !one.silent);
   const caption = [rich(title)];

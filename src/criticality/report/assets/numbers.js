@@ -100,7 +100,7 @@ function shade(map, fraction) {
 
 /** Colours of so many curves that have an order; all of them seen on the page's ground. */
 function shades(number) {
-  const [first, last] = isDark() ? [0.42, 1] : [0, 0.86];
+  const [first, last] = isDark() ? [0.5, 1] : [0, 0.86];
   return Array.from({ length: number }, (_, i) =>
     shade("values", number > 1 ? first + (last - first) * (i / (number - 1)) : isDark() ? 0.7 : 0.25));
 }

@@ -124,7 +124,7 @@ function scalingLine(line) {
     holder.replaceChildren(
       chart({ title: "measured", xLabel: labels[0], yLabel: labels[2], series: points(line.curves, true), legend: labels[1],
         marks: [{ x: pc.value, low: pc.low, high: pc.high, text: "$p_c$" }] }),
-      chart({ title: `collapsed, ${FORM[form]}`, note: `p = ${probability(fit.p_value)}`, xLabel, yLabel: labels[2], series: points(line.scaled[form], false), legend: labels[1] }),
+      chart({ title: `collapsed, ${FORM[form]}`, note: `fit probability ${probability(fit.p_value)}`, xLabel, yLabel: labels[2], series: points(line.scaled[form], false), legend: labels[1] }),
       map ? landscapeChart(map, fit, sign) : "");
   };
   const forms = Object.keys(line.collapse);
