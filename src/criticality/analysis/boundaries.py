@@ -206,8 +206,13 @@ def zero_crossing(
             math.inf if lower[-1] < 0 else max(upward_crossings(at, lower), default=-math.inf),
         )
 
-    low, high = compatible(float(norm.isf((1 - level) / 2)))
+    sigmas = float(norm.isf((1 - level) / 2))
+    low, high = compatible(sigmas)
     left, right = compatible(1.0)
+    if direction == "either" and not len(found):
+        spread = stats.quantile_of_few(sigmas, dof[[0, -1]]) * error[[0, -1]]
+        if abs(y[-1] - y[0]) < np.hypot(*spread):  # its trend does not say on which side
+            low, high, left, right = -math.inf, math.inf, -math.inf, math.inf
     if len(found):
         bare = np.subtract(*compatible(1.0, share=0.0)[::-1])
         if math.isfinite(bare) and right - left > COARSE * bare:
