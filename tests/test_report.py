@@ -186,6 +186,8 @@ def test_an_undecided_sweep_of_more_than_the_plane_has_a_panel_for_each_value(tm
         assert rows(told, panel) == one["cells"]
     chosen = document(Results(store, ["kind=plain"]), scaling=False)
     assert [panel["at"] for panel in chosen["panels"]] == [{}]
+    assert chosen["select"] == {"kind": "plain"}
+    assert chosen["sentence"].startswith("Of the study only kind = plain is shown.")
 
 
 def test_a_study_without_a_plane_still_has_its_numbers(tmp_path):
@@ -248,7 +250,7 @@ def test_a_border_of_a_sweep_up_and_down_stands_where_it_was_found(tmp_path):
     for i, place in enumerate((2.2345678, 1.2345678, None, 0.2, 1.2)):
         if place:
             assert found[i][1] == pytest.approx(place, abs=1e-3)
-    assert "(no. 1)" in told["sentence"]
+    assert "(no. 4)" in told["sentence"]
     # the interval has the digits that hold the value
     value, low, high = map(
         float, re.search(r"= ([\d.]+)\(\d+\) \(95 %: (\S+) to (\S+)\)", told["sentence"]).groups()

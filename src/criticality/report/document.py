@@ -89,6 +89,7 @@ def document(
             "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
             "live": live,
             "store": results.store.path.absolute().name,
+            "select": results.chosen,
             "system": {
                 "name": told.name,
                 "version": told.version,

@@ -69,6 +69,8 @@ def sentence(
 ) -> str:
     """Say what came out, in two or three sentences."""
     said = []
+    if results.chosen:
+        said.append(f"Of the study only {_at(results.chosen)} is shown.")
     if diagrams:
         said.append(_phases(diagrams))
         if borders := _borders(results, diagrams):
@@ -107,11 +109,17 @@ def _borders(results: Results, diagrams: Found) -> str:
         for at, one in diagrams
         for border in one.boundaries
     ]
-    clean = [(at, border) for at, border in every if border.clean]
+    crossed = [(at, border) for at, border in every if border.clean]
+    clean = [
+        (at, border)
+        for at, border in crossed
+        if not border.flags and np.isfinite([border.estimate.low, border.estimate.high]).all()
+    ]
+    doubted = len(crossed) - len(clean)
     if not clean:
-        return "No border is located." if every else ""
-    open_ends = [np.sum(~np.isfinite([b.estimate.low, b.estimate.high])) for _, b in clean]
-    at, border = clean[int(np.argmin(open_ends))]
+        more = f": {doubted} of {len(every)} border points cross, but in doubt" * bool(doubted)
+        return f"No border is located for sure{more}." if every else ""
+    at, border = clean[0]
     estimate = border.estimate
     ends = html.interval(estimate.low, estimate.high, estimate.error)
     sides = " and ".join(name for name in border.between if name)
@@ -124,7 +132,8 @@ def _borders(results: Results, diagrams: Found) -> str:
         f"{signs.get(border.along, border.along)} = "
         f"{with_error(estimate.value, estimate.error)} "
         f"({percent} %: {ends}); {len(clean)} of {len(every)} border points "
-        f"{'are clean crossings' if len(clean) > 1 else 'is a clean crossing'}."
+        f"{'are clean crossings' if len(clean) > 1 else 'is a clean crossing'}"
+        f"{f', {doubted} more are in doubt' * bool(doubted)}."
     )
 
 
@@ -165,6 +174,10 @@ def unresolved(
     _open_borders(diagrams, say)
     for line in scaled:
         _verdict(line, say)
+    if results.card.deterministic:  # more realizations would all be the same
+        for one in said:
+            if "realizations" in one["settles"]:
+                one["settles"] = "larger sizes, or a finer grid."
     return said
 
 

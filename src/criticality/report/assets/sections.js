@@ -17,6 +17,7 @@ function drawHeader() {
     el("p", { class: "lead", id: "sentence" }, rich(DOC.sentence)),
     el("p", { class: "facts" },
       el("span", { class: complete ? "chip" : "chip strong", id: "progress" }, progress),
+      Object.keys(DOC.select).length ? el("span", { class: "chip strong", id: "select" }, "only ", Object.entries(DOC.select).map(([name, value], i) => [i ? ", " : "", name, " = ", value])) : "",
       DOC.live ? el("span", { class: "chip live", id: "live" }, "live: this page follows the study") : "",
       Object.keys(status.failed).length ? el("span", { class: "chip strong" }, `${Object.keys(status.failed).length} failed`) : "",
       el("span", {}, `${status.realizations} realization${status.realizations === 1 ? "" : "s"} of each point`),
@@ -280,7 +281,7 @@ async function everything() {
   const single = panels.length === 1 && !Object.keys(panels[0].at).length;
   if (single) delete panels[0].at;
   return {
-    store: DOC.store, system: DOC.system, made: DOC.made, sentence: DOC.sentence,
+    store: DOC.store, select: DOC.select, system: DOC.system, made: DOC.made, sentence: DOC.sentence,
     status: DOC.status, phases: panels.length ? (single ? panels[0] : { panels }) : null,
     threshold: DOC.threshold && DOC.threshold.points,
     scaling: DOC.scaling.map(({ at, note, collapse, compare }) => (note ? { at, note } : { at, collapse, compare })),
