@@ -160,6 +160,12 @@ def test_no_crossing_is_a_bound(y, direction, name, bound):
     assert [flag.name for flag in flags] == [name]
 
 
+def test_noise_without_a_crossing_does_not_say_on_which_side_it_lies():
+    for y in ([-1.01, -1.0, -0.99], [-0.99, -1.0, -1.01]):
+        found, _ = zero_crossing([0, 1, 2], y, [0.02] * 3, direction="either")
+        assert (found.low, found.high) == (-math.inf, math.inf)
+
+
 def test_an_interval_that_leaves_the_grid_is_open():
     x = np.linspace(0, 1, 21)
     found, _ = zero_crossing(x, x - 0.99, np.full(21, 0.1))

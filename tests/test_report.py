@@ -6,10 +6,12 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 import threading
 import time
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from criticality import InputError, Study, catalog, run
+from criticality import InputError, RunError, Study, catalog, run
 from criticality.report.document import document
-from criticality.report.pack import EXACT, packed, resolution, unpacked
+from criticality.report.pack import EXACT, packed, unpacked
 from criticality.report.page import harmless, page
 from criticality.report.write import Writing, watched
 from criticality.results import Results
@@ -184,6 +186,8 @@ def test_an_undecided_sweep_of_more_than_the_plane_has_a_panel_for_each_value(tm
         assert rows(told, panel) == one["cells"]
     chosen = document(Results(store, ["kind=plain"]), scaling=False)
     assert [panel["at"] for panel in chosen["panels"]] == [{}]
+    assert chosen["select"] == {"kind": "plain"}
+    assert chosen["sentence"].startswith("Of the study only kind = plain is shown.")
 
 
 def test_a_study_without_a_plane_still_has_its_numbers(tmp_path):
@@ -196,6 +200,64 @@ def test_a_study_without_a_plane_still_has_its_numbers(tmp_path):
     assert unpacked(told["arrays"][told["observables"]["order"]["mean"]]).shape == (3,)
 
 
+def test_what_was_run_can_be_run_again_as_the_page_says(tmp_path):
+    grid = {"temperature": [0.9, 1.0], "kind": ["\U0001f600", '"\x7f\\'], "L": [4]}
+    store = made(tmp_path, grid=grid, realizations=1, seed=2**53 + 1)
+    told = document(Results(store.rename(tmp_path / "a b; touch c")), scaling=False)
+    said = tomllib.loads(told["run"]["study"][0])
+    assert said["seed"] == 2**53 + 1
+    assert {*said["grid"]["kind"]} == {*grid["kind"]}
+    assert shlex.split(told["run"]["command"])[-1] == "a b; touch c"
+    assert told["run"]["seed"] == told["status"]["seed"] == str(2**53 + 1)  # which JSON rounds
+
+
+LOOP = '''
+import numpy as np
+from criticality import Observable, Phase, Rule, control, system
+
+
+@system(
+    observables=(Observable(name="order", dims=("h",)),),
+    plane=("field", "h"),
+    size="L",
+    phases=(Phase(name="up"), Phase(name="down")),
+    rules=(
+        Rule(phase="up", quantity="order", above=0.5),
+        Rule(phase="down", quantity="order", below=0.5),
+    ),
+)
+def magnet(
+    rng,
+    field=control(0.0),
+    L=control(8),
+    h=control((-1.0, 0.0, 1.0, 0.0, -1.0), inner=True, ordered=True),
+):
+    """A loop: on the way back it turns at a smaller field."""
+    x = field + np.asarray(h) - np.array([1.2345678, 1.2345678, 1, 0.2, 0.2])
+    return {"order": 1 / (1 + np.exp(-x)) + rng.normal(0, 1e-6, 5)}
+'''
+
+
+def test_a_border_of_a_sweep_up_and_down_stands_where_it_was_found(tmp_path):
+    field = np.linspace(0, 3, 31).tolist()
+    told = document(Results(made(tmp_path, LOOP, grid={"field": field, "L": [8]})), scaling=False)
+    (panel,) = told["panels"]
+    found = {
+        place["h"]: (border["at"]["h"], border["estimate"]["value"])
+        for border, place in zip(panel["boundaries"], panel["places"], strict=True)
+    }
+    assert [found[i][0] for i in (0, 1, 3, 4)] == [-1.0, 0.0, 0.0, -1.0]
+    for i, place in enumerate((2.2345678, 1.2345678, None, 0.2, 1.2)):
+        if place:
+            assert found[i][1] == pytest.approx(place, abs=1e-3)
+    assert "(no. 4)" in told["sentence"]
+    # the interval has the digits that hold the value
+    value, low, high = map(
+        float, re.search(r"= ([\d.]+)\(\d+\) \(95 %: (\S+) to (\S+)\)", told["sentence"]).groups()
+    )
+    assert low < value < high < low + 0.01
+
+
 # --- arrays ---
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
@@ -203,30 +265,23 @@ NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
 
 @given(arrays.arrays(np.float64, arrays.array_shapes(max_dims=3, max_side=5), elements=NUMBERS))
 def test_packed_arrays_come_back(values):
-    exact = packed(values)
-    assert exact["code"] == "f8"
-    np.testing.assert_array_equal(unpacked(exact), values)
-    about = packed(values, exact=False)
-    found = unpacked(about)
-    there = np.isfinite(values)
-    np.testing.assert_array_equal(found[~there], values[~there])
-    assert (found[values == 0] == 0).all()
-    if about["code"] == "f8":  # beyond the range of 64 bits
-        np.testing.assert_array_equal(found, values)
-        return
-    known = there & (values != 0)
-    on = np.log if about["log"] else np.asarray
-    away = on(found[known]) - on(values[known])
-    room = 1e-9 * max(abs(about["low"]), abs(about["high"]))
-    assert (np.abs(away) <= resolution(about) * (1 + 1e-6) + room).all()
-
-
-def test_large_arrays_are_small():
-    values = np.random.default_rng(0).normal(size=10 * EXACT)
     about = packed(values)
-    assert about["code"] == "u2"
-    assert len(about["data"]) < 3 * values.size
-    assert np.abs(unpacked(about) - values).max() < 1e-4
+    assert about["code"] == "f8"
+    np.testing.assert_array_equal(unpacked(about), values)
+
+
+def test_numbers_are_rounded_by_far_less_than_their_errors():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=10 * EXACT)
+    values[[0, 1, 2]] = 1e6, np.nan, np.inf  # one that is far away costs the others nothing
+    about = packed(values, np.full(values.shape, 1e-3 + np.abs(values)))
+    assert len(about["data"]) < 6 * values.size
+    np.testing.assert_allclose(unpacked(about), values, rtol=1e-7)
+    for exact in (
+        packed(values),
+        packed(values, np.full(values.shape, 1e-9)),
+    ):  # digits would be lost
+        np.testing.assert_array_equal(unpacked(exact), values)
 
 
 # --- the page ---
@@ -359,6 +414,24 @@ def test_a_page_follows_a_study_until_it_is_done(tmp_path):
     )
 
 
+def shown(file: Path) -> dict:
+    """Document of a page."""
+    return json.loads(Elements(file.read_text("utf-8")).inside["script"][0])
+
+
+def test_a_page_is_final_when_all_that_is_missing_failed(tmp_path):
+    hot = "    if temperature > 1.2:\n        raise ValueError('too hot')\n    x = (1.2"
+    text = SYSTEM.replace("    x = (1.2", hot)
+    with pytest.raises(RunError):
+        made(tmp_path, text, realizations=1)
+    out = tmp_path / "page.html"
+    said = []
+    found = watched(Writing(lambda: Results(tmp_path / "store"), out, False, said.append), 0.5, 20)
+    assert 0 < found.done < found.total
+    assert shown(out)["live"] is None
+    assert not [text for text in said if "waiting" in text or text.startswith(str(out))]
+
+
 def test_ctrl_c_leaves_a_whole_page(tmp_path):
     _, store = begun(tmp_path)
     out = tmp_path / "page.html"
@@ -371,7 +444,7 @@ def test_ctrl_c_leaves_a_whole_page(tmp_path):
         time.sleep(0.1)
     process.send_signal(2)
     assert process.wait(60) == 130
-    assert "live" in out.read_text("utf-8")
+    assert shown(out)["live"] is None  # nobody follows any more
     assert out.read_text("utf-8").rstrip().endswith("</html>")
 
 

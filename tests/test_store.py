@@ -674,3 +674,10 @@ def test_a_whole_store_goes_into_one_file(tiny_study, tmp_path):
     np.testing.assert_allclose(np.sort(row["loss"]), np.sort(expected))
     with pytest.raises(InputError, match=r"\.nc or \.csv"):
         export.write_to(ds, tmp_path / "all.txt")
+
+
+def test_the_greatest_seed_is_read_again(tiny_study, tmp_path):
+    study = dataclasses.replace(tiny_study, seed=2**63 - 1)
+    run(study, tmp_path)
+    found = status(Store(tmp_path))
+    assert (found.done, found.damaged) == (found.total, [])

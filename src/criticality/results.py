@@ -55,11 +55,18 @@ class Results:
             self.card = _over(self.card, plane, [*self.axes, *self._inner()])
         self._points = [entry.point for entry in self.store.entries()[0]]
         self.done, self.total = len(self._points), self.store.total()
-        self._choices = [choice.partition("=")[::2] for choice in select or []]
+        self._choices: list[tuple[str, str]] = [
+            choice.partition("=")[::2] for choice in select or []
+        ]
         grid = self._plan["grid"]
         for name, text in self._choices:
             if name in grid:
                 grid[name] = [meant("--select", name, text, grid[name])]
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """Values that were selected, as they were given, by axis."""
+        return dict(self._choices)
 
     def open(self, *observables: str) -> xr.Dataset:
         """Observables (all if none is named), and the derived quantities where they can be had.

@@ -54,6 +54,8 @@ class Boundary:
         that it is beyond that end of the grid.
     flags
         Why there is none, or why it is in doubt; none for a clean crossing.
+    index
+        Of the values of `at` along their axes, of which one may come again.
     """
 
     along: str
@@ -62,6 +64,7 @@ class Boundary:
     estimate: Estimate
     between: tuple[str, str] = ("", "")
     flags: tuple[Flag, ...] = field(default=())
+    index: dict[str, int] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -203,8 +206,13 @@ def zero_crossing(
             math.inf if lower[-1] < 0 else max(upward_crossings(at, lower), default=-math.inf),
         )
 
-    low, high = compatible(float(norm.isf((1 - level) / 2)))
+    sigmas = float(norm.isf((1 - level) / 2))
+    low, high = compatible(sigmas)
     left, right = compatible(1.0)
+    if direction == "either" and not len(found):
+        spread = stats.quantile_of_few(sigmas, dof[[0, -1]]) * error[[0, -1]]
+        if abs(y[-1] - y[0]) < np.hypot(*spread):  # its trend does not say on which side
+            low, high, left, right = -math.inf, math.inf, -math.inf, math.inf
     if len(found):
         bare = np.subtract(*compatible(1.0, share=0.0)[::-1])
         if math.isfinite(bare) and right - left > COARSE * bare:
@@ -367,6 +375,7 @@ def boundaries(
                 between=between,
                 estimate=estimate,
                 flags=flags,
+                index=dict(zip(others, index, strict=True)),
             )
         )
     return tuple(found)

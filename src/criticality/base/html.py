@@ -102,17 +102,24 @@ def listed(values: Sequence[object]) -> str:
     return ", ".join(shown)
 
 
-def interval(low: float, high: float) -> str:
-    """Give the ends of an interval, with two digits of what is between."""
+def interval(low: float, high: float, error: float = math.nan) -> str:
+    """Give the ends of an interval, with two digits of what is between.
+
+    Where one end is open, the other has the digits of the `error` of what is in it.
+    """
     if math.isnan(low) or math.isnan(high):
         return NONE
     if math.isinf(low) and math.isinf(high):
         return "no bound" if low < high else f"beyond the {'lower' if low < 0 else 'upper'} end"
+    width = error if math.isinf(high - low) else high - low
+    digits = 1 - math.floor(math.log10(width)) if 0 < width < math.inf else -1
+    first, last = (
+        (f"{x:.{digits}f}" if 0 <= digits <= 15 else escaped(x)).replace("-", "\N{MINUS SIGN}")
+        for x in (low, high)
+    )
     if math.isinf(low) or math.isinf(high):
-        return f"below {escaped(high)}" if low < 0 else f"above {escaped(low)}"
-    digits = 1 - math.floor(math.log10(high - low)) if high > low else -1
-    ends = (f"{x:.{digits}f}" if 0 <= digits <= 9 else escaped(x) for x in (low, high))
-    return " to ".join(ends).replace("-", "\N{MINUS SIGN}")
+        return f"below {last}" if low < 0 else f"above {first}"
+    return f"{first} to {last}"
 
 
 def swatch(text: object, colour: str, hatched: bool = False, tag: str = "td") -> Markup:

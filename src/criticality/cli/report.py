@@ -51,6 +51,7 @@ def report(
 ) -> None:
     """Write a study as one page: plane, curves, borders, scaling, doubts and numbers."""
     from criticality.report.write import Writing, watched
+    from criticality.results import Results
 
     target = out or Path(f"{store.absolute().name}.html")
     if target.suffix not in (".html", ".htm"):
@@ -63,7 +64,8 @@ def report(
         raise InputError(f"--every {every:g}: expected seconds between 0.5 and 3600.")
 
     began = time.monotonic()
-    writing = Writing(lambda: opened(store, select, system, plane), target, scaling, say)
+    look = Results if watch else opened  # which says that the study is not finished
+    writing = Writing(lambda: look(store, select, system, plane), target, scaling, say)
     found = watched(writing, every) if watch else writing.once()
     if found.bytes > LARGE:
         say(

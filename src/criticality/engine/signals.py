@@ -67,6 +67,20 @@ def leaving() -> Iterator[None]:
 
 
 @contextmanager
+def last(act: Callable[[], None]) -> Iterator[None]:
+    """Do one thing more before `leaving` ends this process during the block."""
+
+    def end(number: int, frame: Any) -> None:
+        try:
+            act()
+        finally:
+            leave(number, frame)
+
+    with _handling(end, (leave,)):
+        yield
+
+
+@contextmanager
 def listening(wake: Callable[[], None]) -> Iterator[Heard]:
     """Note signals during the block; `wake` is called after each, and must not wait for anything.
 

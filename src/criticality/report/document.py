@@ -37,9 +37,9 @@ class Arrays:
     def __init__(self) -> None:
         self.packed: list[Packed] = []
 
-    def add(self, values: Any, exact: bool | None = None) -> int:
-        """Pack one; give its number."""
-        self.packed.append(packed(np.asarray(values, float), exact))
+    def add(self, values: Any, error: Any = 0.0) -> int:
+        """Pack one, exactly but for a small part of these errors; give its number."""
+        self.packed.append(packed(np.asarray(values, float), np.asarray(error, float)))
         return len(self.packed) - 1
 
 
@@ -89,6 +89,7 @@ def document(
             "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
             "live": live,
             "store": results.store.path.absolute().name,
+            "select": results.chosen,
             "system": {
                 "name": told.name,
                 "version": told.version,
@@ -97,7 +98,7 @@ def document(
                 "here": results.here,
             },
             "sentence": words.sentence(results, found, diagrams, scaled),
-            "status": found.to_dict(),
+            "status": provenance.digits(found.to_dict()),
             "axes": axes,
             "plane": plane,
             "size": told.size,
@@ -112,7 +113,7 @@ def document(
             "threshold": _threshold(results, tell) if scaling else None,
             "left_out": left_out,
             "unresolved": words.unresolved(results, found, diagrams, scaled, why),
-            "run": provenance.run(results, found),
+            "run": provenance.digits(provenance.run(results, found)),
             "arrays": arrays.packed,
         }
     )
@@ -227,15 +228,15 @@ def _observables(
         )
         there = array.notnull().any([d for d in array.dims if d in told.repeated])
         number = there.sum(REALIZATION) if REALIZATION in array.dims else there.astype(int)
-        dims = [str(d) for d in means[name].dims]
+        dims, error = [str(d) for d in means[name].dims], means[f"{name}_error"]
         found[name] = {
             "label": about.label or name.replace("_", " "),
             "unit": about.unit,
             "doc": about.doc,
             "censored": about.censored,
             "dims": dims,
-            "mean": arrays.add(means[name]),
-            "error": arrays.add(means[f"{name}_error"]),
+            "mean": arrays.add(means[name], error.where(error > 0)),
+            "error": arrays.add(error, np.inf),
             "n": arrays.add(number.transpose(*dims)),
         }
     return found, left_out
@@ -316,14 +317,19 @@ def _panel(
         if set(array.dims) == set(dims):
             kind = {"b": "truth"}.get(array.dtype.kind, "number")
             kind = "phase" if name in ("phase", "likely") else kind
-            columns[name] = {"kind": kind, "array": arrays.add(array.transpose(*dims), exact=True)}
+            columns[name] = {"kind": kind, "array": arrays.add(array.transpose(*dims))}
     return {
         "at": dict(at),
         "index": {name: axes[name]["values"].index(value) for name, value in at.items()},
         "dims": dims,
         "columns": columns,
-        "measured": arrays.add(one.measured.transpose(*dims), exact=True),
+        "measured": arrays.add(one.measured.transpose(*dims)),
         "boundaries": [border.to_dict() for border in one.boundaries],
+        "places": [
+            {name: axes[name]["values"].index(value) for name, value in border.at.items()}
+            | border.index
+            for border in one.boundaries
+        ],
         "method": one.method,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from criticality.results import Results
 from criticality.study.status import Status
 
 MADE_BY = ("criticality", "commit", "python", "libraries", "device", "dtype", "lanes", "data")
+LARGEST = 2**53  # whole number of JavaScript
 MOST = 200  # failures that are named
 
 
@@ -46,6 +48,15 @@ def run(results: Results, found: Status) -> dict[str, Any]:
     }
 
 
+def digits(content: Any) -> Any:
+    """Write whole numbers that a browser would round, such as seeds, as texts."""
+    if isinstance(content, Mapping):
+        return {name: digits(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [digits(value) for value in content]
+    return str(content) if isinstance(content, int) and abs(content) > LARGEST else content
+
+
 def _made_by(results: Results) -> dict[str, list[dict[str, Any]]]:
     """Versions, libraries, devices: each with the number of results that it gave."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in MADE_BY}
@@ -71,10 +82,10 @@ def _between(results: Results) -> list[str]:
 
 
 def _command(results: Results) -> str:
-    place = ""
+    place, name = "", shlex.quote(results.store.path.absolute().name)
     if results.store.own():
         place = " --system FILE.py:NAME"
-    return f"criticality run study.toml{place} --store {results.store.path.absolute().name}"
+    return f"criticality run study.toml{place} --store {name}"
 
 
 def _studies(plan: Mapping[str, Any]) -> list[str]:
@@ -100,15 +111,20 @@ def _study(plan: Mapping[str, Any]) -> str:
 
 def _key(name: str) -> str:
     plain = name.isascii() and name.replace("_", "").isalnum()
-    return name if plain else json.dumps(name)
+    return name if plain else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    """Escape as in JSON, but for what TOML has otherwise: no surrogates, and DEL escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _toml(value: Any) -> str:
-    """Write a value of a control; texts of TOML are escaped as those of JSON."""
+    """Write a value of a control."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value)
+        return _quoted(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return repr(value)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from criticality.analysis.classify import PhaseDiagram
-from criticality.base import UNRESOLVED, Card
+from criticality.base import UNRESOLVED, Card, html, with_error
 from criticality.results import Results
 from criticality.study.status import Status
 
@@ -69,6 +69,8 @@ def sentence(
 ) -> str:
     """Say what came out, in two or three sentences."""
     said = []
+    if results.chosen:
+        said.append(f"Of the study only {_at(results.chosen)} is shown.")
     if diagrams:
         said.append(_phases(diagrams))
         if borders := _borders(results, diagrams):
@@ -102,32 +104,36 @@ def _phases(diagrams: Found) -> str:
 
 def _borders(results: Results, diagrams: Found) -> str:
     """Say where the first border lies, at the first place where it is clean."""
-    every = [(at, border) for at, one in diagrams for border in one.boundaries]
-    clean = [(at, border) for at, border in every if border.clean]
+    every = [
+        ({**at, **border.at, **_there(one, border.index)}, border)
+        for at, one in diagrams
+        for border in one.boundaries
+    ]
+    crossed = [(at, border) for at, border in every if border.clean]
+    clean = [
+        (at, border)
+        for at, border in crossed
+        if not border.flags and np.isfinite([border.estimate.low, border.estimate.high]).all()
+    ]
+    doubted = len(crossed) - len(clean)
     if not clean:
-        return "No border is located." if every else ""
-    open_ends = [np.sum(~np.isfinite([b.estimate.low, b.estimate.high])) for _, b in clean]
-    at, border = clean[int(np.argmin(open_ends))]
+        more = f": {doubted} of {len(every)} border points cross, but in doubt" * bool(doubted)
+        return f"No border is located for sure{more}." if every else ""
+    at, border = clean[0]
     estimate = border.estimate
-    low, high = (f"{end:.3g}" for end in (estimate.low, estimate.high))
-    ends = {
-        (True, True): f"{low} to {high}",
-        (True, False): f"above {low}",
-        (False, True): f"below {high}",
-        (False, False): "anywhere on the grid",
-    }[np.isfinite(estimate.low).item(), np.isfinite(estimate.high).item()]
+    ends = html.interval(estimate.low, estimate.high, estimate.error)
     sides = " and ".join(name for name in border.between if name)
     signs = {name: axis.symbol for name, axis in results.axes.items()}
-    where = ", ".join(
-        f"{signs.get(name, name)} = {_short(value)}" for name, value in {**at, **border.at}.items()
-    )
+    where = ", ".join(f"{signs.get(name, name)} = {_short(value)}" for name, value in at.items())
     percent = f"{100 * estimate.level:g}"
     return (
         f"The border {'between' if all(border.between) else 'of'} {sides or border.quantity}"
         f"{f' at {where}' if where else ''} lies at "
-        f"{signs.get(border.along, border.along)} = {estimate.value:.3g} "
+        f"{signs.get(border.along, border.along)} = "
+        f"{with_error(estimate.value, estimate.error)} "
         f"({percent} %: {ends}); {len(clean)} of {len(every)} border points "
-        f"{'are clean crossings' if len(clean) > 1 else 'is a clean crossing'}."
+        f"{'are clean crossings' if len(clean) > 1 else 'is a clean crossing'}"
+        f"{f', {doubted} more are in doubt' * bool(doubted)}."
     )
 
 
@@ -168,6 +174,10 @@ def unresolved(
     _open_borders(diagrams, say)
     for line in scaled:
         _verdict(line, say)
+    if results.card.deterministic:  # more realizations would all be the same
+        for one in said:
+            if "realizations" in one["settles"]:
+                one["settles"] = "larger sizes, or a finer grid."
     return said
 
 
@@ -186,8 +196,8 @@ def _cells(diagrams: Found, say: Any) -> None:
             text = str(cells["doubted"].attrs.get("long_name", "")) or "doubted"
         for where, names in ((unknown, open_ones), (wrong, doubted)):
             for index in np.argwhere(where):
-                place = {d: cells[d].values[i].item() for d, i in zip(dims, index, strict=True)}
-                names.append(_at({**at, **place}))
+                place = dict(zip(dims, map(int, index), strict=True))
+                names.append(_at({**at, **_there(one, place)}))
     if open_ones:
         likely = any("likely" in one.cells for _, one in diagrams)
         n = len(open_ones)
@@ -209,7 +219,7 @@ def _open_borders(diagrams: Found, say: Any) -> None:
     reasons: dict[str, list[tuple[str, str]]] = {}
     for at, one in diagrams:
         for border in one.boundaries:
-            place = _at({**at, **border.at}) or "the axis"
+            place = _at({**at, **border.at, **_there(one, border.index)}) or "the axis"
             for flag in border.flags:
                 reasons.setdefault(flag.name, []).append((f"{border.along}* at {place}", str(flag)))
     for reason, doubts in reasons.items():
@@ -243,6 +253,17 @@ def _known(name: str, told: Card) -> bool:
 
 def _label(name: str, told: Card) -> str:
     return told.observable(name).label or name.replace("_", " ")
+
+
+def _there(one: PhaseDiagram, index: Mapping[str, int]) -> dict[str, Any]:
+    """Values of axes; one that comes again, with its number."""
+    found: dict[str, Any] = {}
+    for name, i in index.items():
+        values = one.cells[name].values.tolist()
+        found[name] = values[i]
+        if values.count(values[i]) > 1:
+            found[name] = f"{_short(values[i])} (no. {i + 1})"
+    return found
 
 
 def _at(place: Mapping[str, Any]) -> str:

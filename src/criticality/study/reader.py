@@ -34,6 +34,7 @@ ANY = (str, int, float)
 KNOWN: dict[str, tuple[type, ...]] = {**OWN, "seed": (int,), "version": (int,)}
 CONTROL = (str, bool, int, float, list)
 MOST = 1e18  # of an attribute, and of seconds; NaN is not less
+SEEDS = 2**63  # of which a study takes any
 # what a line can make of us that is sealed and yet none of ours
 FAULTS = (
     ValueError,
@@ -99,8 +100,8 @@ def _texts(values: Any) -> list[str]:
 def checked(found: Any) -> dict[str, Any]:
     """Attributes of the kinds that others rely on."""
     for name, value in found.items():
-        kind = type(value)
-        if kind not in KNOWN.get(name, ANY) or (kind is not str and not abs(value) < MOST):
+        kind, most = type(value), SEEDS if name == "seed" else MOST
+        if kind not in KNOWN.get(name, ANY) or (kind is not str and not abs(value) < most):
             raise ValueError(f"{name} = {value!r}")
     return dict(found)
 

@@ -107,8 +107,7 @@ class Store:
             done, failures = sum(1 for _ in self.of(told)), self.failures().values()
             more["done"] = f"{done:,} of {total:,} tasks"
             reasons = Counter(failure.reason for failure in failures).most_common(REASONS)
-            for number, (reason, times) in enumerate(reasons):
-                more[f"failed{'' if number == 0 else ' too'}"] = f"{times} times: {reason}"
+            more["failed"] = "; ".join(f"{times} times: {reason}" for reason, times in reasons)
             more["damaged"] = ", ".join(path.name for path in self.damaged())
         else:
             more["done"] = f"{shown.counted(self.path)}, of {total:,} tasks"

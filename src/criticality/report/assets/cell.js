@@ -75,7 +75,7 @@ async function fillTooltip(point) {
   const rows = numbers.filter((one) => !one.truth && !Number.isNaN(one.value)).map((one) =>
     el("tr", { class: one.of ? "part" : null, "data-name": one.name, "data-value": one.value, "data-error": one.error },
       el("th", {}, rich(one.title)), el("td", {}, one.shown || withError(one.value, one.error)),
-      el("td", { class: "quiet" }, Number.isNaN(one.low) ? "" : interval(one.low, one.high))));
+      el("td", { class: "quiet" }, Number.isNaN(one.low) ? "" : interval(one.low, one.high, one.error))));
   const meanRows = means.filter((one) => !Number.isNaN(one.value)).slice(0, 8).map((one) =>
     el("tr", { "data-name": one.name, "data-value": one.value, "data-error": one.error },
       el("th", {}, rich(one.about.label)), el("td", {}, withError(one.value, one.error)), el("td", { class: "quiet" }, `n = ${short(one.n)}`)));
@@ -106,7 +106,7 @@ async function showCell() {
   const row = (one) => el("tr", { class: one.of ? "part" : null, "data-name": one.name, "data-value": one.value, "data-error": one.error },
     el("th", { scope: "row", title: one.doc || null }, rich(one.title)),
     el("td", { class: "number" }, one.shown || withError(one.value, one.error)),
-    el("td", { class: "number quiet" }, Number.isNaN(one.low) ? "" : interval(one.low, one.high)));
+    el("td", { class: "number quiet" }, Number.isNaN(one.low) ? "" : interval(one.low, one.high, one.error)));
   const further = furtherAxes().filter((axis) => means.some((one) => one.about.dims.includes(axis)));
   const table = numbers.length ? el("table", { class: "numbers" },
     el("thead", {}, el("tr", {}, el("th", {}, "quantity"), el("th", { class: "number" }, "value"), el("th", { class: "number" }, numbers.some((one) => !Number.isNaN(one.low)) ? "interval" : ""))),
@@ -208,7 +208,7 @@ async function curveAlong(name, axis, point, wide) {
   }
   const others = about.dims.filter((dim) => dim !== axis && sizeOf(dim) > 1 && dim !== by);
   const where = others.length ? ` at ${others.map((dim) => `${DOC.axes[dim].symbol} = ${told(dim, stepAt(point, dim))}`).join(", ")}` : "";
-  const ticks = texts || logit ? coordinate.values.map((value, i) => ({ at: at(i), text: typeof value === "number" ? short(value) : clipped(value, 12) }))
+  const ticks = texts || logit ? coordinate.values.map((value, i) => ({ at: at(i), text: typeof value === "number" ? valueText(coordinate, i) : clipped(value, 12) }))
     : coordinate.values.length <= 9 && ((onSize && xLog) || (!again && coordinate.values.every(Number.isInteger))) ? coordinate.values.map((value) => ({ at: value, text: short(value) })) : null;
   const unit = about.unit === "1" || about.label.includes(about.unit) ? "" : ` (${about.unit})`;
   return chart({
@@ -222,8 +222,8 @@ async function curveAlong(name, axis, point, wide) {
 function borderMarks(axis, point) {
   const panel = panelAt(point);
   if (!panel || DOC.axes[axis].scale === "logit" || !DOC.axes[axis].numbers) return [];
-  return panel.boundaries.filter((border) => border.along === axis && Object.entries(border.at).every(
-    ([name, value]) => DOC.axes[name] && DOC.axes[name].values[stepAt(point, name)] === value))
+  return panel.boundaries.filter((border, k) => border.along === axis && Object.entries(panel.places[k]).every(
+    ([name, number]) => stepAt(point, name) === number))
     .map((border) => ({ border, ...(ends3(border.estimate, border) || { value: NaN }) }))
     .filter((one) => Number.isFinite(one.value))
     .map((one) => ({ x: one.value, low: one.low, high: one.high }));

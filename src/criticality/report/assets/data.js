@@ -18,19 +18,7 @@ async function unpack(about) {
   for (let i = 0; i < text.length; i += 1) bytes[i] = text.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const raw = await new Response(stream).arrayBuffer();
-  if (about.code === "f8") return new Float64Array(raw);
-  const codes = new Uint16Array(raw);
-  const values = new Float64Array(codes.length);
-  const step = (about.high - about.low) / 65531;
-  for (let i = 0; i < codes.length; i += 1) {
-    const code = codes[i];
-    if (code === 65535) values[i] = NaN;
-    else if (code === 65534) values[i] = Infinity;
-    else if (code === 65533) values[i] = -Infinity;
-    else if (code === 65532) values[i] = 0;
-    else values[i] = about.log ? Math.exp(about.low + code * step) : about.low + code * step;
-  }
-  return values;
+  return about.code === "f8" ? new Float64Array(raw) : new Float32Array(raw);
 }
 
 const sizeOf = (axis) => DOC.axes[axis].values.length;
@@ -57,10 +45,26 @@ async function columns(panel) {
   return Object.fromEntries(names.map((name, i) => [name, values[i]]));
 }
 
-/** Value of a coordinate, as it is told. */
+const digits = new Map();  // by axis, as many as tell its values apart
+
+/** Value of an axis in as many digits as tell it from the others. */
+function valueText(about, number) {
+  const value = about.values[number];
+  if (typeof value !== "number") return String(value);
+  if (!digits.has(about)) {
+    const numbers = [...new Set(about.values)];
+    let enough = 4;
+    while (enough < 17 && new Set(numbers.map((v) => short(v, enough))).size < numbers.length) enough += 1;
+    digits.set(about, enough);
+  }
+  return short(value, digits.get(about));
+}
+
+/** Value of a coordinate, as it is told; one that comes again, with its number. */
 function told(axis, number) {
-  const value = DOC.axes[axis].values[number];
-  return typeof value === "number" ? short(value) : String(value);
+  const about = DOC.axes[axis];
+  const again = about.values.filter((v) => v === about.values[number]).length > 1;
+  return valueText(about, number) + (again ? ` (no. ${number + 1})` : "");
 }
 
 /** Rows of a panel's cells, as `criticality phases --json` has them. */

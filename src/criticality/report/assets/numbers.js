@@ -14,15 +14,15 @@ function withError(value, error) {
   return minus(`${value.toFixed(digits)}(${Math.round(error * 10 ** digits)})`);
 }
 
-/** Four significant digits. */
-function short(value) {
+/** So many significant digits, four by default. */
+function short(value, digits = 4) {
   if (typeof value !== "number") return value === null || value === undefined ? "–" : String(value);
   if (Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   if (Number.isInteger(value) && Math.abs(value) < 1e7) return minus(String(value));
   const size = Math.abs(value);
-  if (size && (size < 1e-3 || size >= 1e6)) return minus(Number(value.toPrecision(3)).toExponential());
-  return minus(String(Number(value.toPrecision(4))));
+  if (size && (size < 1e-3 || size >= 1e6)) return minus(Number(value.toPrecision(Math.max(3, digits - 1))).toExponential());
+  return minus(String(Number(value.toPrecision(digits))));
 }
 
 /** Number at a tick: all its digits, where four would not tell it from the next. */
@@ -41,9 +41,15 @@ function minus(text) {
   return text.replaceAll("-", "−");
 }
 
-function interval(low, high) {
-  if (low === null && high === null) return "";
-  return `[${short(low)}, ${short(high)}]`;
+/** An interval, with two digits of what is between its ends; of one, those of its error. */
+function interval(low, high, error) {
+  const width = Number.isFinite(low) && Number.isFinite(high) ? high - low : error;
+  const digits = width > 0 ? 1 - Math.floor(Math.log10(width)) : NaN;
+  const end = (value) => {
+    if (value === Infinity || value === -Infinity) return "beyond the grid";
+    return digits >= 0 && digits <= 15 ? minus(value.toFixed(digits)) : short(value, 12);
+  };
+  return `[${end(low)}, ${end(high)}]`;
 }
 
 /** Value on the scale of an axis. */

@@ -252,7 +252,7 @@ function axisTicks(overlay, axis, box, at, across, room) {
   let last = -Infinity;
   axis.values.forEach((value, i) => {
     const where = at(axis.centres[i]);
-    const text = typeof value === "number" ? short(value) : String(value);
+    const text = valueText(axis, i);
     const half = across ? 3.5 * text.length + 5 : 8;
     every.push({ where, text, half });
   });
@@ -278,22 +278,22 @@ function drawBorders(overlay, panel, box, px, py, flat) {
   const g = svg("g", { "clip-path": "url(#map-clip)", class: "borders" });
   overlay.append(clip, g);
   const families = new Map();
-  for (const border of panel.boundaries) {
+  for (const [k, border] of panel.boundaries.entries()) {
     const e = border.estimate;
     const ends = ends3(e, border);
     if (!PLANE.includes(border.along) || ends === null) continue;
     const id = `${border.along}|${border.quantity}|${border.between}`;
     if (!families.has(id)) families.set(id, []);
-    families.get(id).push({ border, ...ends });
+    families.get(id).push({ border, place: panel.places[k], ...ends });
   }
   for (const members of families.values()) {
     const upright = !flat && members[0].border.along === PLANE[1];
     const path = [];
     let before = NaN;  // only neighbours are joined
-    for (const { border, value, low, high } of members) {
-      const other = Object.entries(border.at).find(([n]) => PLANE.includes(n));
+    for (const { border, place: index, value, low, high } of members) {
+      const [other, number] = Object.entries(index).find(([n]) => PLANE.includes(n)) || ["", 0];
       const to = (v) => stands(border.along, v);
-      const c = other ? stands(other[0], other[1]) : 0;
+      const c = other ? DOC.axes[other].centres[number] : 0;
       const at = (v) => upright ? [box.x + px(c), box.y + py(v)] : [box.x + px(v), box.y + py(c)];
       const [a, b] = [at(to(low)), at(to(high))];
       const cap = upright ? "h" : "v";
@@ -306,7 +306,6 @@ function drawBorders(overlay, panel, box, px, py, flat) {
         g.append(svg("path", { class: "tip", d: tip }));
       }
       if (Number.isFinite(value)) {
-        const number = other ? DOC.axes[other[0]].values.indexOf(other[1]) : 0;
         path.push([...at(to(value)), Math.abs(number - before) === 1]);
         before = number;
       }

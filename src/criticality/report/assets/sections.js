@@ -17,6 +17,7 @@ function drawHeader() {
     el("p", { class: "lead", id: "sentence" }, rich(DOC.sentence)),
     el("p", { class: "facts" },
       el("span", { class: complete ? "chip" : "chip strong", id: "progress" }, progress),
+      Object.keys(DOC.select).length ? el("span", { class: "chip strong", id: "select" }, "only ", Object.entries(DOC.select).map(([name, value], i) => [i ? ", " : "", name, " = ", value])) : "",
       DOC.live ? el("span", { class: "chip live", id: "live" }, "live: this page follows the study") : "",
       Object.keys(status.failed).length ? el("span", { class: "chip strong" }, `${Object.keys(status.failed).length} failed`) : "",
       el("span", {}, `${status.realizations} realization${status.realizations === 1 ? "" : "s"} of each point`),
@@ -32,7 +33,7 @@ function drawHeader() {
 /** A border's place: value with its interval, or why there is none. */
 function drawBoundaries() {
   const section = document.getElementById("boundaries");
-  const every = DOC.panels.flatMap((panel) => panel.boundaries.map((border) => ({ panel, border })));
+  const every = DOC.panels.flatMap((panel) => panel.boundaries.map((border, k) => ({ panel, border, at: { ...panel.index, ...panel.places[k] } })));
   section.hidden = !DOC.panels.length;
   if (section.hidden) return;
   const families = new Map();
@@ -44,7 +45,7 @@ function drawBoundaries() {
   const symbolOf = (name) => (DOC.axes[name] ? rich(DOC.axes[name].symbol) : name);
   const tables = [...families.values()].map((members) => {
     const { border } = members[0];
-    const others = [...new Set(members.flatMap(({ panel, border: b }) => [...Object.keys(panel.at), ...Object.keys(b.at)]))];
+    const others = [...new Set(members.flatMap(({ at }) => Object.keys(at)))];
     const sides = border.between.map((name, i) => name && [name, i ? " above" : " below"]).filter(Boolean);
     return el("figure", { class: "table" },
       el("figcaption", {}, symbolOf(border.along), "*, where ", el("b", {}, border.quantity), sides.length ? [": ", sides[0], sides[1] ? [", ", sides[1]] : ""] : "",
@@ -52,7 +53,7 @@ function drawBoundaries() {
       el("div", members.length > 24 ? { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "borders" } : { class: "scroll" }, el("table", { class: "numbers" },
         el("thead", {}, el("tr", {}, others.map((name) => el("th", { class: "number" }, symbolOf(name))),
           el("th", { class: "number" }, "estimate"), el("th", { class: "number" }, `${short(100 * border.estimate.level)} % interval`), el("th", {}, "status"))),
-        el("tbody", {}, members.map(({ panel, border: b }) => boundaryRow({ ...panel.at, ...b.at }, others, b))))));
+        el("tbody", {}, members.map(({ at, border: b }) => boundaryRow(at, others, b))))));
   });
   section.replaceChildren(heading("boundaries", "Borders"),
     every.length ? el("p", { class: "intro" }, "Where a quantity passes its threshold, with the interval that holds the place. An open end lies beyond the grid.")
@@ -67,10 +68,10 @@ function boundaryRow(at, others, b) {
   const ends = ends3(e, b);
   const open = ends && e.low === null && e.high === null;
   const text = open ? "all of the grid"
-    : ends ? `[${e.low === null ? "beyond the grid" : short(e.low)}, ${e.high === null ? "beyond the grid" : short(e.high)}]` : "none";
+    : ends ? interval(ends.low, ends.high, e.error === null ? NaN : e.error) : "none";
   const clean = crossed(b);
   return el("tr", { class: clean ? null : "open", "data-value": e.value, "data-low": e.low, "data-high": e.high },
-    others.map((name) => el("td", { class: "number" }, short(at[name]))),
+    others.map((name) => el("td", { class: "number" }, told(name, at[name]))),
     el("td", { class: "number" }, e.value === null ? "–" : withError(e.value, e.error === null ? NaN : e.error)),
     el("td", { class: "number" }, text),
     el("td", { class: clean ? "status" : "status strong" }, b.status));
@@ -96,7 +97,7 @@ function drawScaling() {
 
 function lineTitle(line) {
   const at = Object.entries(line.at);
-  return at.length ? at.map(([name, value], i) => [i ? ", " : "", ...rich(DOC.axes[name] ? DOC.axes[name].symbol : name), ` = ${short(value)}`]) : "the line";
+  return at.length ? at.map(([name, value], i) => [i ? ", " : "", ...rich(DOC.axes[name] ? DOC.axes[name].symbol : name), ` = ${DOC.axes[name] ? valueText(DOC.axes[name], DOC.axes[name].values.indexOf(value)) : short(value)}`]) : "the line";
 }
 
 function noScaling(line) {
@@ -198,7 +199,8 @@ function drawUnresolved() {
 
 function drawRun() {
   const { run, status } = DOC;
-  const said = (value) => Array.isArray(value) ? (value.length > 24 ? `${value.slice(0, 23).map(short).join(", ")}, … (${value.length} values)` : value.map(short).join(", ")) : typeof value === "boolean" ? (value ? "yes" : "no") : short(value);
+  const exact = (value) => typeof value === "boolean" ? (value ? "yes" : "no") : value === null ? "–" : typeof value === "number" ? minus(String(value)) : String(value);
+  const said = (value) => Array.isArray(value) ? (value.length > 24 ? `${value.slice(0, 23).map(exact).join(", ")}, … (${value.length} values)` : value.map(exact).join(", ")) : exact(value);
   const rows = [...run.controls].sort((a, b) => b.swept - a.swept);
   const pairs = [
     ["tasks", `${status.done} of ${status.total} done${status.missing ? `, ${status.missing} missing` : ""}`],
@@ -250,10 +252,16 @@ function boundaryRows() {
   })));
 }
 
+/** Numbers as they are written down: those of 32 bits with the digits that they have. */
+async function written(number) {
+  const values = await array(number);
+  return DOC.arrays[number].code === "f8" ? values : Array.from(values, (v) => Number(v.toPrecision(8)));
+}
+
 async function meanRows() {
   const found = [];
   for (const [name, about] of Object.entries(DOC.observables)) {
-    const [mean, error, n] = await Promise.all([about.mean, about.error, about.n].map(array));
+    const [mean, error, n] = await Promise.all([about.mean, about.error, about.n].map(written));
     for (let i = 0; i < mean.length; i += 1) {
       const at = {};
       let rest = i;
@@ -273,7 +281,7 @@ async function everything() {
   const single = panels.length === 1 && !Object.keys(panels[0].at).length;
   if (single) delete panels[0].at;
   return {
-    store: DOC.store, system: DOC.system, made: DOC.made, sentence: DOC.sentence,
+    store: DOC.store, select: DOC.select, system: DOC.system, made: DOC.made, sentence: DOC.sentence,
     status: DOC.status, phases: panels.length ? (single ? panels[0] : { panels }) : null,
     threshold: DOC.threshold && DOC.threshold.points,
     scaling: DOC.scaling.map(({ at, note, collapse, compare }) => (note ? { at, note } : { at, collapse, compare })),
