@@ -95,7 +95,16 @@ function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks 
     const points = one.points.filter(ok);
     const g = svg("g", {});
     if (one.joined !== false && points.length > 1) {
-      const d = points.map((p, i) => `${i ? "L" : "M"}${px(p.x).toFixed(1)} ${py(p.y).toFixed(1)}`).join("");
+      let drawn = false;  // a line does not lead through infinity
+      const d = one.points.map((p) => {
+        if (!ok(p)) {
+          drawn = drawn && Math.abs(p.y) !== Infinity;
+          return "";
+        }
+        const step = `${drawn ? "L" : "M"}${px(p.x).toFixed(1)} ${py(p.y).toFixed(1)}`;
+        drawn = true;
+        return step;
+      }).join("");
       g.append(svg("path", { d, class: one.fit ? "fit" : "curve", stroke: one.colour, opacity: one.faint ? 0.35 : null }));
     }
     if (!one.fit) {

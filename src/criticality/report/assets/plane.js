@@ -100,12 +100,12 @@ function colouring(id, values) {
   let [low, high] = [Math.min(...known), Math.max(...known)];
   if (low < 0 && high > 0) {
     const most = Math.max(-low, high);
-    return { kind: "signed", low: -most, high: most, colour: (v) => Number.isNaN(v) ? null : shade("signed", 0.5 + v / most / 2) };
+    return { kind: "signed", low: -most, high: most, colour: (v) => !Number.isFinite(v) ? null : shade("signed", 0.5 + v / most / 2) };
   }
   const log = low > 0 && high / low > 100;
   const f = log ? Math.log : (v) => v;
   const [a, b] = [f(low), f(high)];
-  return { kind: log ? "log" : "linear", low, high, colour: (v) => Number.isNaN(v) ? null : shade("values", b > a ? (f(v) - a) / (b - a) : 0.5) };
+  return { kind: log ? "log" : "linear", low, high, colour: (v) => !Number.isFinite(v) ? null : shade("values", b > a ? (f(v) - a) / (b - a) : 0.5) };
 }
 
 /** Where a value stands on a drawn axis, in units of its cells; an open end at its edge. */
@@ -187,6 +187,7 @@ async function drawMap() {
       if (mark.hatched) hatch(g, rect, colour ? luminance(colour) < 0.45 ? "#ffffffb0" : "#00000075" : ink);
       if (mark.crossed) cross(g, rect, colour && luminance(colour) < 0.35 ? "#ffffff" : colour ? "#000000" : ink);
       if (!measured) gone(g, rect, style.getPropertyValue("--quiet").trim());
+      else if (Math.abs(values[i][j]) === Infinity) infinite(g, rect, ink, values[i][j]);
     }
   }
   const overlay = svg("svg", { class: "overlay", viewBox: `0 0 ${W} ${H}`, width: W, height: H, "aria-hidden": "true" });
@@ -245,6 +246,14 @@ function gone(g, { x, y, w, h }, colour) {
   g.beginPath();
   g.arc(x + w / 2, y + h / 2, 1.5, 0, 7);
   g.fill();
+}
+
+function infinite(g, { x, y, w, h }, colour, value) {
+  g.fillStyle = colour;
+  g.font = `${Math.max(8, Math.min(15, h))}px sans-serif`;
+  g.textAlign = "center";
+  g.textBaseline = "middle";
+  g.fillText(short(value), x + w / 2, y + h / 2);
 }
 
 function axisTicks(overlay, axis, box, at, across, room) {
@@ -359,6 +368,7 @@ function drawKey(colours, marks) {
     const dot = svg("circle", { cx: 8, cy: 6, r: 1.5, class: "blank" });
     items.push(el("span", {}, svg("svg", { class: "patch", viewBox: "0 0 16 12", width: 16, height: 12, "aria-hidden": "true" }, dot), "not measured"));
   }
+  if (drawing.values.flat().some((v) => Math.abs(v) === Infinity)) items.push(el("span", {}, el("b", {}, "∞ "), "beyond all that was looked at"));
   if (DOC.panels.length && !panel) items.push(el("span", { class: "strong" }, "not measured at this choice of the other axes"));
   if (document.querySelector("#map .border, #map .interval")) {
     items.push(el("span", {}, svg("svg", { class: "swatch", viewBox: "0 0 18 14", width: 18, height: 14, "aria-hidden": "true" },
