@@ -72,7 +72,7 @@ def document(
     arrays = Arrays()
     diagrams, why = _diagrams(results)
     plane = _plane(results, ds, diagrams)
-    observables, left_out = _observables(results, ds, plane, arrays)
+    observables, left_out = _observables(results, ds, arrays)
     tell("power laws of the size")
     fits = _fits(results, ds, plane, arrays)
     axes = {
@@ -204,7 +204,7 @@ def _threshold(results: Results, tell: Tell) -> dict[str, Any] | None:
 
 
 def _observables(
-    results: Results, ds: xr.Dataset, plane: Sequence[str], arrays: Arrays
+    results: Results, ds: xr.Dataset, arrays: Arrays
 ) -> tuple[dict[str, Any], list[str]]:
     """Means over realizations with their errors, of all that was measured; what is left out."""
     told = results.card

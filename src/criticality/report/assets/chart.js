@@ -20,7 +20,7 @@ function marker(kind, x, y, attributes) {
  * series: [{name, colour, points: [{x, y, error}], joined, fit}]; a fit is a line without points.
  * xTicks: [{at, text}] in place of round numbers; marks: [{x, low, high, text}], upright lines.
  */
-function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks = [], legend, wide, level }) {
+function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks = [], legend, wide }) {
   charts += 1;
   const [W, H] = wide ? [720, 330] : [440, 300];
   const [top, right, bottom] = [12, 14, 50];
@@ -90,7 +90,6 @@ function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks 
       inside.append(svg("line", { class: mark.here ? "here" : "mark", x1: px(mark.x), x2: px(mark.x), y1: box.y, y2: box.y + box.h }));
     }
   }
-  if (level !== undefined && level !== null) inside.append(svg("line", { class: "mark", x1: box.x, x2: box.x + box.w, y1: py(level), y2: py(level) }));
   series.forEach((one, number) => {
     const points = one.points.filter(ok);
     const g = svg("g", {});
@@ -105,7 +104,7 @@ function chart({ title, note, xLabel, yLabel, xLog, yLog, xTicks, series, marks 
         drawn = true;
         return step;
       }).join("");
-      g.append(svg("path", { d, class: one.fit ? "fit" : "curve", stroke: one.colour, opacity: one.faint ? 0.35 : null }));
+      g.append(svg("path", { d, class: one.fit ? "fit" : "curve", stroke: one.colour }));
     }
     if (!one.fit) {
       for (const p of points) {
