@@ -51,9 +51,10 @@ def test_the_fold_is_where_solutions_of_the_plain_equations_end():
     temperature = 0.5
     end = spinodal(HOPFIELD, temperature)
     for load, there in ((end - 1e-6, True), (end + 1e-6, False)):
-        m, q, r = 1.0, 1.0, 1.0
-        for _ in range(20000):
+        m, q, r, steps = 1.0, 1.0, 1.0, 0
+        while m > 0.5 and steps < 20000:  # beyond it the iteration has no end, and wanders
             m, q, r = plain(temperature, load, m, q, r)
+            steps += 1
         assert (m > 0.5) == there
     last = solve(HOPFIELD, temperature, end)
     below = solve(HOPFIELD, temperature, end - 1e-8)
