@@ -84,7 +84,7 @@ def sentence(
         words = ", ".join(
             f"{verdict}{f' on {n} lines' if n > 1 else ''}" for verdict, n in verdicts.most_common()
         )
-        said.append(f"Kind of transition, by finite-size scaling: {words}.")
+        said.append(f"Kind of transition, by finite-size scaling of whole curves: {words}.")
     return " ".join(said).replace(" -", " \N{MINUS SIGN}")
 
 
@@ -133,7 +133,7 @@ def _borders(results: Results, diagrams: Found) -> str:
         f"{with_error(estimate.value, estimate.error)} "
         f"({percent} %: {ends}); {len(clean)} of {len(every)} border points "
         f"{'are clean crossings' if len(clean) > 1 else 'is a clean crossing'}"
-        f"{f', {doubted} more are in doubt' * bool(doubted)}."
+        f"{f', {doubted} in doubt' * bool(doubted)}."
     )
 
 

@@ -91,7 +91,7 @@ function drawScaling() {
   const first = DOC.scaling[0];
   const more = first.of > DOC.scaling.length ? ` Of ${first.of} lines of the plane these ${DOC.scaling.length} were fitted.` : "";
   section.replaceChildren(heading("scaling", "Finite-size scaling"),
-    el("p", { class: "intro" }, `Curves of several sizes, collapsed by the forms that a transition would have, and the evidence for each form.${more}`),
+    el("p", { class: "intro" }, coded(`Curves of several sizes, collapsed by the forms that a transition would have, and the evidence for each form.${more} Each curve counts as a whole; far from a transition no form need hold, so that another range may have another verdict: \`criticality compare\` has \`--control-range\`, and \`--marginal\`, which integrates ranges out.`)),
     ...DOC.scaling.map((line) => (line.note ? noScaling(line) : scalingLine(line))), threshold);
 }
 
