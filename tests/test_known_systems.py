@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
-from criticality import InputError
+from criticality import InputError, collapse, compare, crossings
 from tests import known_systems as known
 
 ALARM = 1e-4  # false-alarm probability of each comparison below; seeds are fixed
@@ -298,6 +298,10 @@ def test_every_size_can_have_a_window_of_its_own():
     assert np.array_equal(data.control, np.concatenate([grid[16], grid[64]]))
 
 
-def test_saturated_points_are_refused():
+@pytest.mark.parametrize("analysis", [collapse, compare, crossings])
+def test_saturated_points_are_refused_unless_a_range_leaves_them_out(analysis):
+    controls = [0.01, 0.5, 0.55, 0.6, 0.65]
+    data = known.percolation([8, 16], controls, 6, np.random.default_rng(17))
     with pytest.raises(InputError, match="all realizations agree"):
-        known.percolation([8, 16], [0.01, 0.6], 3, np.random.default_rng(17))
+        analysis(data)
+    assert (data.restrict((0.5, 0.65)).error > 0).all()

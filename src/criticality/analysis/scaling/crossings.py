@@ -157,8 +157,9 @@ def crossings(
     Raises
     ------
     InputError
-        For fewer than 20 draws, or another option out of range.
+        For fewer than 20 draws, another option out of range, or points without scatter.
     """
+    data.check_errors()
     if pairs not in ("adjacent", "all"):
         raise unknown("value for pairs:", str(pairs), ("adjacent", "all"), "crossings")
     draws, seed = whole("draws", draws, LEAST_DRAWS), whole("seed", seed)

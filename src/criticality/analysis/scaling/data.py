@@ -274,7 +274,7 @@ class ScalingData:
             )
         made = cls(tuple(curves), names)
         if made.realizations and not made.error.any():
-            made._check_errors()
+            made.check_errors()
         extents = {
             f"the range of {control}": np.ptp(made.control),
             f"the range of {names[2]}": np.ptp(made.mean),
@@ -378,11 +378,17 @@ class ScalingData:
         points = np.flatnonzero(np.concatenate(chosen))
         given = None if self.given is None else self.given[np.ix_(points, points)]
         left = ScalingData(tuple(curves), self.names, given, self.labels)
-        left._check_errors()
+        left.check_errors()
         return left
 
-    def _check_errors(self) -> None:
-        """Refuse points without scatter: those deep in a phase may be left out by a range."""
+    def check_errors(self) -> None:
+        """Refuse points without scatter, once a range has left out those deep in a phase.
+
+        Raises
+        ------
+        InputError
+            If all realizations agree exactly at a point.
+        """
         control, size, _ = self.names
         for curve in self.curves:
             still = curve.error <= 0
