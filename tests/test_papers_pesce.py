@@ -1,17 +1,13 @@
 """What the figures of the second paper show, held against the numbers that are kept."""
 
 import numpy as np
-import pytest
 
 from criticality.papers import entry, tables
 from criticality.papers.pesce2026 import exponents, fig2, fig3
 
 
 def numbers(name):
-    found = entry(f"pesce2026/{name}")
-    if not found.done:
-        pytest.skip(f"{found.name} is to be computed")
-    return tables.read(found.kept)[0]
+    return tables.read(entry(f"pesce2026/{name}").kept)[0]
 
 
 def test_networks_break_down_near_a_percent_and_kmnist_before_mnist():
